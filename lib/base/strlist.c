@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Lists of strings. They are short (a handful of globs or peers), so appending reallocates by one. */
+
+#include "lib/base/strlist.h"
+
+#include <errno.h>
+
+#include "lib/base/macro.h"
+
+void strlist_done(StrList *list) {
+        for (size_t i = 0; i < list->n_items; i++)
+                free(list->items[i]);
+        free(list->items);
+        *list = (StrList){ 0 };
+}
+
+int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes) {
+        char **items;
+
+        items = realloc(list->items, (list->n_items + 1) * sizeof(*items));
+        if (!items)
+                return -ENOMEM;
+        list->items = items;
+
+        items[list->n_items] = strndup(bytes, n_bytes);
+        if (!items[list->n_items])
+                return -ENOMEM;
+
+        list->n_items++;
+        return 0;
+}
+
+int strlist_add(StrList *list, const char *string) {
+        return strlist_add_bytes(list, string, strlen(string));
+}
+
+bool strlist_contains(const StrList *list, const char *string) {
+        for (size_t i = 0; i < list->n_items; i++)
+                if (streq(list->items[i], string))
+                        return true;
+        return false;
+}

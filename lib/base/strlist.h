@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A list of owned strings, in the order in which they were added. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The list; zeroed is empty. */
+typedef struct StrList {
+        char **items;   /* owned array of owned strings */
+        size_t n_items; /* how many */
+} StrList;
+
+/* Free everything; the list is empty afterwards. */
+void strlist_done(StrList *list);
+
+/* Append a copy of the first `n_bytes` bytes of `bytes`, which hold no NUL. Returns 0 or -ENOMEM. */
+int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes);
+
+/* Append a copy of `string`. Returns 0 or -ENOMEM. */
+int strlist_add(StrList *list, const char *string);
+
+/* Is a string equal to `string` in the list? */
+bool strlist_contains(const StrList *list, const char *string);

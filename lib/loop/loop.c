@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The event loop over libevent.
+ *
+ * libevent waits for descriptors and signals; deferred calls, timers and prepare hooks are ours. Timers live in a heap of our own on the
+ * environment's clock, so that a virtual clock drives them, and so that timers of the same instant fire in the order of their setting.
+ * libevent 2.1 has no watcher that runs before its wait, hence the turn of our own around EVLOOP_ONCE.
+ *
+ * Each phase works on what was there when it began: a deferred call that defers again, or a timer that sets itself to "now", waits for the
+ * next turn, after the sockets had theirs.
+ */
+
+#include "lib/loop/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+
+struct Loop {
+        Env *env;                 /* borrowed */
+        struct event_base *base;  /* owned */
+        struct event *wake;       /* owned: ends the wait when our next timer is due */
+        List deferred;            /* LoopDeferred.node, in order of queueing */
+        List hooks;               /* LoopHook.node */
+        LoopTimer **heap;         /* owned: set timers, earliest first */
+        size_t n_timers;
+        size_t n_heap_allocated;
+        uint64_t n_timers_set;    /* so far: the next timer's sequence */
+        uint64_t now_us;
+        bool is_now_stale;        /* a wait has passed since now_us was read */
+        int exit_code;
+        bool is_exiting;
+};
+
+static void on_wake(evutil_socket_t fd, short what, void *userdata) {
+        /* It only ends the wait; the timers are run by the turn. */
+        (void)fd;
+        (void)what;
+        (void)userdata;
+}
+
+int loop_new(Loop **ret_loop, Env *env) {
+        _cleanup_(loop_freep) Loop *loop = NULL;
+        struct event_config *config;
+
+        assert(env);
+
+        loop = calloc(1, sizeof(*loop));
+        config = event_config_new();
+        if (!loop || !config || event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) < 0) {
+                if (config)
+                        event_config_free(config);
+                return -ENOMEM;
+        }
+
+        loop->env = env;
+        loop->base = event_base_new_with_config(config);
+        event_config_free(config);
+        if (!loop->base)
+                return -ENOMEM;
+
+        loop->wake = evtimer_new(loop->base, on_wake, NULL);
+        if (!loop->wake)
+                return -ENOMEM;
+
+        loop->now_us = env_now_us(env);
+        *ret_loop = TAKE(loop);
+        return 0;
+}
+
+Loop *loop_free(Loop *loop) {
+        if (!loop)
+                return NULL;
+
+        assert(loop->n_timers == 0);
+        assert(list_is_empty(&loop->hooks));
+
+        if (loop->wake)
+                event_free(loop->wake);
+        if (loop->base)
+                event_base_free(loop->base);
+        free(loop->heap);
+        free(loop);
+        return NULL;
+}
+
+Env *loop_env(const Loop *loop) {
+        return loop->env;
+}
+
+uint64_t loop_now_us(Loop *loop) {
+        if (loop->is_now_stale) {
+                loop->now_us = env_now_us(loop->env);
+                loop->is_now_stale = false;
+        }
+        return loop->now_us;
+}
+
+struct event_base *loop_event_base(Loop *loop) {
+        return loop->base;
+}
+
+void loop_exit(Loop *loop, int code) {
+        loop->is_exiting = true;
+        loop->exit_code = code;
+}
+
+/* Deferred calls and hooks */
+
+void loop_defer(Loop *loop, LoopDeferred *deferred) {
+        assert(deferred->fn);
+
+        if (!list_node_is_linked(&deferred->node))
+                list_append(&loop->deferred, &deferred->node);
+}
+
+void loop_defer_cancel(LoopDeferred *deferred) {
+        list_remove(&deferred->node);
+}
+
+static void loop_run_deferred(Loop *loop) {
+        List batch = { 0 };
+        ListNode *node;
+
+        /* In a list of their own, so that each can still be cancelled by one that runs before it. */
+        list_splice(&batch, &loop->deferred);
+        while ((node = list_pop(&batch))) {
+                LoopDeferred *deferred = container_of(node, LoopDeferred, node);
+
+                deferred->fn(deferred);
+        }
+}
+
+void loop_hook_add(Loop *loop, LoopHook *hook) {
+        assert(hook->prepare);
+
+        list_append(&loop->hooks, &hook->node);
+}
+
+void loop_hook_remove(LoopHook *hook) {
+        list_remove(&hook->node);
+}
+
+static void loop_prepare(Loop *loop) {
+        List batch = { 0 };
+        ListNode *node;
+
+        list_splice(&batch, &loop->hooks);
+        while ((node = list_pop(&batch))) {
+                LoopHook *hook = container_of(node, LoopHook, node);
+
+                list_append(&loop->hooks, node);
+                hook->prepare(hook);
+        }
+}
+
+/* Timers: a binary heap ordered by (deadline, sequence) */
+
+static bool timer_is_before(const LoopTimer *a, const LoopTimer *b) {
+        if (a->deadline_us != b->deadline_us)
+                return a->deadline_us < b->deadline_us;
+        return a->sequence < b->sequence;
+}
+
+static void heap_place(Loop *loop, size_t index, LoopTimer *timer) {
+        loop->heap[index] = timer;
+        timer->heap_index = index;
+}
+
+static void heap_sift_up(Loop *loop, LoopTimer *timer) {
+        size_t index = timer->heap_index;
+
+        while (index > 0 && timer_is_before(timer, loop->heap[(index - 1) / 2])) {
+                heap_place(loop, index, loop->heap[(index - 1) / 2]);
+                index = (index - 1) / 2;
+        }
+        heap_place(loop, index, timer);
+}
+
+static void heap_sift_down(Loop *loop, LoopTimer *timer) {
+        size_t index = timer->heap_index;
+
+        for (;;) {
+                size_t child = 2 * index + 1;
+
+                if (child >= loop->n_timers)
+                        break;
+                if (child + 1 < loop->n_timers && timer_is_before(loop->heap[child + 1], loop->heap[child]))
+                        child++;
+                if (!timer_is_before(loop->heap[child], timer))
+                        break;
+                heap_place(loop, index, loop->heap[child]);
+                index = child;
+        }
+        heap_place(loop, index, timer);
+}
+
+static int heap_reserve(Loop *loop) {
+        size_t n = loop->n_heap_allocated ? loop->n_heap_allocated * 2 : 16;
+        LoopTimer **heap;
+
+        if (loop->n_timers < loop->n_heap_allocated)
+                return 0;
+
+        heap = realloc(loop->heap, n * sizeof(LoopTimer *));
+        if (!heap)
+                return -ENOMEM;
+
+        loop->heap = heap;
+        loop->n_heap_allocated = n;
+        return 0;
+}
+
+int timer_set_at(Loop *loop, LoopTimer *timer, uint64_t deadline_us) {
+        int r;
+
+        assert(timer->fn);
+
+        timer_clear(timer);
+        r = heap_reserve(loop);
+        if (r < 0)
+                return r;
+
+        timer->loop = loop;
+        timer->deadline_us = deadline_us;
+        timer->sequence = loop->n_timers_set++;
+        timer->heap_index = loop->n_timers++;
+        heap_sift_up(loop, timer);
+        return 0;
+}
+
+int timer_set_in(Loop *loop, LoopTimer *timer, uint64_t delay_us) {
+        uint64_t deadline_us = loop_now_us(loop) + delay_us;
+
+        return timer_set_at(loop, timer, deadline_us < delay_us ? UINT64_MAX : deadline_us);
+}
+
+void timer_clear(LoopTimer *timer) {
+        Loop *loop = timer->loop;
+        LoopTimer *last;
+
+        if (!loop)
+                return;
+
+        assert(loop->heap[timer->heap_index] == timer);
+        timer->loop = NULL;
+        last = loop->heap[--loop->n_timers];
+        if (last == timer)
+                return;
+
+        heap_place(loop, timer->heap_index, last);
+        heap_sift_up(loop, last);
+        heap_sift_down(loop, last);
+}
+
+bool timer_is_set(const LoopTimer *timer) {
+        return timer->loop;
+}
+
+static void loop_run_timers(Loop *loop) {
+        uint64_t n_timers_set = loop->n_timers_set;
+
+        while (loop->n_timers > 0) {
+                LoopTimer *timer = loop->heap[0];
+
+                /* One that was set in this phase sorts behind all older ones of its instant: nothing older is missed. */
+                if (timer->deadline_us > loop->now_us || timer->sequence >= n_timers_set)
+                        break;
+                timer_clear(timer);
+                timer->fn(timer);
+        }
+}
+
+/* Turns */
+
+uint64_t loop_next_due_us(const Loop *loop) {
+        if (!list_is_empty(&loop->deferred) || loop->is_exiting)
+                return 0;
+        return loop->n_timers > 0 ? loop->heap[0]->deadline_us : UINT64_MAX;
+}
+
+static uint64_t loop_wait_us(const Loop *loop, uint64_t max_wait_us) {
+        uint64_t due_us = loop_next_due_us(loop), now_us;
+
+        if (due_us == UINT64_MAX)
+                return max_wait_us;
+
+        now_us = env_now_us(loop->env);
+        if (due_us <= now_us)
+                return 0;
+        return due_us - now_us < max_wait_us ? due_us - now_us : max_wait_us;
+}
+
+static int loop_wait(Loop *loop, uint64_t wait_us) {
+        int r;
+
+        if (wait_us > 0 && wait_us < UINT64_MAX) {
+                struct timeval timeout = { .tv_sec = (time_t)(wait_us / US_PER_S), .tv_usec = (suseconds_t)(wait_us % US_PER_S) };
+
+                if (event_add(loop->wake, &timeout) < 0)
+                        return -ENOMEM;
+        }
+
+        loop->is_now_stale = true;
+        r = event_base_loop(loop->base, wait_us > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+        (void)event_del(loop->wake);
+        return r < 0 ? -EIO : 0;
+}
+
+int loop_turn(Loop *loop, uint64_t max_wait_us) {
+        loop->is_now_stale = true;
+        (void)loop_now_us(loop);
+        loop_run_deferred(loop);
+        loop_run_timers(loop);
+        loop_prepare(loop);
+        return loop_wait(loop, loop_wait_us(loop, max_wait_us));
+}
+
+int loop_run(Loop *loop) {
+        loop->is_exiting = false;
+
+        while (!loop->is_exiting) {
+                int r = loop_turn(loop, UINT64_MAX);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return loop->exit_code;
+}
+
+/* Descriptors and signals */
+
+static void on_io(evutil_socket_t fd, short what, void *userdata) {
+        LoopIo *io = userdata;
+
+        (void)fd;
+        io->fn(io, (what & EV_READ ? LOOP_READ : 0U) | (what & EV_WRITE ? LOOP_WRITE : 0U));
+}
+
+int loop_io_watch(Loop *loop, LoopIo *io, int fd, unsigned events) {
+        struct event *event;
+
+        assert(io->fn);
+
+        if (io->event && io->fd == fd && io->events == events)
+                return 0;
+
+        loop_io_stop(io);
+        if (events == 0)
+                return 0;
+
+        event = event_new(loop->base, fd,
+                          (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) | EV_PERSIST), on_io, io);
+        if (!event)
+                return -ENOMEM;
+        if (event_add(event, NULL) < 0) {
+                event_free(event);
+                return -EBADF;
+        }
+
+        io->event = event;
+        io->fd = fd;
+        io->events = events;
+        return 0;
+}
+
+void loop_io_stop(LoopIo *io) {
+        if (io->event)
+                event_free(io->event);
+        io->event = NULL;
+        io->events = 0;
+}
+
+typedef struct LoopSignal {
+        struct event *event; /* owned */
+        void (*fn)(void *userdata);
+        void *userdata;
+} LoopSignal;
+
+static void on_signal(evutil_socket_t fd, short what, void *userdata) {
+        LoopSignal *handle = userdata;
+
+        (void)fd;
+        (void)what;
+        handle->fn(handle->userdata);
+}
+
+void *loop_signal_new(Loop *loop, int signal_number, void (*fn)(void *userdata), void *userdata) {
+        LoopSignal *handle = calloc(1, sizeof(*handle));
+
+        if (!handle)
+                return NULL;
+
+        *handle = (LoopSignal){ .fn = fn, .userdata = userdata };
+        handle->event = evsignal_new(loop->base, signal_number, on_signal, handle);
+        if (!handle->event || event_add(handle->event, NULL) < 0) {
+                loop_signal_free(handle);
+                return NULL;
+        }
+
+        return handle;
+}
+
+void loop_signal_free(void *handle) {
+        LoopSignal *s = handle;
+
+        if (!s)
+                return;
+        if (s->event)
+                event_free(s->event);
+        free(s);
+}

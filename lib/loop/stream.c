@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Streams over sockets.
+ *
+ * A stream is a non-blocking descriptor with two evbuffers. It goes through RESOLVING (names only, by evdns, which reads /etc/hosts and
+ * /etc/resolv.conf), CONNECTING, OPEN and CLOSED; every event is told from the loop, by a descriptor's or timer's callback or by a deferred
+ * call, never inside the function that caused it. A connection that breaks while there is input left is told as readable first.
+ *
+ * The owner may free the stream from any of its callbacks: nothing here touches the object after calling out, except where `is_alive` says that
+ * it may.
+ */
+
+#include "lib/loop/stream.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/dns.h>
+#include <event2/util.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+        STREAM_READ_BYTES = 256 * 1024, /* at most this much per turn, so that one busy peer does not starve the others */
+};
+
+struct Stream {
+        Loop *loop; /* borrowed */
+        StreamFn fn;
+        void *userdata;
+        LoopIo io;
+        LoopTimer timer;         /* bounds resolving and connecting */
+        LoopDeferred deferred;   /* tells the first event, or the end, from the loop */
+        struct evdns_base *dns;  /* owned while resolving */
+        struct evdns_getaddrinfo_request *lookup; /* or NULL */
+        struct evbuffer *input;  /* owned */
+        struct evbuffer *output; /* owned */
+        bool *is_alive;          /* set to false when the stream is freed while one of its callbacks runs */
+        int fd;                  /* owned, or -1 */
+        int error;               /* negative errno, or 0 */
+        uint16_t port;
+        enum {
+                STREAM_RESOLVING,
+                STREAM_CONNECTING,
+                STREAM_OPEN,
+                STREAM_ENDED,
+        } state;
+};
+
+Stream *stream_free(Stream *stream) {
+        if (!stream)
+                return NULL;
+
+        if (stream->is_alive)
+                *stream->is_alive = false;
+        timer_clear(&stream->timer);
+        loop_defer_cancel(&stream->deferred);
+        loop_io_stop(&stream->io);
+        if (stream->lookup)
+                evdns_getaddrinfo_cancel(stream->lookup);
+        if (stream->dns)
+                evdns_base_free(stream->dns, 0);
+        if (stream->fd >= 0)
+                (void)close(stream->fd);
+        if (stream->input)
+                evbuffer_free(stream->input);
+        if (stream->output)
+                evbuffer_free(stream->output);
+        free(stream);
+        return NULL;
+}
+
+/* Tells an event. Returns whether the stream still exists. */
+static bool stream_tell(Stream *stream, StreamEvent event) {
+        bool is_alive = true;
+
+        stream->is_alive = &is_alive;
+        stream->fn(stream, event, stream->userdata);
+        if (is_alive)
+                stream->is_alive = NULL;
+        return is_alive;
+}
+
+static void stream_end(Stream *stream, int error) {
+        stream->error = error;
+        stream->state = STREAM_ENDED;
+        timer_clear(&stream->timer);
+        loop_defer_cancel(&stream->deferred);
+        loop_io_stop(&stream->io);
+        (void)stream_tell(stream, STREAM_CLOSED);
+}
+
+static void stream_on_deferred(LoopDeferred *deferred) {
+        Stream *stream = container_of(deferred, Stream, deferred);
+
+        if (stream->error < 0)
+                stream_end(stream, stream->error);
+        else if (stream->state == STREAM_OPEN)
+                (void)stream_tell(stream, STREAM_CONNECTED);
+}
+
+/* Ends the stream in the next turn: for errors found while the owner is calling. */
+static void stream_fail_later(Stream *stream, int error) {
+        stream->error = error;
+        loop_defer(stream->loop, &stream->deferred);
+}
+
+static void stream_on_timer(LoopTimer *timer) {
+        Stream *stream = container_of(timer, Stream, timer);
+
+        if (stream->lookup)
+                evdns_getaddrinfo_cancel(TAKE(stream->lookup));
+        stream_end(stream, -ETIMEDOUT);
+}
+
+static int stream_watch(Stream *stream) {
+        unsigned events = LOOP_READ;
+
+        if (stream->state == STREAM_CONNECTING)
+                events = LOOP_WRITE;
+        else if (evbuffer_get_length(stream->output) > 0)
+                events |= LOOP_WRITE;
+        return loop_io_watch(stream->loop, &stream->io, stream->fd, events);
+}
+
+/* Returns whether the stream still exists and is open. */
+static bool stream_on_connected(Stream *stream) {
+        socklen_t size = sizeof(int);
+        int error = 0;
+
+        if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+                error = errno;
+        if (error == 0) {
+                timer_clear(&stream->timer);
+                stream->state = STREAM_OPEN;
+                error = -stream_watch(stream);
+        }
+        if (error != 0) {
+                stream_end(stream, -error);
+                return false;
+        }
+
+        return stream_tell(stream, STREAM_CONNECTED) && stream->state == STREAM_OPEN;
+}
+
+static bool stream_on_writable(Stream *stream) {
+        if (evbuffer_get_length(stream->output) == 0)
+                return true;
+
+        if (evbuffer_write(stream->output, stream->fd) < 0 && errno != EAGAIN && errno != EINTR) {
+                stream_end(stream, -errno);
+                return false;
+        }
+
+        if (stream_watch(stream) < 0) {
+                stream_end(stream, -ENOMEM);
+                return false;
+        }
+
+        return evbuffer_get_length(stream->output) > 0 || stream_tell(stream, STREAM_WRITABLE);
+}
+
+static void stream_on_readable(Stream *stream) {
+        int n = evbuffer_read(stream->input, stream->fd, STREAM_READ_BYTES);
+
+        if (n > 0)
+                (void)stream_tell(stream, STREAM_READABLE);
+        else if (n == 0)
+                stream_end(stream, 0);
+        else if (errno != EAGAIN && errno != EINTR)
+                stream_end(stream, -errno);
+}
+
+static void stream_on_io(LoopIo *io, unsigned events) {
+        Stream *stream = container_of(io, Stream, io);
+
+        if (stream->state == STREAM_CONNECTING) {
+                if (stream_on_connected(stream))
+                        (void)stream_on_writable(stream);
+                return;
+        }
+
+        if ((events & LOOP_WRITE) && !stream_on_writable(stream))
+                return;
+        if ((events & LOOP_READ) && stream->state == STREAM_OPEN)
+                stream_on_readable(stream);
+}
+
+static int stream_new(Stream **ret_stream, Loop *loop, StreamFn fn, void *userdata) {
+        _cleanup_(stream_freep) Stream *stream = NULL;
+
+        assert(fn);
+
+        stream = calloc(1, sizeof(*stream));
+        if (!stream)
+                return -ENOMEM;
+
+        *stream = (Stream){
+                .loop = loop,
+                .fn = fn,
+                .userdata = userdata,
+                .io.fn = stream_on_io,
+                .timer.fn = stream_on_timer,
+                .deferred.fn = stream_on_deferred,
+                .fd = -1,
+        };
+        stream->input = evbuffer_new();
+        stream->output = evbuffer_new();
+        if (!stream->input || !stream->output)
+                return -ENOMEM;
+
+        *ret_stream = TAKE(stream);
+        return 0;
+}
+
+/* Begins to connect to an address; a failure to do so becomes the stream's end. */
+static void stream_connect(Stream *stream, const struct sockaddr *address, socklen_t size) {
+        int one = 1;
+
+        stream->state = STREAM_CONNECTING;
+        stream->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (stream->fd < 0) {
+                stream_fail_later(stream, -errno);
+                return;
+        }
+
+        /* Small requests must not wait for the acknowledgement of the ones before (tcp(7)). Unix sockets have no such option. */
+        if (address->sa_family != AF_UNIX)
+                (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+
+        if (connect(stream->fd, address, size) < 0 && errno != EINPROGRESS)
+                stream_fail_later(stream, -errno);
+        else if (stream_watch(stream) < 0)
+                stream_fail_later(stream, -ENOMEM);
+}
+
+static void stream_on_resolved(int result, struct evutil_addrinfo *addresses, void *userdata) {
+        Stream *stream = userdata;
+
+        /* It also runs, with EVUTIL_EAI_CANCEL, while the stream is being freed or has run out of time. */
+        if (result == EVUTIL_EAI_CANCEL)
+                return;
+
+        stream->lookup = NULL;
+        if (result != 0 || !addresses)
+                stream_fail_later(stream, -EHOSTUNREACH);
+        else
+                stream_connect(stream, addresses->ai_addr, (socklen_t)addresses->ai_addrlen);
+        if (addresses)
+                evutil_freeaddrinfo(addresses);
+}
+
+static int stream_resolve(Stream *stream, const char *host) {
+        struct evutil_addrinfo hints = {
+                .ai_family = AF_UNSPEC,
+                .ai_socktype = SOCK_STREAM,
+                .ai_protocol = IPPROTO_TCP,
+                .ai_flags = EVUTIL_AI_ADDRCONFIG,
+        };
+        char port[sizeof("65535")];
+
+        stream->dns = evdns_base_new(loop_event_base(stream->loop),
+                                     EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        if (!stream->dns) {
+                /* No resolv.conf: names from the hosts file still work. */
+                stream->dns = evdns_base_new(loop_event_base(stream->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+                if (!stream->dns)
+                        return -ENOMEM;
+                (void)evdns_base_load_hosts(stream->dns, "/etc/hosts");
+        }
+
+        (void)snprintf(port, sizeof(port), "%u", stream->port);
+        stream->state = STREAM_RESOLVING;
+        stream->lookup = evdns_getaddrinfo(stream->dns, host, port, &hints, stream_on_resolved, stream);
+        return 0;
+}
+
+int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16_t port, uint64_t timeout_us, StreamFn fn,
+                       void *userdata) {
+        _cleanup_(stream_freep) Stream *stream = NULL;
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+        struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+        int r;
+
+        if (port == 0)
+                return -EINVAL;
+
+        r = stream_new(&stream, loop, fn, userdata);
+        if (r < 0)
+                return r;
+        r = timer_set_in(loop, &stream->timer, timeout_us);
+        if (r < 0)
+                return r;
+
+        stream->port = port;
+        if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+                stream_connect(stream, (const struct sockaddr *)&v4, sizeof(v4));
+        else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
+                stream_connect(stream, (const struct sockaddr *)&v6, sizeof(v6));
+        else
+                r = stream_resolve(stream, host);
+        if (r < 0)
+                return r;
+
+        *ret_stream = TAKE(stream);
+        return 0;
+}
+
+int stream_connect_unix(Stream **ret_stream, Loop *loop, const char *path, uint64_t timeout_us, StreamFn fn, void *userdata) {
+        _cleanup_(stream_freep) Stream *stream = NULL;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int r;
+
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+
+        r = stream_new(&stream, loop, fn, userdata);
+        if (r < 0)
+                return r;
+        r = timer_set_in(loop, &stream->timer, timeout_us);
+        if (r < 0)
+                return r;
+
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        stream_connect(stream, (const struct sockaddr *)&address, sizeof(address));
+        *ret_stream = TAKE(stream);
+        return 0;
+}
+
+int stream_from_fd(Stream **ret_stream, Loop *loop, int fd, StreamFn fn, void *userdata) {
+        _cleanup_(stream_freep) Stream *stream = NULL;
+        int r;
+
+        r = stream_new(&stream, loop, fn, userdata);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+
+        stream->fd = fd;
+        stream->state = STREAM_OPEN;
+        if (evutil_make_socket_nonblocking(fd) < 0)
+                return -EINVAL;
+        r = stream_watch(stream);
+        if (r < 0)
+                return r;
+
+        loop_defer(loop, &stream->deferred);
+        *ret_stream = TAKE(stream);
+        return 0;
+}
+
+size_t stream_input(Stream *stream, const uint8_t **ret_bytes) {
+        *ret_bytes = evbuffer_pullup(stream->input, -1);
+        return *ret_bytes ? evbuffer_get_length(stream->input) : 0;
+}
+
+void stream_consume(Stream *stream, size_t n_bytes) {
+        (void)evbuffer_drain(stream->input, n_bytes);
+}
+
+int stream_write(Stream *stream, const void *bytes, size_t n_bytes) {
+        if (stream->state == STREAM_ENDED || stream->error < 0)
+                return -ENOTCONN;
+        if (evbuffer_add(stream->output, bytes, n_bytes) < 0)
+                return -ENOMEM;
+        return stream->state == STREAM_OPEN ? stream_watch(stream) : 0;
+}
+
+size_t stream_queued_bytes(const Stream *stream) {
+        return evbuffer_get_length(stream->output);
+}
+
+int stream_error(const Stream *stream) {
+        return stream->error;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The entities of the HTTP API (contract section 4.3) and of our additions to it (docs/api.md), as values and as JSON, for the server and
+ * the client alike: each has an encoder and a decoder.
+ *
+ * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and return buf_append()'s errors. Decoders
+ * return 0, -ENOMEM, or -EBADMSG with a message in `diag` (may be NULL); they bound what they take by the size of the input.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/diag.h"
+#include "lib/base/macro.h"
+#include "lib/base/strlist.h"
+#include "lib/model/job-state.h"
+#include "lib/model/metadata.h"
+#include "lib/unit/unit-file.h"
+
+/* Unit. Strings owned; zeroed is empty. */
+typedef struct Unit {
+        char *name;             /* or NULL: in a request body it may be left to the URL */
+        UnitFile *options;      /* or NULL when no options were given */
+        char *desired_state;    /* as written, or NULL: decoding keeps unknown values, so that the API can say which */
+        char *current_state;    /* or NULL */
+        char *machine_id;       /* or NULL */
+        char *why;              /* ours ("why"): the reason when it is not where it should be, or NULL */
+} Unit;
+
+/* Free the members; zeroed afterwards. */
+void unit_done(Unit *unit);
+int unit_encode(const Unit *unit, Buf *out);
+int unit_decode(const char *json, size_t n_bytes, Unit *ret_unit, Diag *diag);
+
+/* Machine. Strings owned. */
+typedef struct Machine {
+        char *id;
+        char *primary_ip; /* or NULL */
+        Metadata metadata;
+} Machine;
+
+void machine_done(Machine *machine);
+int machine_encode(const Machine *machine, Buf *out);
+int machine_decode(const char *json, size_t n_bytes, Machine *ret_machine, Diag *diag);
+
+/* UnitState. Strings owned, each may be NULL. */
+typedef struct UnitState {
+        char *name;
+        char *machine_id;
+        char *hash;
+        char *load;   /* systemdLoadState */
+        char *active; /* systemdActiveState */
+        char *sub;    /* systemdSubState */
+        char *why;    /* ours ("why"): why the last request failed there, or NULL */
+} UnitState;
+
+void unit_state_done(UnitState *state);
+int unit_state_encode(const UnitState *state, Buf *out);
+int unit_state_decode(const char *json, size_t n_bytes, UnitState *ret_state, Diag *diag);
+
+/* One page of a list. Exactly one of the arrays is used, by the list's kind. */
+typedef struct Page {
+        Unit *units;
+        size_t n_units;
+        Machine *machines;
+        size_t n_machines;
+        UnitState *states;
+        size_t n_states;
+        char *next_page_token; /* or NULL on the last page */
+} Page;
+
+void page_done(Page *page);
+int page_encode(const Page *page, Buf *out);
+int page_decode(const char *json, size_t n_bytes, Page *ret_page, Diag *diag);
+
+/* The body of POST /fleet/v1/units: {"units":[Unit,...]} is a Page with units, too; decode it with page_decode(). */
+
+/* The error body: {"error":{"code":C,"message":"M"}}, code first (contract section 4.1). */
+int error_encode(int code, const char *message, Buf *out);
+/* Decodes the message of an error body; the caller frees it. */
+int error_decode(const char *json, size_t n_bytes, int *ret_code, char **ret_message);
+
+/* One change of machine metadata (contract section 4.8). Strings owned. */
+typedef struct MetadataChange {
+        char *machine; /* machine ID */
+        char *key;
+        char *value;   /* NULL for op "remove" */
+} MetadataChange;
+
+/* Decode the body of PATCH machines: checks the whole list first. Value is accepted as a string and as {"value":"..."} or {"Value":"..."}.
+ * On -EBADMSG the diag is one of the contract's messages. The caller frees with metadata_changes_free(). */
+int metadata_changes_decode(const char *json, size_t n_bytes, MetadataChange **ret_changes, size_t *ret_n, Diag *diag);
+void metadata_changes_free(MetadataChange *changes, size_t n_changes);
+
+/* The body of POST /fleet/v1/wait (docs/api.md): {"state":"launched","timeoutMs":2000,"units":[{"name":..,"machineID":..},..]}. */
+typedef struct WaitRequest {
+        char *state;         /* "inactive", "loaded", "launched" or "gone" */
+        uint64_t timeout_ms; /* 0 = as long as the client stays */
+        Unit *units;         /* name set; machine_id is a hint for "gone": where the unit was; current_state unused */
+        size_t n_units;
+} WaitRequest;
+
+void wait_request_done(WaitRequest *request);
+int wait_request_encode(const WaitRequest *request, Buf *out);
+int wait_request_decode(const char *json, size_t n_bytes, WaitRequest *ret_request, Diag *diag);
+
+/* One line of the reply to a wait (docs/api.md). Strings owned. */
+typedef struct WaitResult {
+        char *name;
+        char *outcome;    /* "reached", "failed", "unplaced" (not final: the wait goes on), "timeout", "unknown-unit" */
+        char *state;      /* current fleet state, or NULL */
+        char *machine_id; /* or NULL */
+        char *primary_ip; /* of that machine, or NULL */
+        char *why;        /* reason for anything but "reached", or NULL */
+} WaitResult;
+
+void wait_result_done(WaitResult *result);
+int wait_result_encode(const WaitResult *result, Buf *out);
+int wait_result_decode(const char *json, size_t n_bytes, WaitResult *ret_result, Diag *diag);

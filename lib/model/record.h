@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The values of the cluster's records (docs/records.md), and their JSON. Keys are lib/registry's business.
+ *
+ * Every decoder takes bytes that anything may have written: it returns 0; -ENOMEM; or -EBADMSG with a message in `diag` (may be NULL) that
+ * says what is wrong with the value. Unknown members are ignored, so that a newer version may add some. Every encoder returns a compact
+ * JSON text with sorted keys that the caller frees, empty members left out.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/diag.h"
+#include "lib/base/macro.h"
+#include "lib/model/job-state.h"
+#include "lib/model/metadata.h"
+#include "lib/unit/unit-file.h"
+
+/* unit/<name>: what the user wants. Written by the API. */
+typedef struct UnitRecord {
+        char file[UNIT_HASH_BYTES]; /* hash of its content, key of the file record */
+        JobState desired;           /* what the user asked for */
+        uint64_t generation;        /* grows with every request of a user about this unit; a start asked for again is a new one */
+} UnitRecord;
+
+int unit_record_encode(const UnitRecord *record, char **ret_json);
+int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record, Diag *diag);
+
+/* machine/<id>: who is there. On the machine's lease; written by that machine's agent. */
+typedef struct MachineRecord {
+        char *address;     /* where other machines and users reach it, or NULL */
+        char *hostname;    /* for people, who must tell two machines of one ID apart; or NULL */
+        char *version;     /* of fleetd, or NULL */
+        char *boot_id;     /* /proc/sys/kernel/random/boot_id (random(4)), or NULL */
+        Metadata metadata; /* the configured one */
+} MachineRecord;
+
+/* Free the members; zeroed afterwards. */
+void machine_record_done(MachineRecord *record);
+int machine_record_encode(const MachineRecord *record, char **ret_json);
+int machine_record_decode(const char *json, size_t n_bytes, MachineRecord *ret_record, Diag *diag);
+
+/* metadata/<machine>: metadata set over the API; an empty value is a tombstone. The value is one flat JSON object. */
+int metadata_record_encode(const Metadata *metadata, char **ret_json);
+int metadata_record_decode(const char *json, size_t n_bytes, Metadata *ret_metadata, Diag *diag);
+
+/* schedule/<machine>/<unit>: what a machine shall do with a unit. Written by the leading engine. */
+typedef struct ScheduleRecord {
+        char file[UNIT_HASH_BYTES]; /* content to run */
+        JobState desired;           /* loaded or launched; never inactive: then there is no row */
+        uint64_t generation;        /* of the user's request that it carries out */
+} ScheduleRecord;
+
+int schedule_record_encode(const ScheduleRecord *record, char **ret_json);
+int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record, Diag *diag);
+
+/* placement/<unit>: where a unit is, or why it is nowhere. Written with the schedule row, by the leading engine. Not written for global
+ * units that fit somewhere. */
+typedef struct PlacementRecord {
+        char *machine;       /* machine ID, or NULL: then `why` says why not */
+        char *why;           /* for people: per machine why the unit does not fit, or NULL */
+        uint64_t generation; /* of the request that was decided on */
+} PlacementRecord;
+
+void placement_record_done(PlacementRecord *record);
+int placement_record_encode(const PlacementRecord *record, char **ret_json);
+int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *ret_record, Diag *diag);
+
+/* state/<machine>/<unit>: what systemd says of a unit there. On the machine's lease; written by that machine's agent. */
+typedef struct StateRecord {
+        char *load;                 /* systemd's LoadState, e.g. "loaded" */
+        char *active;               /* ActiveState, e.g. "active" */
+        char *sub;                  /* SubState, e.g. "running" */
+        char hash[UNIT_HASH_BYTES]; /* content that is on the machine; empty when none could be put there */
+        JobState state;             /* how far the agent has come: loaded, launched (start requested); inactive = could not be loaded */
+        uint64_t generation;        /* of the request it has come to the end of, well or not; smaller while it still works on it */
+        char *why;                  /* the reason when the request failed ("job failed", systemd's error), or NULL when all is well */
+} StateRecord;
+
+void state_record_done(StateRecord *record);
+int state_record_encode(const StateRecord *record, char **ret_json);
+int state_record_decode(const char *json, size_t n_bytes, StateRecord *ret_record, Diag *diag);
+
+/* engine/leader: who leads. On the leader's machine lease; created by whoever is first. */
+typedef struct LeaderRecord {
+        char *machine;  /* machine ID */
+        uint64_t epoch; /* larger than that of every earlier leader */
+} LeaderRecord;
+
+void leader_record_done(LeaderRecord *record);
+int leader_record_encode(const LeaderRecord *record, char **ret_json);
+int leader_record_decode(const char *json, size_t n_bytes, LeaderRecord *ret_record, Diag *diag);
