@@ -5,6 +5,7 @@
 #include "lib/base/diag.h"
 
 #include <stdio.h>
+#include <string.h>
 
 int diag_set(Diag *diag, int code, const char *format, ...) {
         va_list args;
@@ -21,16 +22,21 @@ int diag_set(Diag *diag, int code, const char *format, ...) {
 int diag_wrap(Diag *diag, int code, const char *format, ...) {
         Diag inner;
         va_list args;
-        int n;
+        size_t n;
 
         if (!diag)
                 return code;
 
         inner = *diag;
         va_start(args, format);
-        n = vsnprintf(diag->message, sizeof(diag->message), format, args);
+        (void)vsnprintf(diag->message, sizeof(diag->message), format, args);
         va_end(args);
-        if (n >= 0 && (size_t)n < sizeof(diag->message))
-                (void)snprintf(diag->message + n, sizeof(diag->message) - (size_t)n, ": %s", inner.message);
+
+        n = strlen(diag->message);
+        if (n + sizeof(": ") < sizeof(diag->message)) {
+                memcpy(diag->message + n, ": ", sizeof(": "));
+                n += strlen(": ");
+                (void)snprintf(diag->message + n, sizeof(diag->message) - n, "%.*s", (int)(sizeof(diag->message) - n - 1), inner.message);
+        }
         return code;
 }

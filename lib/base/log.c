@@ -35,7 +35,7 @@ bool log_is_shown(int priority) {
         return priority <= log_max_priority;
 }
 
-static void log_va(int priority, const LogSubject *subject, const char *format, va_list args) {
+__attribute__((format(printf, 3, 0))) static void log_va(int priority, const LogSubject *subject, const char *format, va_list args) {
         static const LogSubject nothing;
         char text[2048];
 

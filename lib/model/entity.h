@@ -4,8 +4,8 @@
 /* The entities of the HTTP API (contract section 4.3) and of our additions to it (docs/api.md), as values and as JSON, for the server and
  * the client alike: each has an encoder and a decoder.
  *
- * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and return buf_append()'s errors. Decoders
- * return 0, -ENOMEM, or -EBADMSG with a message in `diag` (may be NULL); they bound what they take by the size of the input.
+ * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and return buf_append()'s errors, or -ERANGE for a
+ * number over INT64_MAX; on error the Buf is as it was. Bytes that are not UTF-8 go out as U+FFFD. Decoders return 0, -ENOMEM, or -EBADMSG with a message in `diag` (may be NULL); they bound what they take by the size of the input.
  */
 
 #include <stdbool.h>
@@ -30,18 +30,19 @@ typedef struct Unit {
         char *why;              /* ours ("why"): the reason when it is not where it should be, or NULL */
 } Unit;
 
-/* Free the members; zeroed afterwards. */
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void unit_done(Unit *unit);
 int unit_encode(const Unit *unit, Buf *out);
 int unit_decode(const char *json, size_t n_bytes, Unit *ret_unit, Diag *diag);
 
 /* Machine. Strings owned. */
 typedef struct Machine {
-        char *id;
-        char *primary_ip; /* or NULL */
-        Metadata metadata;
+        char *id;          /* machine ID */
+        char *primary_ip;  /* or NULL */
+        Metadata metadata; /* merged: configured and set over the API */
 } Machine;
 
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void machine_done(Machine *machine);
 int machine_encode(const Machine *machine, Buf *out);
 int machine_decode(const char *json, size_t n_bytes, Machine *ret_machine, Diag *diag);
@@ -57,37 +58,40 @@ typedef struct UnitState {
         char *why;    /* ours ("why"): why the last request failed there, or NULL */
 } UnitState;
 
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void unit_state_done(UnitState *state);
 int unit_state_encode(const UnitState *state, Buf *out);
 int unit_state_decode(const char *json, size_t n_bytes, UnitState *ret_state, Diag *diag);
 
-/* One page of a list. Exactly one of the arrays is used, by the list's kind. */
+/* One page of a list. At most one of the arrays is used, by the list's kind. */
 typedef struct Page {
-        Unit *units;
-        size_t n_units;
-        Machine *machines;
-        size_t n_machines;
-        UnitState *states;
-        size_t n_states;
+        Unit *units;           /* owned array, or NULL */
+        size_t n_units;        /* how many */
+        Machine *machines;     /* owned array, or NULL */
+        size_t n_machines;     /* how many */
+        UnitState *states;     /* owned array, or NULL */
+        size_t n_states;       /* how many */
         char *next_page_token; /* or NULL on the last page */
 } Page;
 
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void page_done(Page *page);
 int page_encode(const Page *page, Buf *out);
 int page_decode(const char *json, size_t n_bytes, Page *ret_page, Diag *diag);
 
 /* The body of POST /fleet/v1/units: {"units":[Unit,...]} is a Page with units, too; decode it with page_decode(). */
 
-/* The error body: {"error":{"code":C,"message":"M"}}, code first (contract section 4.1). */
+/* The error body: {"error":{"code":C,"message":"M"}}, code first (contract section 4.1). `code` is not negative. */
 int error_encode(int code, const char *message, Buf *out);
-/* Decodes the message of an error body; the caller frees it. */
+
+/* Read an error body; the caller frees the message, which may be empty. Returns 0, -ENOMEM, or -EBADMSG when it is none. */
 int error_decode(const char *json, size_t n_bytes, int *ret_code, char **ret_message);
 
 /* One change of machine metadata (contract section 4.8). Strings owned. */
 typedef struct MetadataChange {
         char *machine; /* machine ID */
-        char *key;
-        char *value;   /* NULL for op "remove" */
+        char *key;     /* of the characters that the contract allows */
+        char *value;   /* not empty; NULL for op "remove" */
 } MetadataChange;
 
 /* Decode the body of PATCH machines: checks the whole list first. Value is accepted as a string and as {"value":"..."} or {"Value":"..."}.
@@ -103,6 +107,7 @@ typedef struct WaitRequest {
         size_t n_units;
 } WaitRequest;
 
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void wait_request_done(WaitRequest *request);
 int wait_request_encode(const WaitRequest *request, Buf *out);
 int wait_request_decode(const char *json, size_t n_bytes, WaitRequest *ret_request, Diag *diag);
@@ -117,6 +122,7 @@ typedef struct WaitResult {
         char *why;        /* reason for anything but "reached", or NULL */
 } WaitResult;
 
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
 void wait_result_done(WaitResult *result);
 int wait_result_encode(const WaitResult *result, Buf *out);
 int wait_result_decode(const char *json, size_t n_bytes, WaitResult *ret_result, Diag *diag);

@@ -18,7 +18,7 @@ typedef struct MetadataEntry {
 
 /* A set of entries in byte order of the keys; zeroed is empty. */
 typedef struct Metadata {
-        MetadataEntry *entries; /* owned array */
+        MetadataEntry *entries; /* owned array, with room for the next power of two at or above n_entries */
         size_t n_entries;
 } Metadata;
 

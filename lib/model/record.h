@@ -5,7 +5,9 @@
  *
  * Every decoder takes bytes that anything may have written: it returns 0; -ENOMEM; or -EBADMSG with a message in `diag` (may be NULL) that
  * says what is wrong with the value. Unknown members are ignored, so that a newer version may add some. Every encoder returns a compact
- * JSON text with sorted keys that the caller frees, empty members left out.
+ * JSON text with sorted keys that the caller frees, empty members left out; or -ENOMEM, -ENOBUFS (more than RECORD_MAX_BYTES), or -ERANGE
+ * (a number over INT64_MAX, which no decoder would take). Numbers are always written, and 0 when they are absent. Of equal members the
+ * last one counts.
  */
 
 #include <stdbool.h>
@@ -18,6 +20,10 @@
 #include "lib/model/metadata.h"
 #include "lib/unit/unit-file.h"
 
+enum {
+        RECORD_MAX_BYTES = 1536 * 1024, /* longest record: what one request to etcd can hold */
+};
+
 /* unit/<name>: what the user wants. Written by the API. */
 typedef struct UnitRecord {
         char file[UNIT_HASH_BYTES]; /* hash of its content, key of the file record */
@@ -25,6 +31,7 @@ typedef struct UnitRecord {
         uint64_t generation;        /* grows with every request of a user about this unit; a start asked for again is a new one */
 } UnitRecord;
 
+/* To JSON; from JSON. As said above. */
 int unit_record_encode(const UnitRecord *record, char **ret_json);
 int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record, Diag *diag);
 
@@ -37,7 +44,7 @@ typedef struct MachineRecord {
         Metadata metadata; /* the configured one */
 } MachineRecord;
 
-/* Free the members; zeroed afterwards. */
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void machine_record_done(MachineRecord *record);
 int machine_record_encode(const MachineRecord *record, char **ret_json);
 int machine_record_decode(const char *json, size_t n_bytes, MachineRecord *ret_record, Diag *diag);
@@ -53,6 +60,7 @@ typedef struct ScheduleRecord {
         uint64_t generation;        /* of the user's request that it carries out */
 } ScheduleRecord;
 
+/* To JSON; from JSON. As said above. */
 int schedule_record_encode(const ScheduleRecord *record, char **ret_json);
 int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record, Diag *diag);
 
@@ -64,21 +72,23 @@ typedef struct PlacementRecord {
         uint64_t generation; /* of the request that was decided on */
 } PlacementRecord;
 
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void placement_record_done(PlacementRecord *record);
 int placement_record_encode(const PlacementRecord *record, char **ret_json);
 int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *ret_record, Diag *diag);
 
 /* state/<machine>/<unit>: what systemd says of a unit there. On the machine's lease; written by that machine's agent. */
 typedef struct StateRecord {
-        char *load;                 /* systemd's LoadState, e.g. "loaded" */
-        char *active;               /* ActiveState, e.g. "active" */
-        char *sub;                  /* SubState, e.g. "running" */
+        char *load;                 /* systemd's LoadState, e.g. "loaded"; decoded ones are never NULL, but may be empty */
+        char *active;               /* ActiveState, e.g. "active"; the same */
+        char *sub;                  /* SubState, e.g. "running"; the same */
         char hash[UNIT_HASH_BYTES]; /* content that is on the machine; empty when none could be put there */
         JobState state;             /* how far the agent has come: loaded, launched (start requested); inactive = could not be loaded */
         uint64_t generation;        /* of the request it has come to the end of, well or not; smaller while it still works on it */
         char *why;                  /* the reason when the request failed ("job failed", systemd's error), or NULL when all is well */
 } StateRecord;
 
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void state_record_done(StateRecord *record);
 int state_record_encode(const StateRecord *record, char **ret_json);
 int state_record_decode(const char *json, size_t n_bytes, StateRecord *ret_record, Diag *diag);
@@ -89,6 +99,7 @@ typedef struct LeaderRecord {
         uint64_t epoch; /* larger than that of every earlier leader */
 } LeaderRecord;
 
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void leader_record_done(LeaderRecord *record);
 int leader_record_encode(const LeaderRecord *record, char **ret_json);
 int leader_record_decode(const char *json, size_t n_bytes, LeaderRecord *ret_record, Diag *diag);

@@ -45,6 +45,7 @@ struct RegistryFollow {
         LoopTimer retry;
         uint64_t backoff_us;
         LoopDeferred restart;
+        bool *is_alive;               /* told by registry_follow_stop() to the code that is telling a record */
         bool is_synced;
 };
 

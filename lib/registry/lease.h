@@ -31,6 +31,7 @@ struct Lease {
         StoreRequest request;
         LoopTimer timer;         /* next try */
         int64_t id;              /* 0 = none held */
+        int64_t asked;           /* the lease that the request in flight is about; 0 = a grant */
         int64_t ttl_s;           /* asked for; what the store gave once it is held */
         uint64_t sent_us;        /* when the request in flight was sent */
         uint64_t valid_until_us; /* by our clock it has not ended before: last answered request's sending + TTL */
@@ -45,5 +46,6 @@ int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t a
 /* Give up the lease that is held, without telling the store, and get a new one. */
 void lease_renounce(Lease *lease);
 
-/* Stop renewing: it will run out by itself. Nothing is told any more. */
+/* Stop renewing: it will run out by itself. Nothing is told any more. A request may still be on its way: the memory must stay until the store has
+ * closed. */
 void lease_stop(Lease *lease);

@@ -11,9 +11,10 @@
 
 /* How to reach etcd. Everything is copied. */
 typedef struct StoreEtcdOptions {
-        const StrList *endpoints; /* URLs, http://HOST:PORT, tried in turn from a random one on; at least one */
-        const char *username;     /* or NULL */
-        const char *password;     /* or NULL */
+        const StrList *
+                endpoints; /* URLs, http://HOST:PORT, tried in turn from a random one on; at least one */
+        const char *username; /* or NULL */
+        const char *password; /* or NULL */
 } StoreEtcdOptions;
 
 /* Make a client; it connects when it is first used, and keeps trying for as long as it lives, with back-off and jitter. Returns 0, -ENOMEM, or

@@ -29,7 +29,7 @@ typedef struct UnitFile UnitFile;
 
 /* The options of a unit file. */
 struct UnitFile {
-        UnitOption *options; /* owned array */
+        UnitOption *options; /* owned array, with room for the next power of two; unit_file_add() appends */
         size_t n_options;    /* 0 for a file without options, which the API refuses */
 };
 
@@ -65,5 +65,6 @@ const char *unit_file_get(const UnitFile *file, const char *section, const char 
 /* Has the file a section of this name with at least one option (systemd enables a unit that has [Install])? */
 bool unit_file_has_section(const UnitFile *file, const char *section);
 
-/* Are two files the same by content (equal canonical forms)? */
+/* Are two files the same by content (equal canonical forms)? Files whose options come in different orders have to be sorted
+ * first: when there is no memory for that, they count as different. */
 bool unit_file_equals(const UnitFile *a, const UnitFile *b);

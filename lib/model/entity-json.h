@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The entities inside larger JSON values. Private to lib/model.
+ *
+ * x_write() writes one as an object into a value under construction. x_read() fills a zeroed one from what must be an object, and returns
+ * what json-in.h says; on error it may be half filled, and the caller frees it with x_done() all the same.
+ */
+
+#include <jansson.h>
+
+#include "lib/base/diag.h"
+#include "lib/model/entity.h"
+#include "lib/model/json-out.h"
+
+/* Unit, as said above. */
+void unit_write(const Unit *unit, JsonOut *out);
+int unit_read(const json_t *object, Unit *unit, Diag *diag);
+
+/* Machine, as said above. */
+void machine_write(const Machine *machine, JsonOut *out);
+int machine_read(const json_t *object, Machine *machine, Diag *diag);
+
+/* UnitState, as said above. */
+void unit_state_write(const UnitState *state, JsonOut *out);
+int unit_state_read(const json_t *object, UnitState *state, Diag *diag);

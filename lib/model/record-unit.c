@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The records that are about one unit: what the user wants (unit/), what a machine shall do (schedule/), where the unit is
+ * (placement/), and what systemd says of it (state/). Their shapes are in docs/records.md.
+ *
+ * Each encoder writes its members in alphabetical order straight into the text. Each decoder fills a local record and hands
+ * it out once it is complete, so a caller never sees half of one. Decoders check types and the few values that code relies
+ * on (hashes, states); whether a record makes sense beside the others is for who reads them together.
+ */
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lib/model/json-in.h"
+#include "lib/model/json-out.h"
+#include "lib/model/record.h"
+
+int unit_record_encode(const UnitRecord *record, char **ret_json) {
+        _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
+        JsonOut out = json_out_begin(&buf);
+
+        json_out_open(&out, '{');
+        json_out_string(&out, "desired", job_state_to_string(record->desired));
+        json_out_string(&out, "file", record->file);
+        json_out_number(&out, "generation", record->generation);
+        json_out_close(&out, '}');
+        return json_out_finish(&out, ret_json);
+}
+
+static int require_hash(const json_t *object, const char *key, char ret_hash[UNIT_HASH_BYTES],
+                        Diag *diag) {
+        char hash[UNIT_HASH_BYTES];
+        int r;
+
+        r = json_in_get_hash(object, key, hash, diag);
+        if (r < 0)
+                return r;
+        if (!*hash)
+                return diag_set(diag, -EBADMSG, "\"%s\" is missing or empty", key);
+
+        memcpy(ret_hash, hash, UNIT_HASH_BYTES);
+        return 0;
+}
+
+int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record, Diag *diag) {
+        json_auto_t *root = NULL;
+        UnitRecord record = { 0 };
+        int r;
+
+        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
+        if (r == 0)
+                r = json_in_require_state(root, "desired", &record.desired, diag);
+        if (r == 0)
+                r = require_hash(root, "file", record.file, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "generation", &record.generation, diag);
+        if (r < 0)
+                return r;
+
+        *ret_record = record;
+        return 0;
+}
+
+int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
+        UnitRecord same_shape = { .desired = record->desired, .generation = record->generation };
+
+        assert(record->desired != JOB_STATE_INACTIVE);
+
+        memcpy(same_shape.file, record->file, UNIT_HASH_BYTES);
+        return unit_record_encode(&same_shape, ret_json);
+}
+
+int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record,
+                           Diag *diag) {
+        UnitRecord same_shape;
+        int r;
+
+        r = unit_record_decode(json, n_bytes, &same_shape, diag);
+        if (r < 0)
+                return r;
+        if (same_shape.desired == JOB_STATE_INACTIVE)
+                return diag_set(diag, -EBADMSG, "\"desired\" must be loaded or launched");
+
+        *ret_record = (ScheduleRecord){
+                .desired = same_shape.desired,
+                .generation = same_shape.generation,
+        };
+        memcpy(ret_record->file, same_shape.file, UNIT_HASH_BYTES);
+        return 0;
+}
+
+void placement_record_done(PlacementRecord *record) {
+        free(record->machine);
+        free(record->why);
+        *record = (PlacementRecord){ 0 };
+}
+
+int placement_record_encode(const PlacementRecord *record, char **ret_json) {
+        _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
+        JsonOut out = json_out_begin(&buf);
+
+        json_out_open(&out, '{');
+        json_out_number(&out, "generation", record->generation);
+        json_out_string(&out, "machine", record->machine);
+        json_out_string(&out, "why", record->why);
+        json_out_close(&out, '}');
+        return json_out_finish(&out, ret_json);
+}
+
+int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *ret_record,
+                            Diag *diag) {
+        _cleanup_(placement_record_done) PlacementRecord record = { 0 };
+        json_auto_t *root = NULL;
+        int r;
+
+        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "generation", &record.generation, diag);
+        if (r == 0)
+                r = json_in_get_string(root, "machine", &record.machine, diag);
+        if (r == 0)
+                r = json_in_get_string(root, "why", &record.why, diag);
+        if (r < 0)
+                return r;
+
+        *ret_record = record;
+        record = (PlacementRecord){ 0 };
+        return 0;
+}
+
+void state_record_done(StateRecord *record) {
+        free(record->load);
+        free(record->active);
+        free(record->sub);
+        free(record->why);
+        *record = (StateRecord){ 0 };
+}
+
+int state_record_encode(const StateRecord *record, char **ret_json) {
+        _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
+        JsonOut out = json_out_begin(&buf);
+
+        json_out_open(&out, '{');
+        json_out_string(&out, "active", record->active);
+        json_out_number(&out, "generation", record->generation);
+        json_out_string(&out, "hash", record->hash);
+        json_out_string(&out, "load", record->load);
+        json_out_string(&out, "state", job_state_to_string(record->state));
+        json_out_string(&out, "sub", record->sub);
+        json_out_string(&out, "why", record->why);
+        json_out_close(&out, '}');
+        return json_out_finish(&out, ret_json);
+}
+
+static int state_record_read(const json_t *root, StateRecord *record, Diag *diag) {
+        int r;
+
+        r = json_in_get_any_string(root, "active", &record->active, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "generation", &record->generation, diag);
+        if (r == 0)
+                r = json_in_get_hash(root, "hash", record->hash, diag);
+        if (r == 0)
+                r = json_in_get_any_string(root, "load", &record->load, diag);
+        if (r == 0)
+                r = json_in_require_state(root, "state", &record->state, diag);
+        if (r == 0)
+                r = json_in_get_any_string(root, "sub", &record->sub, diag);
+        if (r == 0)
+                r = json_in_get_string(root, "why", &record->why, diag);
+        return r;
+}
+
+int state_record_decode(const char *json, size_t n_bytes, StateRecord *ret_record, Diag *diag) {
+        _cleanup_(state_record_done) StateRecord record = { 0 };
+        json_auto_t *root = NULL;
+        int r;
+
+        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
+        if (r == 0)
+                r = state_record_read(root, &record, diag);
+        if (r < 0)
+                return r;
+
+        *ret_record = record;
+        record = (StateRecord){ 0 };
+        return 0;
+}

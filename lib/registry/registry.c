@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The registry: construction, outcomes, and reads of one range. */
+
+#include "lib/registry/registry.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lib/registry/key.h"
+
+int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *prefix) {
+        _cleanup_(registry_freep) Registry *registry = NULL;
+        Buf text = buf_make(REGISTRY_PREFIX_MAX_BYTES);
+        size_t n_bytes = strlen(prefix);
+        int r;
+
+        registry = calloc(1, sizeof(*registry));
+        if (!registry)
+                return -ENOMEM;
+
+        r = buf_printf(&text, "%s%s", prefix, n_bytes > 0 && prefix[n_bytes - 1] == '/' ? "" : "/");
+        if (r < 0)
+                return r;
+
+        registry->store = store;
+        registry->loop = loop;
+        registry->prefix = buf_take_string(&text);
+        *ret_registry = TAKE(registry);
+        return 0;
+}
+
+Registry *registry_free(Registry *registry) {
+        if (!registry)
+                return NULL;
+
+        free(registry->prefix);
+        free(registry);
+        return NULL;
+}
+
+Store *registry_store(const Registry *registry) {
+        return registry->store;
+}
+
+Loop *registry_loop(const Registry *registry) {
+        return registry->loop;
+}
+
+void registry_set_bad_record_fn(Registry *registry, void (*fn)(const char *key, const char *why, void *userdata), void *userdata) {
+        registry->on_bad = fn;
+        registry->on_bad_userdata = userdata;
+}
+
+const char *registry_outcome_to_string(int status) {
+        static const char *const outcomes[_REGISTRY_E_MAX] = {
+                [_REGISTRY_E_OK] = "done",
+                [REGISTRY_E_CONFLICT] = "the record was changed by another meanwhile",
+                [REGISTRY_E_UNREACHABLE] = "the store cannot be reached",
+                [REGISTRY_E_UNKNOWN] = "the store did not answer",
+                [REGISTRY_E_COMPACTED] = "the revision was compacted away",
+                [REGISTRY_E_NO_LEASE] = "the lease has ended",
+                [REGISTRY_E_TOO_LARGE] = "the change is too large for one transaction",
+                [REGISTRY_E_REFUSED] = "the store refuses the request: it is full, or denies access",
+        };
+
+        if (status < 0)
+                return strerror(-status);
+        return status < _REGISTRY_E_MAX ? outcomes[status] : "unknown outcome";
+}
+
+int registry_outcome(int store_status) {
+        static const int outcomes[_STORE_E_MAX] = {
+                [STORE_E_UNREACHABLE] = REGISTRY_E_UNREACHABLE,
+                [STORE_E_UNKNOWN] = REGISTRY_E_UNKNOWN,
+                [STORE_E_COMPACTED] = REGISTRY_E_COMPACTED,
+                [STORE_E_NO_LEASE] = REGISTRY_E_NO_LEASE,
+                [STORE_E_DENIED] = REGISTRY_E_REFUSED,
+                [STORE_E_NO_SPACE] = REGISTRY_E_REFUSED,
+                [STORE_E_TOO_LARGE] = REGISTRY_E_TOO_LARGE,
+                [STORE_E_INVALID] = REGISTRY_E_REFUSED,
+        };
+
+        return store_status <= 0 ? store_status : outcomes[store_status];
+}
+
+/* The records of one reply, decoded. */
+typedef struct RecordBatch {
+        Record *records; /* owned */
+        char **strings;  /* owned, one per record */
+        size_t n_records;
+} RecordBatch;
+
+static void record_batch_done(RecordBatch *batch) {
+        for (size_t i = 0; i < batch->n_records; i++) {
+                record_done(&batch->records[i]);
+                free(batch->strings[i]);
+        }
+        free(batch->records);
+        free(batch->strings);
+}
+
+static int record_batch_decode(RegistryRead *read, const StoreReply *reply, RecordBatch *batch) {
+        batch->records = calloc(reply->n_kvs + 1, sizeof(Record));
+        batch->strings = calloc(reply->n_kvs + 1, sizeof(char *));
+        if (!batch->records || !batch->strings)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < reply->n_kvs; i++) {
+                int r = record_decode(read->registry, &reply->kvs[i], false, read->keys_only, &batch->records[batch->n_records],
+                                      &batch->strings[batch->n_records]);
+
+                if (r == -EBADMSG)
+                        continue;
+                if (r < 0)
+                        return r;
+                batch->n_records++;
+        }
+
+        return 0;
+}
+
+static void registry_read_end(RegistryRead *read, int status, const RegistryPage *page) {
+        read->registry = NULL;
+        read->done(read, status, page);
+}
+
+static void on_range(StoreRequest *request, int status, const StoreReply *reply) {
+        RegistryRead *read = container_of(request, RegistryRead, request);
+        _cleanup_(record_batch_done) RecordBatch batch = { 0 };
+        RegistryPage page;
+        int r;
+
+        if (status != 0) {
+                registry_read_end(read, registry_outcome(status), NULL);
+                return;
+        }
+
+        r = record_batch_decode(read, reply, &batch);
+        if (r < 0) {
+                registry_read_end(read, r, NULL);
+                return;
+        }
+
+        page = (RegistryPage){
+                .records = batch.records,
+                .n_records = batch.n_records,
+                .revision = read->revision > 0 ? read->revision : reply->revision,
+                .more = reply->more,
+        };
+        registry_read_end(read, 0, &page);
+}
+
+static int registry_range_encode(const Registry *registry, const RegistryRange *range, Buf *key, Buf *end) {
+        static const char next = '\0';
+        Buf prefix = buf_make(REGISTRY_KEY_MAX_BYTES);
+        int r;
+
+        r = record_key_encode(registry, &range->key, key);
+        if (r < 0 || record_key_is_complete(&range->key))
+                return r;
+
+        r = buf_append(&prefix, key->data, key->n_bytes);
+        if (r == 0 && range->until) {
+                r = buf_printf(end, "%s%s", prefix.data, range->until);
+                if (r == 0)
+                        r = buf_append(end, &next, 1);
+        } else if (r == 0)
+                r = record_key_end(&prefix, end);
+
+        if (r == 0 && range->after) {
+                r = buf_append_string(key, range->after);
+                if (r == 0)
+                        r = buf_append(key, &next, 1);
+        }
+
+        buf_done(&prefix);
+        return r;
+}
+
+int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range, RegistryReadDone done) {
+        _cleanup_(buf_done) Buf key = buf_make(REGISTRY_KEY_MAX_BYTES), end = buf_make(REGISTRY_KEY_MAX_BYTES);
+        StoreRange args = { .revision = range->revision, .limit = range->limit, .keys_only = range->keys_only };
+        int r;
+
+        assert(done);
+        assert(!read->registry);
+
+        r = registry_range_encode(registry, range, &key, &end);
+        if (r < 0)
+                return r;
+
+        args.key = (StoreBytes){ key.data, key.n_bytes };
+        args.end = (StoreBytes){ end.data, end.n_bytes };
+        r = store_range(registry->store, &read->request, &args,
+                        range->limit == 0 && !record_key_is_complete(&range->key) ? STORE_LIST_TIMEOUT_US : STORE_CALL_TIMEOUT_US,
+                        on_range);
+        if (r < 0)
+                return r;
+
+        read->registry = registry;
+        read->done = done;
+        read->revision = range->revision;
+        read->keys_only = range->keys_only;
+        return 0;
+}
+
+void registry_read_cancel(RegistryRead *read) {
+        store_cancel(&read->request);
+}
+
+bool registry_read_is_pending(const RegistryRead *read) {
+        return read->registry;
+}

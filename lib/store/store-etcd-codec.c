@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Encoding and decoding of etcd's messages with protobuf-c, whose generated code (proto/etcd.proto) is seen by this file only.
+ *
+ * protobuf-c allocates every field of every key by itself, so decoding gets an arena: small allocations are cut from blocks, large ones have their
+ * own. Both are freed in one go, and freeing a large one early gives its memory back.
+ */
+
+#include "lib/store/store-etcd-codec.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/store/proto/etcd.pb-c.h"
+
+enum {
+        ARENA_BLOCK_MIN_BYTES = 4 << 10,
+        ARENA_BLOCK_MAX_BYTES = 1 << 20,
+        ETCD_REQUEST_MAX_BYTES = 1536 << 10, /* etcd's --max-request-bytes, by default */
+};
+
+/* The arena. */
+
+struct EtcdBlock {
+        EtcdBlock *next;
+        size_t n_bytes; /* of `bytes` */
+        size_t n_used;
+        alignas(max_align_t) char bytes[];
+};
+
+static EtcdBlock *block_new(size_t n_bytes, EtcdBlock **list) {
+        EtcdBlock *block = malloc(sizeof *block + n_bytes);
+
+        if (!block)
+                return NULL;
+
+        block->next = *list;
+        block->n_bytes = n_bytes;
+        block->n_used = 0;
+        *list = block;
+        return block;
+}
+
+static void *arena_alloc(void *allocator_data, size_t n_bytes) {
+        EtcdArena *arena = allocator_data;
+        EtcdBlock *block = arena->blocks;
+        void *bytes;
+
+        if (n_bytes > ARENA_BLOCK_MAX_BYTES / 16) {
+                block = block_new(n_bytes, &arena->large);
+                return block ? block->bytes : NULL;
+        }
+
+        n_bytes = (n_bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+        if (!block || block->n_bytes - block->n_used < n_bytes) {
+                size_t n = block ? 2 * block->n_bytes : ARENA_BLOCK_MIN_BYTES;
+
+                if (n > ARENA_BLOCK_MAX_BYTES)
+                        n = ARENA_BLOCK_MAX_BYTES;
+                if (n < n_bytes)
+                        n = n_bytes;
+                block = block_new(n, &arena->blocks);
+                if (!block)
+                        return NULL;
+        }
+
+        bytes = block->bytes + block->n_used;
+        block->n_used += n_bytes;
+        return bytes;
+}
+
+static void arena_free(void *allocator_data, void *bytes) {
+        EtcdArena *arena = allocator_data;
+
+        for (EtcdBlock **at = &arena->large; bytes && *at; at = &(*at)->next)
+                if ((*at)->bytes == bytes) {
+                        EtcdBlock *block = *at;
+
+                        *at = block->next;
+                        free(block);
+                        return;
+                }
+}
+
+static void blocks_free(EtcdBlock *block) {
+        while (block) {
+                EtcdBlock *next = block->next;
+
+                free(block);
+                block = next;
+        }
+}
+
+void etcd_arena_done(EtcdArena *arena) {
+        blocks_free(arena->blocks);
+        blocks_free(arena->large);
+        *arena = (EtcdArena){ 0 };
+}
+
+/* Small helpers. */
+
+static ProtobufCBinaryData binary(StoreBytes bytes) {
+        return (ProtobufCBinaryData){ .len = bytes.n_bytes, .data = (uint8_t *)bytes.data };
+}
+
+static StoreBytes bytes_of(ProtobufCBinaryData data) {
+        return (StoreBytes){ .data = data.data, .n_bytes = data.len };
+}
+
+/* The first key of a range; etcd takes no empty key, the smallest there is does the same for [key, end). */
+static ProtobufCBinaryData range_start(StoreBytes key, StoreBytes end) {
+        if (key.n_bytes == 0 && end.n_bytes > 0)
+                return (ProtobufCBinaryData){ .len = 1, .data = (uint8_t *)"" };
+        return binary(key);
+}
+
+static int call_add(GrpcCall *call, const ProtobufCMessage *message) {
+        size_t n_bytes = protobuf_c_message_get_packed_size(message);
+        uint8_t *bytes;
+        int r;
+
+        r = grpc_call_add_message(call, n_bytes, &bytes);
+        if (r < 0)
+                return r;
+
+        (void)protobuf_c_message_pack(message, bytes);
+        return 0;
+}
+
+static int unpack(const ProtobufCMessageDescriptor *type, const GrpcMessage *message,
+                  EtcdArena *arena, ProtobufCMessage **ret) {
+        ProtobufCAllocator allocator = {
+                .alloc = arena_alloc,
+                .free = arena_free,
+                .allocator_data = arena,
+        };
+
+        /* It does not say why it fails; for want of memory is not worth telling from nonsense. */
+        *ret = protobuf_c_message_unpack(type, &allocator, message->n_bytes, message->bytes);
+        return *ret ? 0 : -EBADMSG;
+}
+
+static int64_t header_revision(const Etcd__Header *header) {
+        return header ? header->revision : 0;
+}
+
+/* Requests. */
+
+int etcd_encode_range(GrpcCall *call, const StoreRange *range) {
+        Etcd__RangeRequest request = ETCD__RANGE_REQUEST__INIT;
+
+        request.key = range_start(range->key, range->end);
+        request.range_end = binary(range->end);
+        request.revision = range->revision;
+        request.limit = range->limit;
+        request.keys_only = range->keys_only;
+        return call_add(call, &request.base);
+}
+
+int etcd_txn_plan(size_t n_compares, size_t n_ops, size_t *ret_n_groups, size_t *ret_n_ops_each) {
+        if (n_ops <= STORE_TXN_OPS_MAX) {
+                *ret_n_groups = 1;
+                *ret_n_ops_each = n_ops;
+                return 0;
+        }
+
+        for (size_t n_groups = 2; n_groups < STORE_TXN_OPS_MAX; n_groups++) {
+                size_t n_list = n_compares > n_groups ? n_compares : n_groups;
+                size_t n_each = (n_ops + n_groups - 1) / n_groups;
+
+                if (n_list + n_each <= STORE_TXN_OPS_MAX) {
+                        *ret_n_groups = n_groups;
+                        *ret_n_ops_each = n_each;
+                        return 0;
+                }
+        }
+        return -EMSGSIZE;
+}
+
+/* A transaction's messages while they are being packed, in one allocation each. */
+typedef struct TxnMessages {
+        Etcd__Compare *compares;
+        Etcd__Compare **compare_list;
+        Etcd__RequestOp *ops; /* one per operation, then one per group */
+        Etcd__RequestOp **op_list;
+        union {
+                Etcd__PutRequest put;
+                Etcd__DeleteRangeRequest delete_range;
+        } * requests;
+        Etcd__TxnRequest *groups;
+} TxnMessages;
+
+static void txn_messages_done(TxnMessages *messages) {
+        free(messages->compares);
+        free(messages->compare_list);
+        free(messages->ops);
+        free(messages->op_list);
+        free(messages->requests);
+        free(messages->groups);
+}
+
+static int txn_messages_init(TxnMessages *messages, size_t n_compares, size_t n_ops,
+                             size_t n_groups) {
+        messages->compares = calloc(n_compares + 1, sizeof *messages->compares);
+        messages->compare_list = calloc(n_compares + 1, sizeof *messages->compare_list);
+        messages->ops = calloc(n_ops + n_groups, sizeof *messages->ops);
+        messages->op_list = calloc(n_ops + n_groups, sizeof *messages->op_list);
+        messages->requests = calloc(n_ops + 1, sizeof *messages->requests);
+        messages->groups = calloc(n_groups, sizeof *messages->groups);
+        return messages->compares && messages->compare_list && messages->ops && messages->op_list &&
+                               messages->requests && messages->groups
+                       ? 0
+                       : -ENOMEM;
+}
+
+static void compare_fill(Etcd__Compare *message, const StoreCompare *compare) {
+        static const Etcd__Compare__Result results[] = {
+                [STORE_COMPARE_EQUAL] = ETCD__COMPARE__RESULT__EQUAL,
+                [STORE_COMPARE_LESS] = ETCD__COMPARE__RESULT__LESS,
+                [STORE_COMPARE_GREATER] = ETCD__COMPARE__RESULT__GREATER,
+        };
+
+        etcd__compare__init(message);
+        message->key = range_start(compare->key, compare->end);
+        message->range_end = binary(compare->end);
+        message->result = results[compare->result];
+        if (compare->target == STORE_COMPARE_CREATE) {
+                message->target = ETCD__COMPARE__TARGET__CREATE;
+                message->target_union_case = ETCD__COMPARE__TARGET_UNION_CREATE_REVISION;
+                message->create_revision = compare->revision;
+        } else {
+                message->target = ETCD__COMPARE__TARGET__MOD;
+                message->target_union_case = ETCD__COMPARE__TARGET_UNION_MOD_REVISION;
+                message->mod_revision = compare->revision;
+        }
+}
+
+static void op_fill(TxnMessages *messages, size_t i, const StoreOp *op) {
+        Etcd__RequestOp *message = &messages->ops[i];
+
+        etcd__request_op__init(message);
+        messages->op_list[i] = message;
+        if (op->kind == STORE_OP_PUT) {
+                Etcd__PutRequest *put = &messages->requests[i].put;
+
+                etcd__put_request__init(put);
+                put->key = binary(op->key);
+                put->value = binary(op->value);
+                put->lease = op->lease;
+                message->request_case = ETCD__REQUEST_OP__REQUEST_PUT;
+                message->put = put;
+        } else {
+                Etcd__DeleteRangeRequest *delete = &messages->requests[i].delete_range;
+
+                etcd__delete_range_request__init(delete);
+                delete->key = range_start(op->key, op->end);
+                delete->range_end = binary(op->end);
+                message->request_case = ETCD__REQUEST_OP__REQUEST_DELETE_RANGE;
+                message->delete_range = delete;
+        }
+}
+
+/* Puts the operations into nested transactions; the outer one's list follows theirs. */
+static void groups_fill(TxnMessages *messages, Etcd__TxnRequest *outer, size_t n_ops,
+                        size_t n_groups, size_t n_ops_each) {
+        for (size_t i = 0; i < n_groups; i++) {
+                size_t first = i * n_ops_each < n_ops ? i * n_ops_each : n_ops;
+                Etcd__TxnRequest *group = &messages->groups[i];
+                Etcd__RequestOp *op = &messages->ops[n_ops + i];
+
+                etcd__txn_request__init(group);
+                group->success = messages->op_list + first;
+                group->n_success = n_ops - first < n_ops_each ? n_ops - first : n_ops_each;
+                etcd__request_op__init(op);
+                op->request_case = ETCD__REQUEST_OP__REQUEST_TXN;
+                op->txn = group;
+                messages->op_list[n_ops + i] = op;
+        }
+
+        outer->success = messages->op_list + n_ops;
+        outer->n_success = n_groups;
+}
+
+static size_t txn_size_bytes(const StoreTxn *txn) {
+        size_t n_bytes = 0;
+
+        for (size_t i = 0; i < txn->n_compares; i++)
+                n_bytes += txn->compares[i].key.n_bytes + txn->compares[i].end.n_bytes;
+        for (size_t i = 0; i < txn->n_ops; i++)
+                n_bytes += txn->ops[i].key.n_bytes + txn->ops[i].end.n_bytes +
+                           txn->ops[i].value.n_bytes;
+        return n_bytes;
+}
+
+int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn) {
+        _cleanup_(txn_messages_done) TxnMessages messages = { 0 };
+        Etcd__TxnRequest request = ETCD__TXN_REQUEST__INIT;
+        size_t n_groups, n_ops_each;
+        int r;
+
+        if (txn_size_bytes(txn) > STORE_REQUEST_MAX_BYTES)
+                return -EMSGSIZE;
+        r = etcd_txn_plan(txn->n_compares, txn->n_ops, &n_groups, &n_ops_each);
+        if (r < 0)
+                return r;
+        r = txn_messages_init(&messages, txn->n_compares, txn->n_ops, n_groups);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < txn->n_compares; i++) {
+                compare_fill(&messages.compares[i], &txn->compares[i]);
+                messages.compare_list[i] = &messages.compares[i];
+        }
+        for (size_t i = 0; i < txn->n_ops; i++)
+                op_fill(&messages, i, &txn->ops[i]);
+
+        request.compare = messages.compare_list;
+        request.n_compare = txn->n_compares;
+        request.success = messages.op_list;
+        request.n_success = txn->n_ops;
+        if (n_groups > 1)
+                groups_fill(&messages, &request, txn->n_ops, n_groups, n_ops_each);
+
+        if (etcd__txn_request__get_packed_size(&request) > ETCD_REQUEST_MAX_BYTES)
+                return -EMSGSIZE;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s) {
+        Etcd__LeaseGrantRequest request = ETCD__LEASE_GRANT_REQUEST__INIT;
+
+        request.ttl = ttl_s;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_lease_revoke(GrpcCall *call, int64_t lease) {
+        Etcd__LeaseRevokeRequest request = ETCD__LEASE_REVOKE_REQUEST__INIT;
+
+        request.id = lease;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_lease_keep_alive(GrpcCall *call, int64_t lease) {
+        Etcd__LeaseKeepAliveRequest request = ETCD__LEASE_KEEP_ALIVE_REQUEST__INIT;
+
+        request.id = lease;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_watch_create(GrpcCall *call, int64_t watch_id, StoreBytes key, StoreBytes end,
+                             int64_t start_revision) {
+        Etcd__WatchCreateRequest create = ETCD__WATCH_CREATE_REQUEST__INIT;
+        Etcd__WatchRequest request = ETCD__WATCH_REQUEST__INIT;
+
+        create.key = range_start(key, end);
+        create.range_end = binary(end);
+        create.start_revision = start_revision;
+        create.progress_notify = true;
+        create.watch_id = watch_id;
+        create.fragment = true;
+        request.request_case = ETCD__WATCH_REQUEST__REQUEST_CREATE;
+        request.create = &create;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_watch_cancel(GrpcCall *call, int64_t watch_id) {
+        Etcd__WatchCancelRequest cancel = ETCD__WATCH_CANCEL_REQUEST__INIT;
+        Etcd__WatchRequest request = ETCD__WATCH_REQUEST__INIT;
+
+        cancel.watch_id = watch_id;
+        request.request_case = ETCD__WATCH_REQUEST__REQUEST_CANCEL;
+        request.cancel = &cancel;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_authenticate(GrpcCall *call, const char *username, const char *password) {
+        Etcd__AuthenticateRequest request = ETCD__AUTHENTICATE_REQUEST__INIT;
+
+        request.name = (char *)username;
+        request.password = (char *)password;
+        return call_add(call, &request.base);
+}
+
+int etcd_encode_status(GrpcCall *call) {
+        uint8_t *bytes;
+
+        return grpc_call_add_message(call, 0, &bytes); /* the request has no fields */
+}
+
+/* Replies. */
+
+static void kv_fill(StoreKv *kv, const Etcd__KeyValue *message) {
+        *kv = (StoreKv){
+                .key = bytes_of(message->key),
+                .value = bytes_of(message->value),
+                .create_revision = message->create_revision,
+                .mod_revision = message->mod_revision,
+                .lease = message->lease,
+        };
+}
+
+int etcd_decode_range(const GrpcMessage *message, EtcdReply *ret_reply) {
+        EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        Etcd__RangeResponse *response;
+        StoreKv *kvs;
+        int r;
+
+        r = unpack(&etcd__range_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                goto fail;
+
+        response = (Etcd__RangeResponse *)base;
+        kvs = arena_alloc(&arena, response->n_kvs * sizeof *kvs);
+        if (!kvs) {
+                r = -ENOMEM;
+                goto fail;
+        }
+
+        for (size_t i = 0; i < response->n_kvs; i++)
+                kv_fill(&kvs[i], response->kvs[i]);
+
+        *ret_reply = (EtcdReply){
+                .arena = arena,
+                .reply = {
+                        .revision = header_revision(response->header),
+                        .kvs = kvs,
+                        .n_kvs = response->n_kvs,
+                        .more = response->more,
+                },
+        };
+        return 0;
+fail:
+        etcd_arena_done(&arena);
+        return r;
+}
+
+int etcd_decode_txn(const GrpcMessage *message, EtcdReply *ret_reply) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        const Etcd__TxnResponse *response;
+        int r;
+
+        r = unpack(&etcd__txn_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        response = (const Etcd__TxnResponse *)base;
+        *ret_reply = (EtcdReply){ .reply = {
+                                          .revision = header_revision(response->header),
+                                          .succeeded = response->succeeded,
+                                  } };
+        return 0;
+}
+
+int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        const Etcd__LeaseGrantResponse *response;
+        int r;
+
+        r = unpack(&etcd__lease_grant_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        response = (const Etcd__LeaseGrantResponse *)base;
+        if (response->id == 0)
+                return -EBADMSG;
+
+        *ret_reply = (EtcdReply){ .reply = {
+                                          .revision = header_revision(response->header),
+                                          .lease = response->id,
+                                          .lease_ttl_s = response->ttl,
+                                  } };
+        return 0;
+}
+
+int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        int r;
+
+        r = unpack(&etcd__lease_revoke_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        *ret_reply = (EtcdReply){
+                .reply = { .revision = header_revision(
+                                   ((Etcd__LeaseRevokeResponse *)base)->header) },
+        };
+        return 0;
+}
+
+int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_reply) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        const Etcd__LeaseKeepAliveResponse *response;
+        int r;
+
+        r = unpack(&etcd__lease_keep_alive_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        response = (const Etcd__LeaseKeepAliveResponse *)base;
+        *ret_reply = (EtcdReply){ .reply = {
+                                          .revision = header_revision(response->header),
+                                          .lease = response->id,
+                                          .lease_ttl_s = response->ttl > 0 ? response->ttl : 0,
+                                  } };
+        return 0;
+}
+
+static void event_fill(StoreEvent *event, const Etcd__Event *message) {
+        if (message->kv)
+                kv_fill(&event->kv, message->kv);
+        else
+                event->kv = (StoreKv){ 0 };
+        event->kind = message->type == ETCD__EVENT__TYPE__DELETE ? STORE_EVENT_DELETE
+                                                                 : STORE_EVENT_PUT;
+        if (event->kind == STORE_EVENT_DELETE)
+                event->kv.create_revision = event->kv.lease = 0;
+}
+
+int etcd_decode_watch(const GrpcMessage *message, EtcdArena *arena, EtcdWatchReply *ret_reply) {
+        ProtobufCMessage *base;
+        const Etcd__WatchResponse *response;
+        StoreEvent *events;
+        int r;
+
+        r = unpack(&etcd__watch_response__descriptor, message, arena, &base);
+        if (r < 0)
+                return r;
+
+        response = (const Etcd__WatchResponse *)base;
+        events = arena_alloc(arena, response->n_events * sizeof *events);
+        if (!events)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < response->n_events; i++)
+                event_fill(&events[i], response->events[i]);
+
+        *ret_reply = (EtcdWatchReply){
+                .watch_id = response->watch_id,
+                .created = response->created,
+                .canceled = response->canceled,
+                .is_fragment = response->fragment,
+                .compact_revision = response->compact_revision,
+                .events = events,
+                .n_events = response->n_events,
+        };
+        return 0;
+}
+
+int etcd_decode_authenticate(const GrpcMessage *message, char **ret_token) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        char *token;
+        int r;
+
+        r = unpack(&etcd__authenticate_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        token = strdup(((Etcd__AuthenticateResponse *)base)->token);
+        if (!token)
+                return -ENOMEM;
+
+        *ret_token = token;
+        return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the end of a gRPC call to etcd means for a request of the store. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/env.h"
+#include "lib/store/grpc-status.h"
+
+enum {
+        ETCD_PATIENCE_US =
+                1 *
+                US_PER_S, /* a call that had less time than this accuses nobody when it runs out */
+};
+
+/* The STORE_E_* of a call that ended with anything but GRPC_OK. `elapsed_us` is the time since it was sent. Never 0. */
+int etcd_outcome(const GrpcStatus *status, bool is_write, uint64_t elapsed_us);
+
+/* Is the member unfit to go on with: it, its connection or its cluster's leader did not serve? `budget_us` is the time that the call had: running
+ * out of less than ETCD_PATIENCE_US says nothing. */
+bool etcd_status_blames_member(const GrpcStatus *status, uint64_t budget_us);
+
+/* Was the call refused for its token, so that a fresh one may help? */
+bool etcd_status_wants_token(const GrpcStatus *status);

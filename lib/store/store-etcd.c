@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The etcd backend's object: construction, the table of operations, cancelling and closing. The work is in the parts that
+ * store-etcd-private.h lists.
+ *
+ * Closing never frees the channel at once, because store_close() may be called from a callback that runs below it: requests and watches go at
+ * once, the rest in a deferred call that comes after the completions.
+ */
+
+#include "lib/store/store-etcd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/store/store-etcd-private.h"
+
+static void finish_canceled(LoopDeferred *deferred) {
+        store_request_finish(container_of(deferred, StoreRequest, completion), -ECANCELED, NULL);
+}
+
+static void finish_unreachable(LoopDeferred *deferred) {
+        store_request_finish(container_of(deferred, StoreRequest, completion), STORE_E_UNREACHABLE,
+                             NULL);
+}
+
+static void finish_too_large(LoopDeferred *deferred) {
+        store_request_finish(container_of(deferred, StoreRequest, completion), STORE_E_TOO_LARGE,
+                             NULL);
+}
+
+void etcd_finish_later(StoreRequest *request, int status) {
+        request->backend = NULL;
+        timer_clear(&request->deadline);
+        request->completion.fn = status == -ECANCELED          ? finish_canceled
+                                 : status == STORE_E_TOO_LARGE ? finish_too_large
+                                                               : finish_unreachable;
+        assert(status == -ECANCELED || status == STORE_E_TOO_LARGE ||
+               status == STORE_E_UNREACHABLE);
+        loop_defer(request->store->loop, &request->completion);
+}
+
+static void etcd_cancel(StoreRequest *request) {
+        if (!request->backend)
+                return; /* its end is on its way */
+
+        switch (*(const EtcdRequestKind *)request->backend) {
+        case ETCD_REQUEST_CALL:
+                etcd_calls_cancel(request);
+                return;
+        case ETCD_REQUEST_KEEP_ALIVE:
+                etcd_leases_cancel(request);
+                return;
+        }
+}
+
+static void etcd_on_closing(LoopDeferred *deferred) {
+        EtcdStore *etcd = container_of(deferred, EtcdStore, closing);
+
+        /* Requests that were on their way when closing began may be queued behind this. */
+        if (etcd->store.stats.n_pending > 0) {
+                loop_defer(etcd->store.loop, &etcd->closing);
+                return;
+        }
+
+        etcd_link_done(&etcd->link);
+        store_closed(&etcd->store);
+}
+
+static void etcd_close(Store *store) {
+        EtcdStore *etcd = etcd_of(store);
+
+        etcd_calls_close(etcd);
+        etcd_leases_close(etcd);
+        etcd_watches_close(etcd);
+        loop_defer(store->loop, &etcd->closing);
+}
+
+static void etcd_free(Store *store) {
+        EtcdStore *etcd = etcd_of(store);
+
+        assert(store->stats.n_pending == 0);
+
+        loop_defer_cancel(&etcd->closing);
+        etcd_watches_close(etcd);
+        etcd_leases_close(etcd);
+        etcd_link_done(&etcd->link);
+        etcd_endpoints_done(&etcd->link.endpoints);
+        free(etcd->username);
+        if (etcd->password)
+                explicit_bzero(etcd->password, strlen(etcd->password));
+        free(etcd->password);
+        free(etcd);
+}
+
+static const StoreVtable etcd_vtable = {
+        .range = etcd_calls_range,
+        .txn = etcd_calls_txn,
+        .lease_grant = etcd_calls_lease_grant,
+        .lease_keep_alive = etcd_leases_keep_alive,
+        .lease_revoke = etcd_calls_lease_revoke,
+        .cancel = etcd_cancel,
+        .watch_start = etcd_watches_start,
+        .watch_stop = etcd_watches_stop,
+        .close = etcd_close,
+        .free = etcd_free,
+};
+
+static int etcd_copy_credentials(EtcdStore *etcd, const StoreEtcdOptions *options) {
+        if (!options->username)
+                return 0;
+
+        etcd->username = strdup(options->username);
+        etcd->password = strdup(options->password ? options->password : "");
+        return etcd->username && etcd->password ? 0 : -ENOMEM;
+}
+
+int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *options, Diag *diag) {
+        EtcdStore *etcd = calloc(1, sizeof *etcd);
+        int r;
+
+        if (!etcd)
+                return -ENOMEM;
+
+        etcd->store.vtable = &etcd_vtable;
+        etcd->store.loop = loop;
+        etcd->closing.fn = etcd_on_closing;
+        etcd_link_init(&etcd->link);
+        etcd_watches_init(&etcd->watches);
+        r = etcd_endpoints_init(&etcd->link.endpoints, options->endpoints, loop_env(loop), diag);
+        if (r == 0)
+                r = etcd_copy_credentials(etcd, options);
+        if (r < 0) {
+                etcd_free(&etcd->store);
+                return r;
+        }
+
+        *ret_store = &etcd->store;
+        return 0;
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The requests of the store in memory, and what befalls them on their way.
+ *
+ *                     lost ──────────────┐ (late)
+ *                      ▲                 ▼
+ *     start ──> ARRIVING ──> carried out ──> REPLYING ──> finished
+ *         └──> refused           └─────────> lost, waits for its deadline
+ *
+ * A call is the copy of a request that travels; the request is its caller's. They part when the request ends (at its deadline, or
+ * cancelled) while the call is still on its way: what was sent is carried out all the same, which is what makes an unanswered write an
+ * unknown one. A call without a request is freed when it has been carried out.
+ *
+ * Whether something is lost is drawn when it leaves; a cut loses in addition whatever arrives while it lasts.
+ */
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lib/store/store-memory-client.h"
+
+typedef struct MemoryCall {
+        ListNode node;         /* in MemoryStore.calls */
+        MemoryStore *memory;   /* borrowed */
+        StoreMemory *client;   /* borrowed; NULL once it is gone */
+        StoreRequest *request; /* borrowed; NULL once it has ended */
+        enum {
+                CALL_WAITING,  /* lost: its deadline will come */
+                CALL_ARRIVING, /* on its way to the store */
+                CALL_REPLYING, /* on its way back */
+        } state;
+        enum {
+                CALL_RANGE,
+                CALL_TXN,
+                CALL_LEASE_GRANT,
+                CALL_LEASE_KEEP_ALIVE,
+                CALL_LEASE_REVOKE,
+        } kind;
+        bool is_late;          /* it was lost and turns up all the same */
+        bool is_ending;        /* the request ends in the next turn, with `status` */
+        StoreRange range;      /* borrows from `arguments` */
+        StoreTxn txn;          /* borrows from `arguments` */
+        int64_t number;        /* the lease, or the TTL of one to grant */
+        void *arguments;       /* owned copy of what range and txn name */
+        LoopTimer timer;       /* the end of the way that it is on */
+        LoopDeferred deferred; /* the same, without latency */
+        int status;            /* how it ends */
+        MemoryAnswer answer;   /* with status 0 */
+} MemoryCall;
+
+static MemoryCall *memory_call_free(MemoryCall *call) {
+        if (!call)
+                return NULL;
+
+        assert(!call->request);
+        timer_clear(&call->timer);
+        loop_defer_cancel(&call->deferred);
+        list_remove(&call->node);
+        memory_answer_done(&call->answer);
+        free(call->arguments);
+        free(call);
+        return NULL;
+}
+
+DEFINE_CLEANUP(MemoryCall, memory_call_free)
+
+/* ---- the end of a request */
+
+static void memory_call_finish(MemoryCall *call, int status) {
+        StoreRequest *request = TAKE(call->request);
+
+        timer_clear(&request->deadline);
+        loop_defer_cancel(&request->completion);
+        list_remove(&request->node);
+        store_request_finish(request, status, status == 0 ? &call->answer.reply : NULL);
+
+        if (call->state != CALL_ARRIVING)
+                memory_call_free(call);
+}
+
+static void memory_call_on_deadline(LoopTimer *timer) {
+        MemoryCall *call = container_of(timer, StoreRequest, deadline)->backend;
+
+        memory_call_finish(call, call->kind == CALL_RANGE ? STORE_E_UNREACHABLE : STORE_E_UNKNOWN);
+}
+
+static void memory_call_on_completion(LoopDeferred *completion) {
+        MemoryCall *call = container_of(completion, StoreRequest, completion)->backend;
+
+        memory_call_finish(call, call->status);
+}
+
+/* Ends the request in the next turn. */
+static void memory_call_end(MemoryCall *call, int status) {
+        call->is_ending = true;
+        call->status = status;
+        timer_clear(&call->request->deadline);
+        loop_defer(call->memory->loop, &call->request->completion);
+}
+
+void store_memory_cancel(StoreRequest *request) {
+        MemoryCall *call = request->backend;
+
+        if (!call->is_ending)
+                memory_call_end(call, -ECANCELED);
+}
+
+/* ---- travelling */
+
+static bool memory_call_draws(const MemoryCall *call, uint32_t ppm) {
+        return ppm > 0 && env_random_below(loop_env(call->memory->loop), 1000000) < ppm;
+}
+
+uint64_t store_memory_draw_latency_us(const StoreMemory *client) {
+        const StoreFaults *faults = &client->faults;
+        uint64_t jitter_us = 0;
+
+        if (faults->latency_jitter_us > 0)
+                jitter_us = env_random_below(loop_env(client->memory->loop),
+                                             faults->latency_jitter_us + 1);
+        return faults->latency_us + jitter_us;
+}
+
+/* Sends the call on a way that takes `delay_us`. */
+static int memory_call_travel(MemoryCall *call, uint64_t delay_us) {
+        if (delay_us > 0)
+                return timer_set_in(call->memory->loop, &call->timer, delay_us);
+
+        loop_defer(call->memory->loop, &call->deferred);
+        return 0;
+}
+
+/* The call is lost on its way to the store; a write may turn up later. */
+static void memory_call_lose(MemoryCall *call) {
+        const StoreFaults *faults = &call->client->faults;
+
+        call->state = CALL_WAITING;
+        if (call->kind == CALL_RANGE || !memory_call_draws(call, faults->late_apply_ppm))
+                return;
+
+        call->is_late = true;
+        if (memory_call_travel(call, faults->late_apply_us) == 0)
+                call->state = CALL_ARRIVING;
+}
+
+static int memory_call_send(MemoryCall *call) {
+        StoreMemory *client = call->client;
+        int r;
+
+        if (memory_call_draws(call, client->faults.unreachable_ppm)) {
+                memory_call_end(call, STORE_E_UNREACHABLE);
+                return 0;
+        }
+
+        if (client->faults.is_cut || memory_call_draws(call, client->faults.lose_request_ppm)) {
+                memory_call_lose(call);
+                return 0;
+        }
+
+        r = memory_call_travel(call, store_memory_draw_latency_us(client));
+        if (r == 0)
+                call->state = CALL_ARRIVING;
+        return r;
+}
+
+/* ---- at the store */
+
+static int memory_call_grant_lease(MemoryCall *call, uint64_t now_us) {
+        MemoryStore *memory = call->memory;
+        MemoryLease *lease;
+        int r;
+
+        if (call->number > MEMORY_LEASE_TTL_MAX_S)
+                return STORE_E_INVALID;
+
+        r = memory_lease_add(&memory->data, call->number, now_us, &lease);
+        if (r < 0)
+                return r;
+
+        r = memory_store_arm_expiry(memory);
+        if (r < 0) {
+                (void)memory_lease_end(&memory->data, lease, now_us);
+                return r;
+        }
+
+        call->answer.reply.lease = lease->id;
+        call->answer.reply.lease_ttl_s = lease->ttl_s;
+        return 0;
+}
+
+static int memory_call_keep_lease(MemoryCall *call, uint64_t now_us) {
+        MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
+
+        /* One that has run out is not revived in the moment until it is noticed. */
+        if (!lease || (call->memory->has_quorum && lease->deadline_us <= now_us))
+                return STORE_E_NO_LEASE;
+
+        memory_lease_renew(lease, now_us);
+        call->answer.reply.lease_ttl_s = lease->ttl_s;
+        return 0;
+}
+
+static int memory_call_revoke_lease(MemoryCall *call, uint64_t now_us) {
+        MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
+
+        return lease ? memory_lease_end(&call->memory->data, lease, now_us) : STORE_E_NO_LEASE;
+}
+
+static int memory_call_dispatch(MemoryCall *call) {
+        MemoryData *data = &call->memory->data;
+        uint64_t now_us = loop_now_us(call->memory->loop);
+
+        switch (call->kind) {
+        case CALL_RANGE:
+                return memory_data_range(data, &call->range, &call->answer);
+        case CALL_TXN:
+                return memory_data_txn(data, &call->txn, now_us, &call->answer);
+        case CALL_LEASE_GRANT:
+                return memory_call_grant_lease(call, now_us);
+        case CALL_LEASE_KEEP_ALIVE:
+                return memory_call_keep_lease(call, now_us);
+        case CALL_LEASE_REVOKE:
+                return memory_call_revoke_lease(call, now_us);
+        }
+        return STORE_E_INVALID;
+}
+
+/* The reply leaves the store, or is lost. */
+static void memory_call_reply(MemoryCall *call) {
+        StoreMemory *client = call->client;
+        uint64_t delay_us;
+
+        if (client->faults.is_cut || memory_call_draws(call, client->faults.lose_reply_ppm))
+                return;
+
+        delay_us = store_memory_draw_latency_us(client);
+        if (delay_us == 0)
+                memory_call_finish(call, call->status);
+        else if (memory_call_travel(call, delay_us) == 0)
+                call->state = CALL_REPLYING;
+}
+
+static void memory_call_arrive(MemoryCall *call) {
+        MemoryStore *memory = call->memory;
+        uint64_t sequence = memory_data_next_sequence(&memory->data);
+        int status;
+
+        if (call->client && call->client->faults.is_cut && !call->is_late) {
+                memory_call_lose(call);
+                if (!call->request && call->state == CALL_WAITING)
+                        memory_call_free(call);
+                return;
+        }
+
+        call->state = CALL_WAITING;
+        status = memory_call_dispatch(call);
+        call->answer.reply.revision = memory->data.revision;
+        memory_store_notify(memory, sequence);
+
+        if (!call->request) {
+                memory_call_free(call);
+                return;
+        }
+        if (call->is_ending || call->is_late)
+                return;
+
+        call->status = status;
+        memory_call_reply(call);
+}
+
+static void memory_call_move(MemoryCall *call) {
+        if (call->state == CALL_ARRIVING)
+                memory_call_arrive(call);
+        else if (call->client->faults.is_cut)
+                call->state = CALL_WAITING;
+        else
+                memory_call_finish(call, call->status);
+}
+
+static void memory_call_on_timer(LoopTimer *timer) {
+        memory_call_move(container_of(timer, MemoryCall, timer));
+}
+
+static void memory_call_on_deferred(LoopDeferred *deferred) {
+        memory_call_move(container_of(deferred, MemoryCall, deferred));
+}
+
+/* ---- starting */
+
+static MemoryCall *memory_call_new(Store *store, int kind) {
+        MemoryCall *call = calloc(1, sizeof(*call));
+
+        if (!call)
+                return NULL;
+
+        call->client = store_memory(store);
+        call->memory = call->client->memory;
+        call->kind = kind;
+        call->timer.fn = memory_call_on_timer;
+        call->deferred.fn = memory_call_on_deferred;
+        return call;
+}
+
+/* Takes the call, also on error. */
+static int memory_call_start(MemoryCall *call, StoreRequest *request, uint64_t timeout_us) {
+        int r;
+
+        request->deadline.fn = memory_call_on_deadline;
+        request->completion.fn = memory_call_on_completion;
+        r = timer_set_in(call->memory->loop, &request->deadline, timeout_us);
+        if (r < 0) {
+                memory_call_free(call);
+                return r;
+        }
+
+        call->request = request;
+        request->backend = call;
+        list_append(&call->memory->calls, &call->node);
+        list_append(&call->client->requests, &request->node);
+
+        r = memory_call_send(call);
+        if (r < 0) {
+                timer_clear(&request->deadline);
+                list_remove(&request->node);
+                call->request = NULL;
+                memory_call_free(call);
+        }
+        return r;
+}
+
+/* Copies bytes to `*next` and moves it behind them. */
+static void copy_bytes(StoreBytes *bytes, char **next) {
+        if (bytes->n_bytes > 0)
+                memcpy(*next, bytes->data, bytes->n_bytes);
+        bytes->data = *next;
+        *next += bytes->n_bytes;
+}
+
+int store_memory_range(Store *store, StoreRequest *request, const StoreRange *range,
+                       uint64_t timeout_us) {
+        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, CALL_RANGE);
+        char *next;
+
+        if (!call)
+                return -ENOMEM;
+
+        call->arguments = next = malloc(range->key.n_bytes + range->end.n_bytes + 1);
+        if (!next)
+                return -ENOMEM;
+
+        call->range = *range;
+        copy_bytes(&call->range.key, &next);
+        copy_bytes(&call->range.end, &next);
+        return memory_call_start(TAKE(call), request, timeout_us);
+}
+
+static size_t txn_size_bytes(const StoreTxn *txn) {
+        size_t n = txn->n_compares * sizeof(StoreCompare) + txn->n_ops * sizeof(StoreOp) + 1;
+
+        for (size_t i = 0; i < txn->n_compares; i++)
+                n += txn->compares[i].key.n_bytes + txn->compares[i].end.n_bytes;
+        for (size_t i = 0; i < txn->n_ops; i++)
+                n += txn->ops[i].key.n_bytes + txn->ops[i].end.n_bytes + txn->ops[i].value.n_bytes;
+        return n;
+}
+
+static int memory_call_copy_txn(MemoryCall *call, const StoreTxn *txn) {
+        StoreCompare *compares = call->arguments = malloc(txn_size_bytes(txn));
+        StoreOp *ops;
+        char *next;
+
+        if (!compares)
+                return -ENOMEM;
+
+        ops = (StoreOp *)(compares + txn->n_compares);
+        next = (char *)(ops + txn->n_ops);
+        for (size_t i = 0; i < txn->n_compares; i++) {
+                compares[i] = txn->compares[i];
+                copy_bytes(&compares[i].key, &next);
+                copy_bytes(&compares[i].end, &next);
+        }
+        for (size_t i = 0; i < txn->n_ops; i++) {
+                ops[i] = txn->ops[i];
+                copy_bytes(&ops[i].key, &next);
+                copy_bytes(&ops[i].end, &next);
+                copy_bytes(&ops[i].value, &next);
+        }
+
+        call->txn = (StoreTxn){
+                .compares = compares,
+                .n_compares = txn->n_compares,
+                .ops = ops,
+                .n_ops = txn->n_ops,
+        };
+        return 0;
+}
+
+int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
+                     uint64_t timeout_us) {
+        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, CALL_TXN);
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+
+        r = memory_call_copy_txn(call, txn);
+        if (r < 0)
+                return r;
+        return memory_call_start(TAKE(call), request, timeout_us);
+}
+
+static int memory_call_start_number(Store *store, StoreRequest *request, int kind, int64_t number,
+                                    uint64_t timeout_us) {
+        MemoryCall *call = memory_call_new(store, kind);
+
+        if (!call)
+                return -ENOMEM;
+
+        call->number = number;
+        return memory_call_start(call, request, timeout_us);
+}
+
+int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+                             uint64_t timeout_us) {
+        return memory_call_start_number(store, request, CALL_LEASE_GRANT, ttl_s, timeout_us);
+}
+
+int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
+                                  uint64_t timeout_us) {
+        return memory_call_start_number(store, request, CALL_LEASE_KEEP_ALIVE, lease, timeout_us);
+}
+
+int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
+                              uint64_t timeout_us) {
+        return memory_call_start_number(store, request, CALL_LEASE_REVOKE, lease, timeout_us);
+}
+
+/* ---- when clients go */
+
+void memory_store_orphan_calls(MemoryStore *memory, const StoreMemory *client) {
+        for (ListNode *n = list_first(&memory->calls); n; n = list_next(&memory->calls, n)) {
+                MemoryCall *call = container_of(n, MemoryCall, node);
+
+                if (call->client == client)
+                        call->client = NULL;
+        }
+}
+
+void memory_store_drop_calls(MemoryStore *memory) {
+        ListNode *n;
+
+        while ((n = list_first(&memory->calls)))
+                memory_call_free(container_of(n, MemoryCall, node));
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The store in memory: the store itself, the expiry of its leases, its clients, and the doors for tests.
+ *
+ * The parts: store-memory-index.c (ordered keys), store-memory-data.c (versions, history, compaction), store-memory-lease.c,
+ * store-memory-txn.c (what a request does), store-memory-call.c (requests on their way, faults), store-memory-watch.c.
+ *
+ * Leases run out as in etcd: never early, noticed by a look every half second, at most 1,000 per second. Without quorum none runs out,
+ * and when it returns each gets its full time again. The quorum concerns leases only: to silence the store, cut its clients.
+ */
+
+#include "lib/store/store-memory.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lib/store/store-memory-client.h"
+
+enum {
+        MEMORY_EXPIRY_INTERVAL_US = 500 * US_PER_MS, /* how often etcd looks */
+        MEMORY_EXPIRIES_PER_LOOK = 500,              /* how many it ends each time */
+};
+
+/* ---- leases run out */
+
+static MemoryLease *memory_store_next_lease(const MemoryStore *memory) {
+        MemoryLease *first = NULL;
+
+        for (size_t i = 0; i < memory->data.n_leases; i++) {
+                MemoryLease *lease = memory->data.leases[i];
+
+                if (!first || lease->deadline_us < first->deadline_us)
+                        first = lease;
+        }
+        return first;
+}
+
+static int memory_store_look_at(MemoryStore *memory, uint64_t us) {
+        uint64_t n_intervals = (us + MEMORY_EXPIRY_INTERVAL_US - 1) / MEMORY_EXPIRY_INTERVAL_US;
+
+        return timer_set_at(memory->loop, &memory->expiry, n_intervals * MEMORY_EXPIRY_INTERVAL_US);
+}
+
+int memory_store_arm_expiry(MemoryStore *memory) {
+        MemoryLease *lease;
+
+        if (!memory->has_quorum)
+                return 0;
+
+        /* A look that comes too early does no harm: it is what finds the next one. So only a lease shorter than all others moves it. */
+        lease = memory->data.n_leases > 0 ? memory->data.leases[memory->data.n_leases - 1] : NULL;
+        if (!lease ||
+            (timer_is_set(&memory->expiry) && memory->expiry.deadline_us <= lease->deadline_us))
+                return 0;
+
+        return memory_store_look_at(memory, lease->deadline_us);
+}
+
+static void memory_store_end_lease(MemoryStore *memory, MemoryLease *lease) {
+        uint64_t sequence = memory_data_next_sequence(&memory->data);
+
+        /* Out of memory: the lease is still there, and the next look tries again. */
+        (void)memory_lease_end(&memory->data, lease, loop_now_us(memory->loop));
+        memory_store_notify(memory, sequence);
+}
+
+static void memory_store_on_expiry(LoopTimer *timer) {
+        MemoryStore *memory = container_of(timer, MemoryStore, expiry);
+        uint64_t now_us = loop_now_us(memory->loop);
+        MemoryLease *lease = memory_store_next_lease(memory);
+
+        for (size_t n = 0; lease && lease->deadline_us <= now_us; n++) {
+                if (n == MEMORY_EXPIRIES_PER_LOOK)
+                        break;
+                memory_store_end_lease(memory, lease);
+                lease = memory_store_next_lease(memory);
+        }
+
+        /* Setting a timer from its own callback needs no memory. */
+        if (lease)
+                (void)memory_store_look_at(memory, lease->deadline_us > now_us ? lease->deadline_us
+                                                                               : now_us + 1);
+}
+
+void memory_store_expire_lease(MemoryStore *memory, int64_t id) {
+        MemoryLease *lease = memory_lease_find(&memory->data, id);
+
+        if (lease)
+                memory_store_end_lease(memory, lease);
+}
+
+void memory_store_set_quorum(MemoryStore *memory, bool has_quorum) {
+        uint64_t now_us = loop_now_us(memory->loop);
+        MemoryLease *lease;
+
+        if (memory->has_quorum == has_quorum)
+                return;
+
+        memory->has_quorum = has_quorum;
+        if (!has_quorum) {
+                timer_clear(&memory->expiry);
+                return;
+        }
+
+        for (size_t i = 0; i < memory->data.n_leases; i++)
+                memory_lease_renew(memory->data.leases[i], now_us);
+        lease = memory_store_next_lease(memory);
+        if (lease)
+                (void)memory_store_look_at(memory, lease->deadline_us);
+}
+
+/* ---- the store */
+
+int memory_store_new(MemoryStore **ret_memory, Loop *loop) {
+        MemoryStore *memory = calloc(1, sizeof(*memory));
+
+        if (!memory)
+                return -ENOMEM;
+
+        memory->loop = loop;
+        memory->has_quorum = true;
+        memory->expiry.fn = memory_store_on_expiry;
+        memory_data_init(&memory->data);
+        *ret_memory = memory;
+        return 0;
+}
+
+MemoryStore *memory_store_free(MemoryStore *memory) {
+        if (!memory)
+                return NULL;
+
+        assert(memory->n_clients == 0);
+        timer_clear(&memory->expiry);
+        memory_store_drop_calls(memory);
+        memory_data_done(&memory->data);
+        free(memory);
+        return NULL;
+}
+
+int64_t memory_store_revision(const MemoryStore *memory) {
+        return memory->data.revision;
+}
+
+void memory_store_compact(MemoryStore *memory, int64_t revision) {
+        memory_data_compact(&memory->data, revision);
+}
+
+int memory_store_write(MemoryStore *memory, const char *key, StoreBytes value) {
+        bool is_deletion = !value.data && value.n_bytes == 0;
+        uint64_t sequence = memory_data_next_sequence(&memory->data);
+        MemoryCommit commit = { 0 };
+        int r;
+
+        if (is_deletion)
+                r = memory_commit_delete(&memory->data, &commit, store_bytes(key),
+                                         (StoreBytes){ 0 });
+        else
+                r = memory_commit_put(&memory->data, &commit, store_bytes(key), value, 0);
+        if (r < 0) {
+                memory_commit_abort(&memory->data, &commit);
+                return r;
+        }
+
+        r = memory_data_commit(&memory->data, &commit, loop_now_us(memory->loop));
+        memory_store_notify(memory, sequence);
+        return r;
+}
+
+bool memory_store_read(const MemoryStore *memory, const char *key, StoreBytes *ret_value) {
+        const MemoryKey *found = memory_index_find(&memory->data.index, store_bytes(key));
+        const MemoryVersion *version = found ? memory_key_version_at(found, 0) : NULL;
+
+        if (!version)
+                return false;
+
+        *ret_value = memory_version_kv(version, false).value;
+        return true;
+}
+
+/* ---- a client */
+
+static void store_memory_on_connection(LoopDeferred *deferred) {
+        StoreMemory *client = container_of(deferred, StoreMemory, connection);
+        bool is_connected = !client->faults.is_cut;
+
+        store_set_connected(&client->store, is_connected,
+                            is_connected ? "memory" : "memory: cut off");
+}
+
+void store_memory_set_faults(Store *store, const StoreFaults *faults) {
+        StoreMemory *client = store_memory(store);
+        bool heals = client->faults.is_cut && !faults->is_cut;
+
+        client->faults = *faults;
+        loop_defer(client->memory->loop, &client->connection);
+        if (!heals)
+                return;
+
+        for (ListNode *n = list_first(&client->watches); n; n = list_next(&client->watches, n))
+                store_memory_watch_resume(container_of(n, StoreWatch, node));
+}
+
+static void store_memory_on_closing(LoopDeferred *deferred) {
+        StoreMemory *client = container_of(deferred, StoreMemory, closing);
+
+        /* The requests' ends were queued before this one, unless they were queued again since. */
+        if (client->store.stats.n_pending > 0)
+                loop_defer(client->memory->loop, deferred);
+        else
+                store_closed(&client->store);
+}
+
+static void store_memory_close(Store *store) {
+        StoreMemory *client = store_memory(store);
+        ListNode *n;
+
+        while ((n = list_first(&client->watches)))
+                store_watch_stop(container_of(n, StoreWatch, node));
+        for (n = list_first(&client->requests); n; n = list_next(&client->requests, n))
+                store_memory_cancel(container_of(n, StoreRequest, node));
+        loop_defer_cancel(&client->connection);
+        loop_defer(client->memory->loop, &client->closing);
+}
+
+static void store_memory_free(Store *store) {
+        StoreMemory *client = store_memory(store);
+
+        assert(store->stats.n_pending == 0);
+        assert(store->stats.n_watches == 0);
+
+        loop_defer_cancel(&client->connection);
+        loop_defer_cancel(&client->closing);
+        memory_store_orphan_calls(client->memory, client);
+        client->memory->n_clients--;
+        free(client);
+}
+
+int store_memory_new(Store **ret_store, MemoryStore *memory, Loop *loop) {
+        static const StoreVtable vtable = {
+                .range = store_memory_range,
+                .txn = store_memory_txn,
+                .lease_grant = store_memory_lease_grant,
+                .lease_keep_alive = store_memory_lease_keep_alive,
+                .lease_revoke = store_memory_lease_revoke,
+                .cancel = store_memory_cancel,
+                .watch_start = store_memory_watch_start,
+                .watch_stop = store_memory_watch_stop,
+                .close = store_memory_close,
+                .free = store_memory_free,
+        };
+        StoreMemory *client = calloc(1, sizeof(*client));
+
+        assert(memory->loop == loop);
+        if (!client)
+                return -ENOMEM;
+
+        client->store.vtable = &vtable;
+        client->store.loop = loop;
+        client->memory = memory;
+        client->connection.fn = store_memory_on_connection;
+        client->closing.fn = store_memory_on_closing;
+        memory->n_clients++;
+        loop_defer(loop, &client->connection);
+        *ret_store = &client->store;
+        return 0;
+}
