@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Commits. A unit with more rows than a transaction holds (a global one) goes through several; its placement goes with the last. */
+
+#include "engine/commit.h"
+
+#include <errno.h>
+#include <syslog.h>
+
+#include "lib/base/log.h"
+
+enum {
+        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX - 4,            /* room for a move: two rows and a placement */
+        COMMIT_BYTES_MAX = STORE_REQUEST_MAX_BYTES / 2,
+};
+
+static bool commit_is_full(const RegistryWrite *write) {
+        return registry_write_size(write) >= COMMIT_OPS_MAX || registry_write_bytes(write) >= COMMIT_BYTES_MAX;
+}
+
+static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write, CommitCounts *counts) {
+        LogSubject subject = { .unit = unit->name, .machine = row->machine->id };
+
+        if (row->is_wanted) {
+                if (!row->is_stored)
+                        log_about(LOG_DEBUG, &subject, "Scheduling %s to machine %.8s", unit->name, row->machine->id);
+                registry_write_put_schedule(write, row->machine->id, unit->name, &row->wanted);
+                counts->n_rows_put++;
+        } else {
+                log_about(row->machine->is_present ? LOG_DEBUG : LOG_INFO, &subject, "Unscheduling %s from machine %.8s%s", unit->name,
+                          row->machine->id, row->machine->is_present ? "" : ", which is not there any more");
+                registry_write_delete(write, (RecordKey){ .kind = RECORD_SCHEDULE, .machine = row->machine->id, .unit = unit->name });
+                counts->n_rows_deleted++;
+        }
+        cluster_row_stored(row);
+}
+
+/* Returns whether everything of the unit went in. */
+static bool commit_rows(ClusterUnit *unit, RegistryWrite *write, CommitCounts *counts) {
+        ListNode *node = list_first(&unit->rows);
+
+        while (node) {
+                ClusterRow *row = container_of(node, ClusterRow, unit_node);
+
+                node = list_next(&unit->rows, node);
+                if (!cluster_row_differs(row))
+                        continue;
+                if (commit_is_full(write) && unit->requirements && unit->requirements->global)
+                        return false;
+                commit_row(unit, row, write, counts);
+        }
+        return true;
+}
+
+static int commit_placement(ClusterUnit *unit, RegistryWrite *write, CommitCounts *counts) {
+        if (!cluster_placement_differs(unit))
+                return 0;
+
+        if (!unit->has_wanted)
+                registry_write_delete(write, (RecordKey){ .kind = RECORD_PLACEMENT, .unit = unit->name });
+        else {
+                if (unit->wanted.why)
+                        log_unit(LOG_INFO, unit->name, "%s cannot be placed: %s", unit->name, unit->wanted.why);
+                registry_write_put_placement(write, unit->name, &unit->wanted);
+        }
+
+        counts->n_placements++;
+        return cluster_placement_stored(unit);
+}
+
+int commit_fill(Cluster *cluster, RegistryWrite *write, CommitCounts *ret_counts) {
+        CommitCounts counts = { 0 };
+        ListNode *node;
+        int r = 0;
+
+        while (r == 0 && !commit_is_full(write) && (node = list_first(&cluster->uncommitted))) {
+                ClusterUnit *unit = container_of(node, ClusterUnit, commit_node);
+
+                if (!commit_rows(unit, write, &counts))
+                        break;
+                r = commit_placement(unit, write, &counts);
+                list_remove(node);
+                cluster_collect_unit(cluster, unit);
+        }
+
+        *ret_counts = counts;
+        return r;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The engine: from leading to a view, from the view to commits.
+ *
+ *   LEADING --follow--> view complete --> plan what is dirty --> commit the differences --> ...
+ *
+ * Records that arrive only mark units dirty. Once a turn, when no commit is in flight, the dirty ones are planned and the next transaction is filled: what happens
+ * during a commit is gathered for the next. One transaction is in flight at a time.
+ *
+ * When a commit does not end well the view does not know what the store has:
+ *   refused (conflict)   we are deposed; the election will say so. Read again.
+ *   unreachable          nothing was written. Read again.
+ *   unknown              it may be written yet. Resign first, so that our fence falls and a late copy is refused; then lead anew.
+ *
+ * Only this engine writes schedule and placement records, so they are listed and not watched. Everything is read again now and then, against what a watch may have
+ * missed (etcd before 3.4.36).
+ */
+
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <syslog.h>
+
+#include "engine/cluster.h"
+#include "engine/commit.h"
+#include "engine/election.h"
+#include "engine/placement.h"
+#include "lib/base/log.h"
+
+enum {
+        ENGINE_RELIST_US = 600 * US_PER_S,     /* read everything again */
+        ENGINE_SWEEP_US = 60 * US_PER_S,       /* look for unused files */
+        ENGINE_FILE_GRACE_US = 60 * US_PER_S,  /* an unused file is kept for so long */
+};
+
+struct Engine {
+        Registry *registry;    /* borrowed */
+        Loop *loop;            /* borrowed */
+        char *machine;         /* owned */
+        Election election;
+        Cluster cluster;
+        RegistryFollow follow; /* the whole view, while leading */
+        RegistryWrite commit;
+        LoopHook hook;         /* plans once a turn */
+        LoopTimer relist;
+        LoopTimer sweep;
+        LoopDeferred closing;
+        EngineStats stats;
+        bool is_synced;        /* the view is complete */
+        bool is_tainted;       /* a commit was in flight when the list began: it may or may not be in it */
+        bool is_election_closed;
+        void (*closed)(Engine *engine, void *userdata);
+        void *closed_userdata;
+};
+
+static const RecordKey leader_key = { .kind = RECORD_LEADER };
+
+/* Builds the view anew. */
+static void engine_read_again(Engine *engine) {
+        engine->is_synced = false;
+        if (engine->follow.registry)
+                registry_follow_restart(&engine->follow);
+}
+
+static void engine_maybe_closed(Engine *engine) {
+        if (engine->is_election_closed && !registry_write_is_pending(&engine->commit))
+                loop_defer(engine->loop, &engine->closing);
+}
+
+static void on_closing(LoopDeferred *deferred) {
+        Engine *engine = container_of(deferred, Engine, closing);
+
+        engine->closed(engine, engine->closed_userdata);
+}
+
+/* Commits */
+
+static void on_committed(RegistryWrite *write, int status, int64_t revision) {
+        Engine *engine = container_of(write, Engine, commit);
+
+        (void)revision;
+        engine_maybe_closed(engine);
+        if (status == 0 || status == -ECANCELED)
+                return;
+
+        engine->stats.n_commits_failed++;
+        log_line(LOG_NOTICE, "Cannot commit the schedule: %s", registry_outcome_to_string(status));
+        if (engine->election.fence == 0)
+                return;
+        if (status == REGISTRY_E_UNKNOWN)
+                election_resign(&engine->election);
+        else
+                engine_read_again(engine);
+}
+
+static void engine_commit(Engine *engine) {
+        CommitCounts counts;
+        int r;
+
+        registry_write_begin(&engine->commit, engine->registry);
+        registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
+        r = commit_fill(&engine->cluster, &engine->commit, &counts);
+        if (r == 0 && registry_write_is_empty(&engine->commit))
+                return;
+        if (r == 0)
+                r = registry_write_commit(&engine->commit, on_committed);
+        if (r < 0) {
+                log_line(LOG_ERR, "Cannot commit the schedule: %s", strerror(-r));
+                engine_read_again(engine);
+                return;
+        }
+
+        engine->stats.n_commits++;
+        engine->stats.n_scheduled += counts.n_rows_put;
+        engine->stats.n_unscheduled += counts.n_rows_deleted;
+}
+
+/* Runs before every wait. */
+static void on_turn(LoopHook *hook) {
+        Engine *engine = container_of(hook, Engine, hook);
+        int r;
+
+        if (!engine->is_synced || engine->election.fence == 0 || registry_write_is_pending(&engine->commit))
+                return;
+
+        if (!list_is_empty(&engine->cluster.dirty)) {
+                engine->stats.n_plans++;
+                r = placement_plan(&engine->cluster);
+                if (r < 0)
+                        log_line(LOG_ERR, "Cannot plan: %s", strerror(-r));
+        }
+
+        if (!list_is_empty(&engine->cluster.uncommitted))
+                engine_commit(engine);
+}
+
+/* Unused files */
+
+static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
+        if (!list_is_empty(&file->units))
+                return true;
+
+        for (HashNode *node = hash_map_first(&engine->cluster.units); node; node = hash_map_next(&engine->cluster.units, node)) {
+                const ClusterUnit *unit = container_of(node, ClusterUnit, node);
+
+                for (ListNode *r = list_first(&unit->rows); r; r = list_next(&unit->rows, r))
+                        if (streq(container_of(r, ClusterRow, unit_node)->stored.file, file->hash))
+                                return true;
+        }
+        return false;
+}
+
+static void engine_remove_file(Engine *engine, ClusterFile *file) {
+        RecordKey key = { .kind = RECORD_FILE, .unit = file->hash };
+
+        registry_write_begin(&engine->commit, engine->registry);
+        registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
+        registry_write_if_modified_at(&engine->commit, key, file->mod_revision);
+        registry_write_delete(&engine->commit, key);
+        if (registry_write_commit(&engine->commit, on_committed) == 0)
+                engine->stats.n_commits++;
+}
+
+/* Removes one file a sweep that nothing has referred to for a while; one written again meanwhile stays, by the comparison of its revision. */
+static void on_sweep(LoopTimer *timer) {
+        Engine *engine = container_of(timer, Engine, sweep);
+        uint64_t now_us = loop_now_us(engine->loop), again_us = ENGINE_SWEEP_US;
+
+        for (HashNode *node = hash_map_first(&engine->cluster.files); node; node = hash_map_next(&engine->cluster.files, node)) {
+                ClusterFile *file = container_of(node, ClusterFile, node);
+
+                if (file->mod_revision == 0 || !engine->is_synced || registry_write_is_pending(&engine->commit) ||
+                    !list_is_empty(&file->units))
+                        continue;
+                if (file->unused_since_us == 0)
+                        file->unused_since_us = now_us;
+                else if (now_us - file->unused_since_us >= ENGINE_FILE_GRACE_US && !file_is_in_use(engine, file)) {
+                        engine_remove_file(engine, file);
+                        again_us = US_PER_S;
+                        break;
+                }
+        }
+
+        (void)timer_set_in(engine->loop, &engine->sweep, again_us);
+}
+
+/* The view */
+
+static void on_reset(RegistryFollow *follow) {
+        Engine *engine = container_of(follow, Engine, follow);
+
+        engine->is_synced = false;
+        engine->is_tainted = registry_write_is_pending(&engine->commit);
+        cluster_done(&engine->cluster);
+}
+
+static void on_record(RegistryFollow *follow, const Record *record) {
+        Engine *engine = container_of(follow, Engine, follow);
+        LogSubject subject = { .machine = record->key.machine };
+        int r;
+
+        if (engine->is_synced && record->key.kind == RECORD_MACHINE && record->is_deleted)
+                log_about(LOG_NOTICE, &subject, "Machine %.8s is not there any more", record->key.machine);
+
+        r = cluster_apply(&engine->cluster, record);
+        if (r < 0) {
+                log_line(LOG_ERR, "Cannot keep the view of the cluster: %s", strerror(-r));
+                engine_read_again(engine);
+        }
+}
+
+static void on_synced(RegistryFollow *follow, int64_t revision) {
+        Engine *engine = container_of(follow, Engine, follow);
+
+        if (engine->is_tainted) {
+                engine_read_again(engine);
+                return;
+        }
+
+        log_line(LOG_DEBUG, "View of the cluster complete at revision %lld", (long long)revision);
+        engine->is_synced = true;
+        engine->cluster.is_settled = true;
+        cluster_mark_all_dirty(&engine->cluster);
+}
+
+static void on_relist(LoopTimer *timer) {
+        Engine *engine = container_of(timer, Engine, relist);
+
+        /* A commit in flight would not be in the list. */
+        if (!registry_write_is_pending(&engine->commit))
+                engine_read_again(engine);
+        (void)timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
+}
+
+/* Leading */
+
+static void engine_begin(Engine *engine) {
+        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowKey keys[] = {
+                { .key = { .kind = RECORD_FILE } },
+                { .key = { .kind = RECORD_MACHINE } },
+                { .key = { .kind = RECORD_METADATA } },
+                { .key = { .kind = RECORD_PLACEMENT }, .is_list_only = true },
+                { .key = { .kind = RECORD_SCHEDULE }, .is_list_only = true },
+                { .key = { .kind = RECORD_UNIT } },
+        };
+        int r;
+
+        log_line(LOG_NOTICE, "This machine leads the cluster");
+        engine->stats.n_elections++;
+        engine->stats.leader_since_us = env_wall_us(loop_env(engine->loop));
+        r = registry_follow_start(engine->registry, &engine->follow, keys, ELEMENTSOF(keys), &fns);
+        if (r == 0)
+                r = timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
+        if (r == 0)
+                r = timer_set_in(engine->loop, &engine->sweep, ENGINE_SWEEP_US);
+        if (r < 0) {
+                log_line(LOG_ERR, "Cannot lead: %s", strerror(-r));
+                election_resign(&engine->election);
+        }
+}
+
+static void engine_end(Engine *engine) {
+        log_line(LOG_NOTICE, "This machine does not lead the cluster any more");
+        engine->stats.leader_since_us = 0;
+        engine->is_synced = false;
+        registry_follow_stop(&engine->follow);
+        timer_clear(&engine->relist);
+        timer_clear(&engine->sweep);
+        registry_write_cancel(&engine->commit);
+        cluster_done(&engine->cluster);
+}
+
+static void on_leading(Election *election, bool is_leading) {
+        Engine *engine = container_of(election, Engine, election);
+
+        if (is_leading)
+                engine_begin(engine);
+        else
+                engine_end(engine);
+}
+
+/* The outside */
+
+int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *options) {
+        Engine *engine = calloc(1, sizeof(*engine));
+        uint64_t seed;
+        int r;
+
+        if (!engine)
+                return -ENOMEM;
+
+        *engine = (Engine){
+                .registry = registry,
+                .loop = registry_loop(registry),
+                .hook.prepare = on_turn,
+                .relist.fn = on_relist,
+                .sweep.fn = on_sweep,
+                .closing.fn = on_closing,
+        };
+        env_random_bytes(loop_env(engine->loop), &seed, sizeof(seed));
+        cluster_init(&engine->cluster, seed);
+
+        engine->machine = strdup(options->machine);
+        r = engine->machine ? election_start(&engine->election, registry, engine->machine, options->is_disabled, on_leading) : -ENOMEM;
+        if (r < 0) {
+                free(engine->machine);
+                free(engine);
+                return r;
+        }
+
+        loop_hook_add(engine->loop, &engine->hook);
+        *ret_engine = engine;
+        return 0;
+}
+
+void engine_set_lease(Engine *engine, int64_t lease) {
+        election_set_lease(&engine->election, lease);
+}
+
+const char *engine_leader(const Engine *engine) {
+        return engine->election.leader;
+}
+
+EngineStats engine_stats(const Engine *engine) {
+        EngineStats stats = engine->stats;
+
+        stats.is_leader = engine->election.fence > 0;
+        stats.n_machines = engine->cluster.n_present;
+        for (HashNode *node = hash_map_first(&engine->cluster.units); node; node = hash_map_next(&engine->cluster.units, node)) {
+                const ClusterUnit *unit = container_of(node, ClusterUnit, node);
+
+                stats.n_units += unit->is_known;
+                stats.n_unplaced += unit->has_wanted && unit->wanted.why;
+        }
+        return stats;
+}
+
+static void on_election_closed(Election *election) {
+        Engine *engine = container_of(election, Engine, election);
+
+        engine->is_election_closed = true;
+        engine_maybe_closed(engine);
+}
+
+void engine_close(Engine *engine, void (*closed)(Engine *engine, void *userdata), void *userdata) {
+        engine->closed = closed;
+        engine->closed_userdata = userdata;
+        loop_hook_remove(&engine->hook);
+        election_close(&engine->election, on_election_closed);
+}
+
+Engine *engine_free(Engine *engine) {
+        if (!engine)
+                return NULL;
+
+        registry_write_clear(&engine->commit);
+        free(engine->machine);
+        free(engine);
+        return NULL;
+}

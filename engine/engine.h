@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The engine: a candidate for leader on every machine; the one that leads decides where units run.
+ *
+ * The leader is whoever created engine/leader, on its machine's lease. It holds the whole view of the cluster (engine/cluster.h), from one list and one watch,
+ * decides by pure functions over it (engine/placement.h), and commits the differences in transactions that are refused unless its engine/leader still
+ * stands: a deposed leader cannot write.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/macro.h"
+#include "lib/registry/registry.h"
+
+typedef struct Engine Engine;
+
+/* How it shall work. Strings are copied. */
+typedef struct EngineOptions {
+        const char *machine; /* machine ID */
+        bool is_disabled;    /* never lead (disable_engine, contract section 8) */
+} EngineOptions;
+
+/* Numbers for /metrics. */
+typedef struct EngineStats {
+        bool is_leader;
+        uint64_t leader_since_us;  /* env_wall_us() of the election, 0 when not leading */
+        uint64_t n_elections;      /* won so far */
+        uint64_t n_plans;          /* rounds of planning */
+        uint64_t n_commits;        /* transactions */
+        uint64_t n_commits_failed; /* of them */
+        uint64_t n_scheduled;      /* rows written */
+        uint64_t n_unscheduled;    /* rows removed */
+        uint64_t n_machines;       /* in view */
+        uint64_t n_units;          /* in view */
+        uint64_t n_unplaced;       /* desired, but nowhere */
+} EngineStats;
+
+/* Make an engine; `registry` is borrowed and must outlive it. It begins to follow engine/leader at once. Returns 0 or -ENOMEM. */
+int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *options);
+
+/* The lease to lead on (presence), 0 when there is none at the moment: then it neither leads nor stands. */
+void engine_set_lease(Engine *engine, int64_t lease);
+
+/* Who leads as far as we know: a machine ID, or NULL. Borrowed until the next turn. */
+const char *engine_leader(const Engine *engine);
+
+/* Read the numbers. */
+EngineStats engine_stats(const Engine *engine);
+
+/* Begin to close: stop leading and standing (the leader's record goes, so that another leads at once). Then `closed` runs from the loop, once, and the engine may
+ * be freed. */
+void engine_close(Engine *engine, void (*closed)(Engine *engine, void *userdata), void *userdata);
+
+/* Free an engine that is closed. Takes NULL; returns NULL. */
+Engine *engine_free(Engine *engine);
+DEFINE_CLEANUP(Engine, engine_free)

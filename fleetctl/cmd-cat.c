@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cat: the unit file as the cluster has it, in the canonical form whose SHA-1 is the unit's hash (contract section 5.4). */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fleetctl/take-down.h"
+#include "lib/unit/unit-name.h"
+
+enum { PRINT_MAX_BYTES = 4 * UNIT_FILE_MAX_BYTES }; /* a header line per option at worst */
+
+static int print_unit(const Unit *unit) {
+        _cleanup_(buf_done) Buf text = buf_make(PRINT_MAX_BYTES);
+        int r;
+
+        if (!unit->options)
+                return EXIT_OK;
+        r = unit_file_print(unit->options, &text);
+        if (r < 0)
+                return cli_fail("Error printing unit %s: %s", unit->name, strerror(-r));
+
+        (void)fwrite(text.data, 1, text.n_bytes, stdout);
+        return EXIT_OK;
+}
+
+static int fail_not_found(const Cli *cli) {
+        _cleanup_(freep) char *name = NULL;
+
+        if (unit_name_mangle(cli->args.items[0], &name) < 0)
+                return cli_fail("Out of memory");
+        return cli_fail("Unit %s not found", name);
+}
+
+static int run(Cli *cli) {
+        _cleanup_(found_done) Found found = { 0 };
+        Diag diag = { 0 };
+        Client *client;
+        int r;
+
+        r = cli_client(cli, &client);
+        if (r < 0)
+                return EXIT_FAILED;
+
+        r = found_look_up(client, &cli->args, &found, &diag);
+        if (r < 0)
+                return cli_fail_because("Error retrieving units", r, &diag);
+        return found.n_units > 0 ? print_unit(&found.units[0]) : fail_not_found(cli);
+}
+
+const Command cmd_cat = {
+        .name = "cat",
+        .usage = "UNIT",
+        .summary = "Print the unit file of a unit",
+        .description = "Prints what the cluster has, in canonical form: without comments, a line "
+                       "per option. The\n"
+                       "SHA-1 of the output is the hash that list-unit-files shows.\n",
+        .min_args = 1,
+        .max_args = 1,
+        .args_message = "One unit file must be provided",
+        .args_exit = EXIT_FAILED,
+        .run = run,
+};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* fleetctl: the admin's end of a fleet cluster. main() decides between a command, a help text and a complaint; what each command
+ * does stands in cmd-*.c, how it reaches the cluster in client.h.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fleetctl/cli.h"
+#include "fleetctl/help.h"
+#include "lib/base/log.h"
+#include "lib/base/macro.h"
+
+static int run(Cli *cli) {
+        const Command *command = cli->command;
+
+        if (cli->options.version)
+                command = command_find("version");
+        else if (!command)
+                command = command_find("help");
+
+        if (cli->options.help && cli->command) {
+                help_print_command(cli->command);
+                return EXIT_OK;
+        }
+
+        if (cli->args.n_items < command->min_args || cli->args.n_items > command->max_args) {
+                (void)cli_fail("%s", command->args_message);
+                return command->args_exit;
+        }
+        return command->run(cli);
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static int flush_output(int code) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return code;
+        return cli_fail("Error writing output: %s", strerror(errno));
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(cli_done) Cli cli = { 0 };
+        Diag diag = { 0 };
+        int r;
+
+        r = cli_parse(&cli, argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &diag);
+        if (r < 0)
+                return cli_fail_usage(&cli, r, &diag);
+
+        log_set_max_priority(cli.options.debug ? LOG_DEBUG : LOG_INFO);
+        return flush_output(run(&cli));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the command line and the environment said: one field per flag. The flag tables name the fields. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A whole number, and whether it was given at all. */
+typedef struct Count {
+        uint64_t value;
+        bool is_given;
+} Count;
+
+/* Every flag of every command. Strings are borrowed from argv, the environment or the flag tables. */
+typedef struct Options {
+        /* global */
+        const char *endpoint; /* URL of the API, or a comma-separated list whose first counts */
+        bool debug;           /* log each request */
+        bool help;            /* show the help text of the command instead of running it */
+        bool version;         /* show the version instead of running anything */
+
+        /* commands that change units */
+        Count block_attempts; /* how often WAIT_ATTEMPT_MS to wait; 0 = for ever */
+        bool no_block;        /* do not wait for the outcome */
+        bool replace;         /* replace units whose local file differs */
+        bool sign;            /* accepted and ignored, as fleet 1.0 did */
+
+        /* lists */
+        const char *fields; /* comma-separated columns */
+        bool full;          /* do not shorten IDs and hashes */
+        bool no_legend;     /* leave out the header */
+} Options;

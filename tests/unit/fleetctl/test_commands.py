@@ -1,0 +1,583 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test_commands.py FLEETCTL: runs every command of the real program against an API in memory (stub_api.py), and compares what
+a person or a script sees: stdout, stderr and exit code, to the byte."""
+
+import hashlib
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import stub_api
+
+FLEETCTL = None
+M1 = "0c1f1a2b.../10.77.0.11"
+M2 = "1d2e3f4a.../10.77.0.12"
+PLAIN = "[Service]\nExecStart=/bin/true\n"
+
+
+def outcome(kind):
+    return PLAIN + "[Stub]\nOutcome=%s\n" % kind
+
+
+class CommandTest(unittest.TestCase):
+    tcp = False
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="fleetctl-test-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.stub = stub_api.Stub(self.directory, self.tcp)
+        self.addCleanup(self.stub.stop)
+        self.cluster = self.stub.cluster
+
+    def environment(self, **extra):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("FLEETCTL_")}
+        return dict(env, FLEETCTL_ENDPOINT=self.stub.endpoint, **extra)
+
+    def file(self, name, text):
+        path = os.path.join(self.directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def run_raw(self, *args, **env):
+        return subprocess.run([FLEETCTL, *args], cwd=self.directory, env=self.environment(**env), capture_output=True,
+                              text=True, timeout=60, check=False)
+
+    def check(self, command, out="", err="", code=0, **env):
+        done = self.run_raw(*command.split(), **env)
+        self.assertEqual((done.stdout, done.stderr, done.returncode), (out, err, code), command)
+
+    def sent(self, method, path):
+        """Bodies of the requests that arrived there."""
+        return [body for m, p, body in self.cluster.requests if m == method and p == path]
+
+
+class Submit(CommandTest):
+    def test_creates(self):
+        """A missing unit is created inactive; a known one is left, silently."""
+        self.file("a.service", PLAIN)
+        self.check("submit a", out="Unit a.service inactive\n")
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "inactive")
+        self.check("submit a.service")
+        self.assertEqual(len(self.sent("POST", "/fleet/v1/units")), 1)
+
+    def test_many_are_one_request(self):
+        """Units of one command arrive together, so that all are created or none."""
+        for i in range(3):
+            self.file("dir/u%d.service" % i, PLAIN)
+        self.check("submit dir/u0 dir/u1 dir/u2", out="".join("Unit u%d.service inactive\n" % i for i in range(3)))
+        (body,) = self.sent("POST", "/fleet/v1/units")
+        self.assertEqual([u["name"] for u in body["units"]], ["u0.service", "u1.service", "u2.service"])
+
+    def test_one_bad_file_stops_all(self):
+        """A file that does not parse is named with its line, and nothing is created."""
+        self.file("a.service", PLAIN)
+        self.file("b.service", "[Unit]\nDescription=x\n[Service\n")
+        self.check("submit a b", code=1,
+                   err="Error creating units: failed getting Unit(b.service) from file: line 3: unable to find end of section\n")
+        self.assertEqual(self.cluster.units, {})
+
+    def test_instances(self):
+        """Instances come from the template beside them, under their own names."""
+        self.file("web@.service", PLAIN)
+        self.check("submit web@1 web@2.service", out="Unit web@1.service inactive\nUnit web@2.service inactive\n")
+        self.assertEqual(sorted(self.cluster.units), ["web@1.service", "web@2.service"])
+
+    def test_missing(self):
+        self.check("submit nope", code=1,
+                   err="Error creating units: unable to find Unit(nope.service) in Registry or on filesystem\n")
+
+    def test_unknown_key_warns(self):
+        self.file("a.service", PLAIN + "[X-Fleet]\nBogus=1\n")
+        self.check("submit a", out="Unit a.service inactive\n",
+                   err='WARN Unit a.service: unrecognized requirement in [X-Fleet] section: "Bogus"\n')
+
+    def test_differing_file_warns(self):
+        self.cluster.add("a.service", PLAIN)
+        self.file("a.service", "[Service]\nExecStart=/bin/false\n")
+        self.check("submit a", err="WARNING: Unit a.service in registry differs from local unit file a.service. "
+                                   "Add --replace to override.\n")
+
+    def test_replace(self):
+        self.cluster.add("a.service", PLAIN)
+        self.file("a.service", "[Service]\nExecStart=/bin/false\n")
+        self.check("submit --replace a", out="Unit a.service inactive\n")
+        self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/false")
+        self.check("submit --replace a", out="Found same Unit(a.service) in Registry, nothing to do\n")
+
+    def test_replace_leaves_running_units(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.file("a.service", "[Service]\nExecStart=/bin/false\n")
+        self.check("submit --replace a", err="Warning: can not replace Unit(a.service) in state 'launched', "
+                                             "use the appropriate command\n")
+        self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/true")
+
+    def test_names_are_encoded(self):
+        """Whatever a name may hold arrives as that name."""
+        self.file("a:b-c_d.e\\x2d@1.service", PLAIN)
+        done = self.run_raw("submit", "a:b-c_d.e\\x2d@1.service")
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        self.assertIn("a:b-c_d.e\\x2d@1.service", self.cluster.units)
+        self.assertEqual(self.cluster.requests[0][1], "/fleet/v1/units/a%3Ab-c_d.e%5Cx2d%401.service")
+
+
+class Start(CommandTest):
+    def test_new_unit(self):
+        """Three requests: look, write, wait."""
+        self.file("a.service", PLAIN)
+        self.check("start a", out="Unit a.service inactive\nUnit a.service launched on %s\n" % M1)
+        self.assertEqual([(m, p) for m, p, _ in self.cluster.requests],
+                         [("GET", "/fleet/v1/units/a.service"), ("POST", "/fleet/v1/units"), ("POST", "/fleet/v1/wait")])
+
+    def test_known_unit_is_asked_for_again(self):
+        """A unit that is already meant to run is sent again: that revives a dead one."""
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("start a", out="Unit a.service launched on %s\n" % M1)
+        self.assertEqual(self.sent("POST", "/fleet/v1/units"), [{"units": [{"desiredState": "launched", "name": "a.service"}]}])
+
+    def test_global(self):
+        self.file("g.service", PLAIN + "[X-Fleet]\nGlobal=true\n")
+        self.check("start g", out="Unit g.service inactive\nTriggered global unit g.service start\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+    def test_no_block(self):
+        self.cluster.add("a.service", PLAIN)
+        self.check("start --no-block a", out="Triggered unit a.service start\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+    def test_failed(self):
+        self.cluster.add("a.service", outcome("failed"))
+        self.check("start a", code=1,
+                   err="Unit a.service failed on %s: %s\nError waiting for unit states, exit status: unit a.service did not "
+                       "reach state launched\n" % (M1, stub_api.WHY_FAILED))
+
+    def test_one_of_several_fails(self):
+        self.cluster.add("a.service", outcome("failed"))
+        self.cluster.add("b.service", PLAIN)
+        self.check("start a b", code=1, out="Unit b.service launched on %s\n" % M1,
+                   err="Unit a.service failed on %s: %s\nError waiting for unit states, exit status: 1 of 2 units did not "
+                       "reach state launched\n" % (M1, stub_api.WHY_FAILED))
+
+    def test_unplaced_gives_up(self):
+        """The reason comes at once, the end two seconds later."""
+        self.cluster.add("a.service", outcome("unplaced"))
+        begin = time.monotonic()
+        self.check("start a", code=1,
+                   err="Unit a.service cannot be placed: %s\nThe request stands: fleet goes on looking for a machine. "
+                       "--block-attempts=0 waits for that, 'fleetctl unload' takes it back.\nError waiting for unit states, "
+                       "exit status: unit a.service did not reach state launched\n" % stub_api.WHY_UNPLACED)
+        self.assertTrue(2.0 <= time.monotonic() - begin < 4.0)
+
+    def test_unplaced_is_placed_soon(self):
+        self.cluster.add("a.service", outcome("late"))
+        self.check("start a", out="Unit a.service launched on %s\n" % M2,
+                   err="Unit a.service cannot be placed: %s\n" % stub_api.WHY_UNPLACED)
+
+    def test_placed_but_slow(self):
+        """A unit that got a machine after all is waited for, however long it takes to start."""
+        self.cluster.add("a.service", outcome("hidden"))
+        self.check("start a", out="Unit a.service launched on %s\n" % M2,
+                   err="Unit a.service cannot be placed: %s\n" % stub_api.WHY_UNPLACED)
+
+    def test_block_attempts(self):
+        """N attempts are N times two seconds, told to the server."""
+        self.cluster.add("a.service", outcome("silent"))
+        self.check("start --block-attempts=1 a", code=1,
+                   err="Error waiting for units: timed out waiting for unit a.service to report state launched\nError waiting "
+                       "for unit states, exit status: unit a.service did not reach state launched\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"),
+                         [{"state": "launched", "timeoutMs": 2000, "units": [{"name": "a.service"}]}])
+
+    def test_lost_answer(self):
+        self.cluster.add("a.service", outcome("cut"))
+        self.check("start a", code=1,
+                   err="Error waiting for unit states, exit status: fleet ended its answer before the outcome of 1 of 1 units "
+                       "was known; 'fleetctl list-units' shows where they are\n")
+
+    def test_template(self):
+        self.file("x@.service", PLAIN)
+        self.check("start x@.service", code=1,
+                   err='Error starting units: googleapi: Error 400: cannot activate template "x@.service"\n')
+
+    def test_replace_gets_the_commands_state(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.file("a.service", "[Service]\nExecStart=/bin/false\n")
+        self.check("start --replace a", out="Unit a.service launched on %s\n" % M1)
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "launched")
+        self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/false")
+
+    def test_thousand(self):
+        """A thousand units are looked up over few connections, and written in one request."""
+        self.cluster.page_size = 100
+        self.file("web@.service", PLAIN)
+        done = self.run_raw("start", *["web@%d" % i for i in range(1000)])
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        self.assertEqual(done.stdout.count("launched on"), 1000)
+        self.assertLessEqual(self.cluster.connections, 33)
+        self.assertEqual(len(self.sent("POST", "/fleet/v1/units")), 1)
+
+    def test_progress_on_a_terminal(self):
+        """A long wait shows a count on a terminal and clears it."""
+        self.cluster.add("a.service", PLAIN)
+        self.cluster.add("b.service", outcome("silent"))
+        text = self.run_on_terminal("start", "--block-attempts=1", "a", "b")
+        self.assertIn("1/2 units launched", text)
+        self.assertIn("\r\033[KError waiting for units: timed out waiting for unit b.service", text)
+
+    def run_on_terminal(self, *args):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(FLEETCTL, [FLEETCTL, *args], self.environment())
+        text = b""
+        try:
+            while chunk := os.read(terminal, 4096):
+                text += chunk
+        except OSError:
+            pass  # the other end has closed
+        os.close(terminal)
+        os.waitpid(pid, 0)
+        return text.decode()
+
+
+class Load(CommandTest):
+    def test_load(self):
+        self.file("a.service", PLAIN)
+        self.check("load a", out="Unit a.service inactive\nUnit a.service loaded on %s\n" % M1)
+
+    def test_replace_replaces(self):
+        """Also what runs: it is replaced, and loaded as asked."""
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.file("a.service", "[Service]\nExecStart=/bin/false\n")
+        self.check("load --replace a", out="Unit a.service loaded on %s\n" % M1)
+        self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/false")
+
+
+class Stop(CommandTest):
+    def test_stop(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.cluster.add("b.service", PLAIN, "launched")
+        self.check("stop a unknown b", out="Unit a.service loaded on %s\nUnit b.service loaded on %s\n" % (M1, M1),
+                   err="Successfully stopped units [a.service b.service].\n")
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "loaded")
+
+    def test_already_stopped(self):
+        self.cluster.add("a.service", PLAIN, "loaded")
+        self.check("stop a", err="Successfully stopped units [].\n")
+
+    def test_inactive_is_refused(self):
+        self.cluster.add("a.service", PLAIN)
+        self.check("stop a", err="Unable to stop unit a.service in state inactive\n", code=1)
+        self.assertEqual(self.sent("POST", "/fleet/v1/units"), [])
+
+    def test_never_placed(self):
+        """What was asked for and never found a machine can be stopped."""
+        self.cluster.add("a.service", outcome("unplaced"), "launched")
+        self.check("stop a", out="Unit a.service inactive\n", err="Successfully stopped units [a.service].\n")
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "loaded")
+
+    def test_not_found(self):
+        self.check("stop zz", err="Units not found in registry\n")
+
+    def test_global_and_no_block(self):
+        self.cluster.add("g.service", PLAIN + "[X-Fleet]\nGlobal=true\n", "launched")
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("stop --no-block g a", out="Triggered global unit g.service stop\nTriggered unit a.service stop\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+
+class Unload(CommandTest):
+    def test_unload(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("unload a", out="Unit a.service inactive\n", err="Successfully unloaded units [a.service].\n")
+
+    def test_never_placed(self):
+        self.cluster.add("a.service", outcome("unplaced"), "launched")
+        self.check("unload a", out="Unit a.service inactive\n", err="Successfully unloaded units [a.service].\n")
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "inactive")
+
+    def test_inactive_is_nothing_to_do(self):
+        self.cluster.add("a.service", PLAIN)
+        self.check("unload a", err="Successfully unloaded units [].\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/units"), [])
+
+    def test_global(self):
+        self.cluster.add("g.service", PLAIN + "[X-Fleet]\nGlobal=true\n", "launched")
+        self.check("unload g", out="Triggered global unit g.service unload\nUnit g.service inactive\n",
+                   err="Successfully unloaded units [g.service].\n")
+
+    def test_refused_by_the_server(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.cluster.refuse[("POST", "/fleet/v1/units")] = (500, "")
+        self.check("unload a", code=1,
+                   err="Failed to unload units [a.service]. err: googleapi: got HTTP response code 500 with body: "
+                       '{"error": {"code": 500, "message": ""}}\n')
+
+
+class Destroy(CommandTest):
+    def test_destroy(self):
+        """It waits until the unit is gone from where it was."""
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("destroy a unknown", out="Destroyed a.service\n")
+        self.assertEqual(self.cluster.units, {})
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"),
+                         [{"state": "gone", "timeoutMs": 0,
+                           "units": [{"machineID": stub_api.MACHINES[0]["id"], "name": "a.service"}]}])
+
+    def test_no_block(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("destroy --no-block a", out="Destroyed a.service\n")
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+    def test_goes_on_after_a_failure(self):
+        self.cluster.add("a.service", PLAIN)
+        self.cluster.add("b.service", PLAIN)
+        self.cluster.refuse[("DELETE", "/fleet/v1/units/a.service")] = (500, "disk full")
+        self.check("destroy a b", out="Destroyed b.service\n", code=1,
+                   err="Error destroying units: googleapi: Error 500: disk full\n")
+
+    def test_not_found(self):
+        self.check("destroy zz", err="Units not found in registry\n")
+
+    def test_thousand(self):
+        for i in range(1000):
+            self.cluster.add("u%d.service" % i, PLAIN)
+        done = self.run_raw("destroy", *["u%d" % i for i in range(1000)])
+        self.assertEqual((done.stderr, done.returncode, done.stdout.count("Destroyed ")), ("", 0, 1000))
+        self.assertEqual(self.cluster.units, {})
+
+
+class Cat(CommandTest):
+    def test_cat(self):
+        """The output is the canonical form: its SHA-1 is the hash of the lists."""
+        self.cluster.add("a.service", "[Unit]\nDescription=A\n[Service]\nExecStart=/bin/true\n", "launched")
+        done = self.run_raw("cat", "a")
+        self.assertEqual(done.stdout, "[Unit]\nDescription=A\n\n[Service]\nExecStart=/bin/true\n")
+        self.check("list-unit-files --fields=hash --full --no-legend",
+                   out=hashlib.sha1(done.stdout.encode()).hexdigest() + "\n")
+
+    def test_errors(self):
+        self.check("cat nope", err="Unit nope.service not found\n", code=1)
+        self.check("cat", err="One unit file must be provided\n", code=1)
+        self.check("cat a b", err="One unit file must be provided\n", code=1)
+
+
+class Lists(CommandTest):
+    def test_list_units(self):
+        """All pages, sorted by unit, then machine."""
+        m1, m2 = (m["id"] for m in stub_api.MACHINES[:2])
+        state = {"hash": "8bde0000" + "0" * 32, "systemdLoadState": "loaded", "systemdActiveState": "active", "systemdSubState": "running"}
+        self.cluster.states = [dict(state, name="b.service", machineID=m2), dict(state, name="b.service", machineID=m1),
+                               dict(state, name="a.service", machineID="9" * 32)]
+        self.check("list-units", out="UNIT\t\tMACHINE\t\t\tACTIVE\tSUB\n"
+                                     "a.service\t99999999...\t\tactive\trunning\n"
+                                     "b.service\t%s\tactive\trunning\n"
+                                     "b.service\t%s\tactive\trunning\n" % (M1, M2))
+        self.check("list-units --fields=hash,load,unit --no-legend",
+                   out="8bde000\tloaded\ta.service\n8bde000\tloaded\tb.service\n8bde000\tloaded\tb.service\n")
+
+    def test_full_in_all_spellings(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        for flag in ("-l", "--l", "--full"):
+            self.check("list-units --no-legend --fields=machine " + flag, out=stub_api.MACHINES[0]["id"] + "/10.77.0.11\n")
+
+    def test_list_unit_files(self):
+        self.cluster.add("b.service", "[Unit]\nDescription=B b\n" + PLAIN, "launched")
+        self.cluster.add("a.service", outcome("unplaced"), "launched")
+        self.cluster.add("g.service", PLAIN + "[X-Fleet]\nGlobal=true\n", "launched")
+        self.check("list-unit-files --fields=unit,dstate,state,target",
+                   out="UNIT\t\tDSTATE\t\tSTATE\t\tTARGET\na.service\tlaunched\tinactive\t-\n"
+                       "b.service\tlaunched\tlaunched\t%s\ng.service\tlaunched\t-\t\tglobal\n" % M1)
+        self.check("list-unit-files --fields=desc,global,why --no-legend",
+                   out="-\tfalse\t%s\nB b\tfalse\t-\n-\ttrue\t-\n" % stub_api.WHY_UNPLACED)
+        self.check("list-unit-files --fields=tmachine --no-legend", out="-\n%s\nglobal\n" % M1,
+                   err='WARNING: The "tmachine" field is deprecated. Use "target" instead\n')
+
+    def test_list_machines(self):
+        self.check("list-machines", out="MACHINE\t\tIP\t\tMETADATA\n0c1f1a2b...\t10.77.0.11\tdisk=ssd,zone=z1\n"
+                                        "1d2e3f4a...\t10.77.0.12\t-\n2e3f4a5b...\t-\t\t-\n")
+
+    def test_empty(self):
+        self.check("list-units", out="UNIT\tMACHINE\tACTIVE\tSUB\n")
+        self.check("list-unit-files", out="UNIT\tHASH\tDSTATE\tSTATE\tTARGET\n")
+
+    def test_fields(self):
+        self.check("list-units --fields=bogus", err='Invalid key in output format: "bogus"\n', code=1)
+        self.check("list-units --fields=", err="Must define output format\n", code=1)
+
+    def test_errors(self):
+        unavailable = (503, "fleet server unable to communicate with etcd")
+        for kind in ("state", "units", "machines"):
+            self.cluster.refuse[("GET", "/fleet/v1/" + kind)] = unavailable
+        cause = "googleapi: Error 503: fleet server unable to communicate with etcd"
+        self.check("list-units", err="Error retrieving list of units from repository: %s\n" % cause, code=1)
+        self.check("list-unit-files", err="Error retrieving list of units from repository: %s\n" % cause, code=1)
+        self.check("list-machines", code=1,
+                   err="Error retrieving list of active machines from fleet API (%s)\nPossible issues:\n"
+                       "  etcd is unhealthy and/or lost quorum\n"
+                       "  connection cannot be established to any etcd servers\n" % cause)
+
+    def test_full_disk(self):
+        """Output that cannot be written is a failure."""
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([FLEETCTL, "list-machines"], env=self.environment(), stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=60, check=False)
+        self.assertEqual((done.stderr, done.returncode), ("Error writing output: No space left on device\n", 1))
+
+
+class Usage(CommandTest):
+    def test_version(self):
+        """Needs no cluster."""
+        for words in ("version", "--version", "-v", "--endpoint=nonsense version"):
+            done = self.run_raw(*words.split())
+            self.assertRegex(done.stdout, r"^fleetctl version \d+\.\d+\.\d+\n$")
+            self.assertEqual(done.returncode, 0)
+
+    def test_help(self):
+        for words in ("", "help", "--help", "-h", "--h"):
+            done = self.run_raw(*words.split())
+            self.assertEqual((done.stderr, done.returncode), ("", 0))
+            for title in ("NAME:", "USAGE:", "VERSION:", "COMMANDS:", "GLOBAL OPTIONS:"):
+                self.assertIn(title, done.stdout)
+
+    def test_help_of_commands(self):
+        for words in ("help list-units", "list-units --help", "list-units -h", "--help list-units"):
+            done = self.run_raw(*words.split())
+            self.assertEqual((done.stderr, done.returncode), ("", 0))
+            for title in ("NAME:", "USAGE:", "DESCRIPTION:", "\nOPTIONS:", "GLOBAL OPTIONS:", "-l, --full", "--fields=LIST"):
+                self.assertIn(title, done.stdout)
+
+    def test_no_units(self):
+        for command in ("submit", "load", "start", "stop", "unload", "destroy"):
+            self.check(command, err="No units given\n")
+
+    def test_unknown_command(self):
+        self.check("strat x", code=2,
+                   err='Error: unknown command "strat" for "fleetctl"\nDid you mean this?\n\tstart\n'
+                       "Run 'fleetctl --help' for usage.\n")
+        self.check("help strat", code=2,
+                   err='Error: unknown command "strat" for "fleetctl"\nDid you mean this?\n\tstart\n'
+                       "Run 'fleetctl --help' for usage.\n")
+
+    def test_unknown_flag(self):
+        self.check("list-units --ful", code=2,
+                   err="Error: unknown flag: --ful\nDid you mean this?\n\t--full\nRun 'fleetctl list-units --help' for usage.\n")
+        self.check("start --tunnel=host a", code=2,
+                   err="Error: unknown flag: --tunnel\nRun 'fleetctl start --help' for usage.\n")
+
+    def test_debug(self):
+        """The flag works as the environment variable does, and says what was asked and answered."""
+        base = self.stub.endpoint if self.tcp else "http://domain-sock"
+        err = "DEBUG HTTP GET %s/fleet/v1/state\nDEBUG HTTP GET %s/fleet/v1/state 200\n" % (base, base)
+        self.check("--debug list-units --fields=unit --no-legend", err=err)
+        self.check("list-units --fields=unit --no-legend", err=err, FLEETCTL_DEBUG="true")
+        self.check("list-units --fields=unit --no-legend --debug=false", FLEETCTL_DEBUG="true")
+
+
+class OverTcp(CommandTest):
+    tcp = True
+
+    def test_start_and_list(self):
+        self.file("web@.service", PLAIN)
+        done = self.run_raw("start", *["web@%d" % i for i in range(100)])
+        self.assertEqual((done.stderr, done.returncode, done.stdout.count("launched on")), ("", 0, 100))
+        done = self.run_raw("list-units", "--no-legend")
+        self.assertEqual((done.stderr, done.returncode, done.stdout.count("running\n")), ("", 0, 100))
+
+
+class Unreachable(CommandTest):
+    def endpoint_error(self, endpoint):
+        begin = time.monotonic()
+        done = self.run_raw("list-units", "--endpoint", endpoint)
+        self.assertLess(time.monotonic() - begin, 3)
+        self.assertEqual((done.stdout, done.returncode), ("", 1))
+        return done.stderr
+
+    def test_bad_endpoint(self):
+        self.assertEqual(self.endpoint_error("localhost:80"),
+                         'Unable to initialize client: URL scheme undefined in "localhost:80": write unix:///PATH or '
+                         "http://HOST:PORT\n")
+
+    def test_no_socket(self):
+        path = os.path.join(self.directory, "none.sock")
+        self.assertEqual(self.endpoint_error("unix://" + path),
+                         "Error retrieving list of units from repository: unable to talk to fleet at unix://%s: No such file or "
+                         "directory; start fleetd here with 'systemctl start fleet.socket fleet.service', or name another "
+                         "machine with --endpoint or FLEETCTL_ENDPOINT\n" % path)
+
+    def test_refused(self):
+        holder, port = stub_api.closed_port()
+        with holder:
+            endpoint = "http://127.0.0.1:%d" % port
+            self.assertEqual(self.endpoint_error(endpoint),
+                             "Error retrieving list of units from repository: unable to talk to fleet at %s: Connection refused; "
+                             "check --endpoint or FLEETCTL_ENDPOINT, and that fleetd listens there\n" % endpoint)
+
+    def test_no_answer_to_connect(self):
+        """A host that drops packets: here, a queue of connections that is full."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            address = listener.getsockname()
+            fillers = [socket.socket() for _ in range(3)]
+            for s in fillers:
+                s.setblocking(False)
+                s.connect_ex(address)
+            message = self.endpoint_error("http://127.0.0.1:%d" % address[1])
+            for s in fillers:
+                s.close()
+        self.assertIn("no connection in time; check --endpoint", message)
+
+    def test_not_fleet(self):
+        """Somebody else's server."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            process = subprocess.Popen([FLEETCTL, "list-units", "--endpoint", "http://127.0.0.1:%d" % listener.getsockname()[1]],
+                                       stderr=subprocess.PIPE, text=True, env=self.environment())
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
+            _, err = process.communicate(timeout=60)
+            connection.close()
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("the reply to GET /fleet/v1/state is not what the fleet API sends", err)
+
+    def test_cut_reply(self):
+        """A connection that breaks leaves open what happened, and says so."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            endpoint = "http://127.0.0.1:%d" % listener.getsockname()[1]
+            process = subprocess.Popen([FLEETCTL, "stop", "a", "--endpoint", endpoint], stderr=subprocess.PIPE, text=True,
+                                       env=self.environment())
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n{")
+            connection.close()
+            _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("Error retrieving units: unable to talk to fleet at " + endpoint, err)
+        self.assertIn("may have been done: look with 'fleetctl list-unit-files'", err)
+
+    def test_interrupted_wait(self):
+        """Waiting can be interrupted."""
+        self.cluster.add("a.service", outcome("silent"))
+        process = subprocess.Popen([FLEETCTL, "start", "a"], stdout=subprocess.PIPE, text=True, env=self.environment(),
+                                   cwd=self.directory)
+        while not self.sent("POST", "/fleet/v1/wait"):
+            self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+
+
+if __name__ == "__main__":
+    FLEETCTL = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
