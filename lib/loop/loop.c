@@ -302,7 +302,8 @@ static int loop_wait(Loop *loop, uint64_t wait_us) {
         }
 
         loop->is_now_stale = true;
-        r = event_base_loop(loop->base, wait_us > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+        /* EVLOOP_ONCE always: without it libevent goes on for as long as some descriptor is ready. */
+        r = event_base_loop(loop->base, EVLOOP_ONCE | (wait_us > 0 ? 0 : EVLOOP_NONBLOCK));
         (void)event_del(loop->wake);
         return r < 0 ? -EIO : 0;
 }

@@ -20,12 +20,14 @@
 #include <event2/util.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum {
-        STREAM_READ_BYTES = 256 * 1024, /* at most this much per turn, so that one busy peer does not starve the others */
+        STREAM_READ_MIN_BYTES = 4 * 1024,
+        STREAM_READ_MAX_BYTES = 256 * 1024, /* per turn, so that one busy peer does not starve the others */
 };
 
 struct Stream {
@@ -42,6 +44,9 @@ struct Stream {
         bool *is_alive;          /* set to false when the stream is freed while one of its callbacks runs */
         int fd;                  /* owned, or -1 */
         int error;               /* negative errno, or 0 */
+        bool is_told;            /* STREAM_CONNECTED was told */
+        int write_error;         /* why, as a negative errno */
+        bool is_write_broken;    /* nothing can be sent any more; what the peer had sent is still read */
         uint16_t port;
         enum {
                 STREAM_RESOLVING,
@@ -85,6 +90,12 @@ static bool stream_tell(Stream *stream, StreamEvent event) {
         return is_alive;
 }
 
+/* Returns whether the stream still exists and is open. */
+static bool stream_tell_connected(Stream *stream) {
+        stream->is_told = true;
+        return stream_tell(stream, STREAM_CONNECTED) && stream->state == STREAM_OPEN;
+}
+
 static void stream_end(Stream *stream, int error) {
         stream->error = error;
         stream->state = STREAM_ENDED;
@@ -99,8 +110,8 @@ static void stream_on_deferred(LoopDeferred *deferred) {
 
         if (stream->error < 0)
                 stream_end(stream, stream->error);
-        else if (stream->state == STREAM_OPEN)
-                (void)stream_tell(stream, STREAM_CONNECTED);
+        else if (stream->state == STREAM_OPEN && !stream->is_told)
+                (void)stream_tell_connected(stream);
 }
 
 /* Ends the stream in the next turn: for errors found while the owner is calling. */
@@ -122,7 +133,7 @@ static int stream_watch(Stream *stream) {
 
         if (stream->state == STREAM_CONNECTING)
                 events = LOOP_WRITE;
-        else if (evbuffer_get_length(stream->output) > 0)
+        else if (evbuffer_get_length(stream->output) > 0 && !stream->is_write_broken)
                 events |= LOOP_WRITE;
         return loop_io_watch(stream->loop, &stream->io, stream->fd, events);
 }
@@ -144,16 +155,17 @@ static bool stream_on_connected(Stream *stream) {
                 return false;
         }
 
-        return stream_tell(stream, STREAM_CONNECTED) && stream->state == STREAM_OPEN;
+        return stream_tell_connected(stream);
 }
 
 static bool stream_on_writable(Stream *stream) {
-        if (evbuffer_get_length(stream->output) == 0)
+        if (evbuffer_get_length(stream->output) == 0 || stream->is_write_broken)
                 return true;
 
+        /* A final answer may be waiting behind the broken end: reading finds it, and then the end. */
         if (evbuffer_write(stream->output, stream->fd) < 0 && errno != EAGAIN && errno != EINTR) {
-                stream_end(stream, -errno);
-                return false;
+                stream->write_error = -errno;
+                stream->is_write_broken = true;
         }
 
         if (stream_watch(stream) < 0) {
@@ -161,16 +173,38 @@ static bool stream_on_writable(Stream *stream) {
                 return false;
         }
 
-        return evbuffer_get_length(stream->output) > 0 || stream_tell(stream, STREAM_WRITABLE);
+        return evbuffer_get_length(stream->output) > 0 || (stream_tell(stream, STREAM_WRITABLE) && stream->state == STREAM_OPEN);
+}
+
+/* Reads what is there, at most STREAM_READ_MAX_BYTES: evbuffer_read() of libevent 2.1 takes 4 kB at a time. Returns as readv(2). */
+static ssize_t stream_read(Stream *stream) {
+        struct evbuffer_iovec room;
+        int n_waiting = 0;
+        ssize_t n;
+
+        if (ioctl(stream->fd, FIONREAD, &n_waiting) < 0 || n_waiting < STREAM_READ_MIN_BYTES)
+                n_waiting = STREAM_READ_MIN_BYTES;
+        if (n_waiting > STREAM_READ_MAX_BYTES)
+                n_waiting = STREAM_READ_MAX_BYTES;
+
+        if (evbuffer_reserve_space(stream->input, n_waiting, &room, 1) < 1) {
+                errno = ENOMEM;
+                return -1;
+        }
+
+        n = read(stream->fd, room.iov_base, room.iov_len < STREAM_READ_MAX_BYTES ? room.iov_len : STREAM_READ_MAX_BYTES);
+        room.iov_len = n > 0 ? (size_t)n : 0;
+        (void)evbuffer_commit_space(stream->input, &room, 1);
+        return n;
 }
 
 static void stream_on_readable(Stream *stream) {
-        int n = evbuffer_read(stream->input, stream->fd, STREAM_READ_BYTES);
+        ssize_t n = stream_read(stream);
 
         if (n > 0)
                 (void)stream_tell(stream, STREAM_READABLE);
         else if (n == 0)
-                stream_end(stream, 0);
+                stream_end(stream, stream->write_error);
         else if (errno != EAGAIN && errno != EINTR)
                 stream_end(stream, -errno);
 }
@@ -184,6 +218,8 @@ static void stream_on_io(LoopIo *io, unsigned events) {
                 return;
         }
 
+        if (!stream->is_told && !stream_tell_connected(stream))
+                return;
         if ((events & LOOP_WRITE) && !stream_on_writable(stream))
                 return;
         if ((events & LOOP_READ) && stream->state == STREAM_OPEN)
@@ -364,7 +400,7 @@ void stream_consume(Stream *stream, size_t n_bytes) {
 }
 
 int stream_write(Stream *stream, const void *bytes, size_t n_bytes) {
-        if (stream->state == STREAM_ENDED || stream->error < 0)
+        if (stream->state == STREAM_ENDED || stream->error < 0 || stream->is_write_broken)
                 return -ENOTCONN;
         if (evbuffer_add(stream->output, bytes, n_bytes) < 0)
                 return -ENOMEM;

@@ -8,8 +8,8 @@
  *
  * MachineID alone has a precedence among its spellings: the rank in the table decides, then the order in the file.
  *
- * requirements_check() compares every peer with every glob, so it first bounds how many there are: an API request may
- * bring a megabyte of them. That bound is ours; fleet 1.0 had none.
+ * requirements_check() compares every peer with every glob, and the engine every glob with the units of a machine, so it first
+ * bounds how many there are and how long: an API request may bring a megabyte of them. That bound is ours; fleet 1.0 had none.
  */
 
 #include "lib/unit/requirements.h"
@@ -22,9 +22,8 @@
 #include "lib/unit/unit-name.h"
 
 enum {
-        MACHINE_ID_SHORT_BYTES =
-                8,         /* contract section 6: the first 8 characters are as good as all */
-        MAX_VALUES = 1000, /* of one key; a thousand times more than any unit file seen */
+        MACHINE_ID_SHORT_BYTES = 8, /* contract section 6: as good as the whole ID */
+        MAX_VALUES = 256,           /* of one key; many times more than unit files have */
 };
 
 static const char fleet_section[] = "X-Fleet";
@@ -322,23 +321,32 @@ Requirements *requirements_free(Requirements *requirements) {
         return NULL;
 }
 
-static int check_counts(const Requirements *requirements, Diag *diag) {
-        const struct {
-                const char *key;
-                size_t n_values;
-        } counts[] = {
-                { "MachineOf", requirements->machine_of.n_items },
-                { "Conflicts", requirements->conflicts.n_items },
-                { "Replaces", requirements->replaces.n_items },
-                { "MachineMetadata", requirements->n_metadata },
-        };
+static int check_list(const char *key, const StrList *values, Diag *diag) {
+        if (values->n_items > MAX_VALUES)
+                return diag_set(diag, -EINVAL, "%s has %zu values, more than the maximum of %d",
+                                key, values->n_items, MAX_VALUES);
 
-        for (size_t i = 0; i < ELEMENTSOF(counts); i++)
-                if (counts[i].n_values > MAX_VALUES)
+        for (size_t i = 0; i < values->n_items; i++)
+                if (strlen(values->items[i]) > UNIT_NAME_MAX_BYTES)
                         return diag_set(diag, -EINVAL,
-                                        "%s has %zu values, more than the maximum of %d",
-                                        counts[i].key, counts[i].n_values, MAX_VALUES);
+                                        "%s has a value of %zu bytes, more than the maximum of %d",
+                                        key, strlen(values->items[i]), UNIT_NAME_MAX_BYTES);
         return 0;
+}
+
+static int check_sizes(const Requirements *requirements, Diag *diag) {
+        int r;
+
+        r = check_list("MachineOf", &requirements->machine_of, diag);
+        if (r == 0)
+                r = check_list("Conflicts", &requirements->conflicts, diag);
+        if (r == 0)
+                r = check_list("Replaces", &requirements->replaces, diag);
+        if (r == 0 && requirements->n_metadata > MAX_VALUES)
+                r = diag_set(diag, -EINVAL,
+                             "MachineMetadata has %zu values, more than the maximum of %d",
+                             requirements->n_metadata, MAX_VALUES);
+        return r;
 }
 
 /* No peer may match one of the globs; `what` names the option in the message. */
@@ -381,7 +389,7 @@ static int check_combinations(const Requirements *requirements, Diag *diag) {
 int requirements_check(const Requirements *requirements, Diag *diag) {
         int r;
 
-        r = check_counts(requirements, diag);
+        r = check_sizes(requirements, diag);
         if (r == 0)
                 r = check_peers(&requirements->machine_of, &requirements->conflicts, "conflict",
                                 diag);

@@ -39,8 +39,9 @@ int requirements_new(Requirements **ret_requirements, const UnitFile *file, cons
 Requirements *requirements_free(Requirements *requirements);
 DEFINE_CLEANUP(Requirements, requirements_free)
 
-/* Check the combination of options by the rules of contract section 4.6 ("Option rules"), first failure first. Returns 0, or -EINVAL with
- * the rule's message. */
+/* Check the combination of options by the rules of contract section 4.6 ("Option rules") from the second on, first failure first; before
+ * them, that no key has more than 256 values and no unit or glob more than 256 bytes (ours). Returns 0, or -EINVAL with the rule's
+ * message. */
 int requirements_check(const Requirements *requirements, Diag *diag);
 
 /* Append to `ret_keys` the name of each option of [X-Fleet] that means nothing to fleet, for warnings. Returns 0 or -ENOMEM. */

@@ -187,25 +187,43 @@ START_TEST(test_check) {
 }
 END_TEST
 
-/* A thousand values are checked against each other, more are refused. */
+/* 256 values are checked against each other, more are refused. */
 START_TEST(test_check_bounds_the_work) {
-        for (int n = 1000; n <= 1001; n++) {
+        for (int n = 256; n <= 257; n++) {
                 _cleanup_(requirements_freep) Requirements *requirements = NULL;
                 _cleanup_(buf_done) Buf options = buf_make(UNIT_FILE_MAX_BYTES);
                 Diag diag = { 0 };
 
                 for (int i = 0; i < n; i++)
                         ck_assert_int_eq(buf_printf(&options, "Conflicts=a%d\n", i), 0);
-                for (int i = 0; i < 1000; i++)
+                for (int i = 0; i < 256; i++)
                         ck_assert_int_eq(buf_printf(&options, "MachineOf=b%d\n", i), 0);
 
                 requirements = read_options(options.data, NULL);
-                ck_assert_int_eq(requirements_check(requirements, &diag), n == 1000 ? 0 : -EINVAL);
+                ck_assert_int_eq(requirements_check(requirements, &diag), n == 256 ? 0 : -EINVAL);
                 ck_assert_str_eq(
                         diag.message,
-                        n == 1000 ? ""
-                                  : "Conflicts has 1001 values, more than the maximum of 1000");
+                        n == 256 ? "" : "Conflicts has 257 values, more than the maximum of 256");
         }
+}
+END_TEST
+
+/* A value as long as a unit name may be is checked, a longer one is refused. */
+START_TEST(test_check_bounds_the_length) {
+        _cleanup_(buf_done) Buf text = buf_make(1000);
+        Diag diag = { 0 };
+
+        ck_assert_int_eq(buf_append_string(&text, "Replaces="), 0);
+        for (int i = 0; i < 2; i++) {
+                _cleanup_(requirements_freep) Requirements *requirements = NULL;
+
+                while (text.n_bytes < strlen("Replaces=") + 256 + (size_t)i)
+                        ck_assert_int_eq(buf_append_string(&text, "x"), 0);
+                requirements = read_options(text.data, NULL);
+                ck_assert_int_eq(requirements_check(requirements, &diag), i == 0 ? 0 : -EINVAL);
+        }
+        ck_assert_str_eq(diag.message,
+                         "Replaces has a value of 257 bytes, more than the maximum of 256");
 }
 END_TEST
 
@@ -295,11 +313,16 @@ START_TEST(test_survives_oom) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = {
-                test_read,     test_other_sections,        test_specifiers_need_a_name,
-                test_check,    test_check_bounds_the_work, test_unknown_keys,
-                test_conflict, test_allow_machine,         test_survives_oom
-        };
+        const TTest *const tests[] = { test_read,
+                                       test_other_sections,
+                                       test_specifiers_need_a_name,
+                                       test_check,
+                                       test_check_bounds_the_work,
+                                       test_check_bounds_the_length,
+                                       test_unknown_keys,
+                                       test_conflict,
+                                       test_allow_machine,
+                                       test_survives_oom };
 
         return tests_run("requirements", tests, ELEMENTSOF(tests));
 }
