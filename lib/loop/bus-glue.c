@@ -21,7 +21,9 @@
 #include <systemd/sd-bus.h>
 #include <time.h>
 
-enum { BUS_GLUE_MESSAGES_PER_TURN = 256 }; /* so that a flood of signals starves nobody; the rest follows in the next turn */
+enum {
+        BUS_GLUE_MESSAGES_PER_TURN = 256
+}; /* so that a flood of signals starves nobody; the rest follows in the next turn */
 
 static uint64_t monotonic_now_us(void) {
         struct timespec now;
@@ -104,7 +106,8 @@ static void bus_glue_prepare(LoopHook *hook) {
                 bus_glue_end(glue, r);
 }
 
-int bus_glue_attach(BusGlue *glue, Loop *loop, sd_bus *bus, void (*lost)(BusGlue *glue, int error)) {
+int bus_glue_attach(BusGlue *glue, Loop *loop, sd_bus *bus,
+                    void (*lost)(BusGlue *glue, int error)) {
         int r;
 
         assert(!glue->loop);
@@ -124,7 +127,7 @@ int bus_glue_attach(BusGlue *glue, Loop *loop, sd_bus *bus, void (*lost)(BusGlue
                 glue->loop = NULL;
                 return r;
         }
-        loop_hook_add(loop, &glue->hook);
+        loop_hook_add_last(loop, &glue->hook);
         return 0;
 }
 

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 
 struct Loop {
         Env *env;                 /* borrowed */
@@ -22,6 +23,7 @@ struct Loop {
         struct event *wake;       /* owned: ends the wait when our next timer is due */
         List deferred;            /* LoopDeferred.node, in order of queueing */
         List hooks;               /* LoopHook.node */
+        List last_hooks;          /* LoopHook.node: those that run after them */
         LoopTimer **heap;         /* owned: set timers, earliest first */
         size_t n_timers;
         size_t n_heap_allocated;
@@ -29,8 +31,11 @@ struct Loop {
         uint64_t now_us;
         bool is_now_stale;        /* a wait has passed since now_us was read */
         int exit_code;
+        bool is_hook_new;         /* a last hook was added and has not run */
         bool is_exiting;
 };
+
+enum { LOOP_LAST_PASSES_MAX = 8 };
 
 static void on_wake(evutil_socket_t fd, short what, void *userdata) {
         /* It only ends the wait; the timers are run by the turn. */
@@ -44,6 +49,9 @@ int loop_new(Loop **ret_loop, Env *env) {
         struct event_config *config;
 
         assert(env);
+
+        /* Writing to a peer that has gone is an error of that write (EPIPE), never the end of the process (signal(7)). */
+        (void)signal(SIGPIPE, SIG_IGN);
 
         loop = calloc(1, sizeof(*loop));
         config = event_config_new();
@@ -74,6 +82,7 @@ Loop *loop_free(Loop *loop) {
 
         assert(loop->n_timers == 0);
         assert(list_is_empty(&loop->hooks));
+        assert(list_is_empty(&loop->last_hooks));
 
         if (loop->wake)
                 event_free(loop->wake);
@@ -137,20 +146,38 @@ void loop_hook_add(Loop *loop, LoopHook *hook) {
         list_append(&loop->hooks, &hook->node);
 }
 
+void loop_hook_add_last(Loop *loop, LoopHook *hook) {
+        assert(hook->prepare);
+
+        list_append(&loop->last_hooks, &hook->node);
+        loop->is_hook_new = true;
+}
+
 void loop_hook_remove(LoopHook *hook) {
         list_remove(&hook->node);
 }
 
-static void loop_prepare(Loop *loop) {
+static void hooks_run(List *hooks) {
         List batch = { 0 };
         ListNode *node;
 
-        list_splice(&batch, &loop->hooks);
+        list_splice(&batch, hooks);
         while ((node = list_pop(&batch))) {
                 LoopHook *hook = container_of(node, LoopHook, node);
 
-                list_append(&loop->hooks, node);
+                list_append(hooks, node);
                 hook->prepare(hook);
+        }
+}
+
+/* What is handed out may make others queue more: the last hooks run until none was added, within reason. */
+static void loop_prepare(Loop *loop) {
+        hooks_run(&loop->hooks);
+        for (unsigned i = 0; i < LOOP_LAST_PASSES_MAX; i++) {
+                loop->is_hook_new = false;
+                hooks_run(&loop->last_hooks);
+                if (!loop->is_hook_new)
+                        break;
         }
 }
 
@@ -274,7 +301,7 @@ static void loop_run_timers(Loop *loop) {
 /* Turns */
 
 uint64_t loop_next_due_us(const Loop *loop) {
-        if (!list_is_empty(&loop->deferred) || loop->is_exiting)
+        if (!list_is_empty(&loop->deferred) || loop->is_hook_new || loop->is_exiting)
                 return 0;
         return loop->n_timers > 0 ? loop->heap[0]->deadline_us : UINT64_MAX;
 }

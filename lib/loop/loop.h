@@ -32,7 +32,7 @@ typedef struct LoopHook LoopHook;
 typedef struct LoopIo LoopIo;
 
 /* Make a loop on a clock. With env_system() it waits in real time; an environment whose clock only moves when told to
- * is driven with loop_turn() by its owner. `env` must outlive the loop. Returns 0 or -ENOMEM. */
+ * is driven with loop_turn() by its owner. `env` must outlive the loop. The process ignores SIGPIPE from here on. Returns 0 or -ENOMEM. */
 int loop_new(Loop **ret_loop, Env *env);
 
 /* Free a loop that is not running; timers, hooks and descriptors must have been stopped. Takes NULL; returns NULL. */
@@ -106,8 +106,13 @@ struct LoopHook {
         ListNode node; /* linked while it is registered */
 };
 
-/* Register and unregister a hook. */
+/* Register a hook. */
 void loop_hook_add(Loop *loop, LoopHook *hook);
+
+/* Register a hook that runs after all those of loop_hook_add(): for adapters that hand out what the others queued. */
+void loop_hook_add_last(Loop *loop, LoopHook *hook);
+
+/* Unregister a hook; does nothing when it is not registered. */
 void loop_hook_remove(LoopHook *hook);
 
 enum {

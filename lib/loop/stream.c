@@ -6,6 +6,8 @@
  * /etc/resolv.conf), CONNECTING, OPEN and CLOSED; every event is told from the loop, by a descriptor's or timer's callback or by a deferred
  * call, never inside the function that caused it. A connection that breaks while there is input left is told as readable first.
  *
+ * What is written during a turn goes out together at its end, without asking the kernel first whether there is room: only what it does not take is watched for.
+ *
  * The owner may free the stream from any of its callbacks: nothing here touches the object after calling out, except where `is_alive` says that
  * it may.
  */
@@ -36,6 +38,7 @@ struct Stream {
         void *userdata;
         LoopIo io;
         LoopTimer timer;         /* bounds resolving and connecting */
+        LoopHook flush;          /* sends what was written, at the end of the turn; registered while there is something */
         LoopDeferred deferred;   /* tells the first event, or the end, from the loop */
         struct evdns_base *dns;  /* owned while resolving */
         struct evdns_getaddrinfo_request *lookup; /* or NULL */
@@ -64,6 +67,7 @@ Stream *stream_free(Stream *stream) {
                 *stream->is_alive = false;
         timer_clear(&stream->timer);
         loop_defer_cancel(&stream->deferred);
+        loop_hook_remove(&stream->flush);
         loop_io_stop(&stream->io);
         if (stream->lookup)
                 evdns_getaddrinfo_cancel(stream->lookup);
@@ -101,6 +105,7 @@ static void stream_end(Stream *stream, int error) {
         stream->state = STREAM_ENDED;
         timer_clear(&stream->timer);
         loop_defer_cancel(&stream->deferred);
+        loop_hook_remove(&stream->flush);
         loop_io_stop(&stream->io);
         (void)stream_tell(stream, STREAM_CLOSED);
 }
@@ -226,6 +231,14 @@ static void stream_on_io(LoopIo *io, unsigned events) {
                 stream_on_readable(stream);
 }
 
+static void stream_on_flush(LoopHook *hook) {
+        Stream *stream = container_of(hook, Stream, flush);
+
+        loop_hook_remove(hook);
+        if (stream->state == STREAM_OPEN)
+                (void)stream_on_writable(stream);
+}
+
 static int stream_new(Stream **ret_stream, Loop *loop, StreamFn fn, void *userdata) {
         _cleanup_(stream_freep) Stream *stream = NULL;
 
@@ -241,6 +254,7 @@ static int stream_new(Stream **ret_stream, Loop *loop, StreamFn fn, void *userda
                 .userdata = userdata,
                 .io.fn = stream_on_io,
                 .timer.fn = stream_on_timer,
+                .flush.prepare = stream_on_flush,
                 .deferred.fn = stream_on_deferred,
                 .fd = -1,
         };
@@ -404,7 +418,10 @@ int stream_write(Stream *stream, const void *bytes, size_t n_bytes) {
                 return -ENOTCONN;
         if (evbuffer_add(stream->output, bytes, n_bytes) < 0)
                 return -ENOMEM;
-        return stream->state == STREAM_OPEN ? stream_watch(stream) : 0;
+
+        if (stream->state == STREAM_OPEN && !(stream->io.events & LOOP_WRITE) && !list_node_is_linked(&stream->flush.node))
+                loop_hook_add_last(stream->loop, &stream->flush);
+        return 0;
 }
 
 size_t stream_queued_bytes(const Stream *stream) {

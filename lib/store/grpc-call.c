@@ -6,8 +6,9 @@
  *                        |                        |
  *                        +-- deadline, channel lost, reset --> idle
  *
- * The end is whatever comes first: the server's trailers, a broken rule (a message too large or compressed), the stream or the connection breaking,
- * or the deadline. It is noted where it is noticed, which may be deep inside nghttp2, and told from the loop (grpc-channel.c).
+ * The end is whatever comes first: the server's trailers, a broken rule (a message too large or
+ * compressed), the stream or the connection breaking, or the deadline. It is noted where it is
+ * noticed, which may be deep inside nghttp2, and told from the loop (grpc-channel.c).
  */
 
 #include <assert.h>
@@ -177,7 +178,8 @@ static void call_detach(GrpcCall *call) {
                 channel->telling = NULL;
         if (call->is_open) {
                 nghttp2_session_set_stream_user_data(channel->session, call->stream_id, NULL);
-                /* Fails for want of memory only: then the stream stays open and unheard until the connection ends. */
+                /* Fails for want of memory only: then the stream stays open and unheard until
+                 * the connection ends. */
                 (void)nghttp2_submit_rst_stream(channel->session, NGHTTP2_FLAG_NONE,
                                                 call->stream_id, NGHTTP2_CANCEL);
         }

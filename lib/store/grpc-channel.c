@@ -2,16 +2,20 @@
 
 /* The connection under gRPC calls: a Stream below, an nghttp2 session in the middle, calls above.
  *
- * Input: the stream says "readable", nghttp2 parses all of it, its callbacks only note what came for which call (messages in the call's reader, the
- * end in its fields) in the list `events`; when nghttp2 has returned, channel_tell() calls the owners. Output: whoever starts calls or adds messages
- * only changes lists; the hook before the loop's next wait opens streams, as many as the server allows, and moves nghttp2's frames to the
- * stream. So no owner's code ever runs below nghttp2, nghttp2 is never entered twice, and what is started in one turn leaves in one write.
+ * Input: the stream says "readable", nghttp2 parses all of it, its callbacks only note what came
+ * for which call (messages in the call's reader, the end in its fields) in the list `events`; when
+ * nghttp2 has returned, channel_tell() calls the owners. Output: whoever starts calls or adds
+ * messages only changes lists; the hook before the loop's next wait opens streams, as many as the
+ * server allows, and moves nghttp2's frames to the stream. So no owner's code ever runs below
+ * nghttp2, nghttp2 is never entered twice, and what is started in one turn leaves in one write.
  *
- * Invariants: a call is in exactly one of `waiting` and `open`; a call that is not `is_open` is unknown to nghttp2.
+ * Invariants: a call is in exactly one of `waiting` and `open`; a call that is not `is_open` is
+ * unknown to nghttp2.
  *
- * Flow control: windows for bulk replies (a list of 33 MB is one message), and nghttp2 gives credit back as it hands the bytes out; the limit on a
- * message is what bounds memory. Silence: a connection with open calls that is silent for 10 s is asked for a PING, and is lost when nothing comes
- * in 3 s. (etcd closes connections that ping more often than every 5 s.)
+ * Flow control: windows for bulk replies (a list of 33 MB is one message), and nghttp2 gives credit
+ * back as it hands the bytes out; the limit on a message is what bounds memory. Silence: a
+ * connection with open calls that is silent for 10 s is asked for a PING, and is lost when nothing
+ * comes in 3 s. (etcd closes connections that ping more often than every 5 s.)
  *
  * Deliberately missing: TLS, server push, compression, load balancing, reconnecting.
  */
@@ -31,6 +35,8 @@ enum {
         OUTPUT_QUEUE_BYTES = 256 << 10,  /* frames wait in nghttp2 while more than this is unsent */
         SILENCE_US = 10 * US_PER_S,      /* then a PING is sent */
         PING_ANSWER_US = 3 * US_PER_S,   /* and anything must have come */
+        PING_OWE_US = 9500 * US_PER_MS,  /* an answer to the peer's PING waits for so long for something to go with... */
+        PING_OWE_MAX_US = 15 * US_PER_S, /* ...and goes by itself after so long; etcd gives up after 20 s */
         GOING_AWAY_US = 500 * US_PER_MS, /* what unary calls get to end in after a GOAWAY */
 };
 
@@ -105,12 +111,16 @@ static void call_note_stream_end(GrpcCall *call, uint32_t error_code) {
         }
 }
 
+static void channel_owe_ping(GrpcChannel *channel, const uint8_t *ping);
+
 static int channel_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
         GrpcChannel *channel = userdata;
         GrpcCall *call;
 
         if (frame->hd.type == NGHTTP2_GOAWAY)
                 channel->is_going_away = true;
+        if (frame->hd.type == NGHTTP2_PING && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+                channel_owe_ping(channel, frame->ping.opaque_data);
 
         /* The server may end a streaming call while our half is open. */
         if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -166,6 +176,7 @@ static void channel_end_all(GrpcChannel *channel, const char *reason) {
 static void channel_stop(GrpcChannel *channel) {
         channel->is_lost = true;
         timer_clear(&channel->silence);
+        timer_clear(&channel->ping_answer);
         loop_defer_cancel(&channel->pending);
         loop_hook_remove(&channel->hook);
         channel->stream = stream_free(channel->stream);
@@ -222,13 +233,32 @@ static int channel_open_waiting(GrpcChannel *channel) {
         return 0;
 }
 
-static int channel_flush(GrpcChannel *channel) {
+static int channel_answer_ping(GrpcChannel *channel) {
+        timer_clear(&channel->ping_answer);
+        return nghttp2_submit_ping(channel->session, NGHTTP2_FLAG_ACK, channel->ping) < 0 ? -ENOMEM : 0;
+}
+
+/* A server in Go measures the bandwidth by a PING with each message that it sends, as soon as the last one was answered: an idle client that answers at once is
+ * woken for it once more per heartbeat. So the answer waits for company, and comes after it. */
+static void channel_owe_ping(GrpcChannel *channel, const uint8_t *ping) {
+        if (timer_is_set(&channel->ping_answer) && channel_answer_ping(channel) < 0)
+                channel->failure = "out of memory";
+
+        memcpy(channel->ping, ping, sizeof channel->ping);
+        channel->ping_due_us = loop_now_us(channel->loop) + PING_OWE_US;
+        if (timer_set_in(channel->loop, &channel->ping_answer, PING_OWE_MAX_US) < 0)
+                channel->failure = "out of memory";
+}
+
+static void channel_on_ping_answer(LoopTimer *timer) {
+        /* The flush at the end of the turn sends it. */
+        (void)channel_answer_ping(container_of(timer, GrpcChannel, ping_answer));
+}
+
+static int channel_send(GrpcChannel *channel, size_t *ret_n_bytes) {
         int r;
 
-        r = channel_open_waiting(channel);
-        if (r < 0)
-                return r;
-
+        *ret_n_bytes = 0;
         while (stream_queued_bytes(channel->stream) < OUTPUT_QUEUE_BYTES) {
                 const uint8_t *bytes;
                 ssize_t n = nghttp2_session_mem_send(channel->session, &bytes);
@@ -240,7 +270,26 @@ static int channel_flush(GrpcChannel *channel) {
                 r = stream_write(channel->stream, bytes, (size_t)n);
                 if (r < 0)
                         return r;
+                *ret_n_bytes += (size_t)n;
         }
+        return 0;
+}
+
+static int channel_flush(GrpcChannel *channel) {
+        size_t n_bytes;
+        int r;
+
+        r = channel_open_waiting(channel);
+        if (r == 0)
+                r = channel_send(channel, &n_bytes);
+        if (r == 0 && n_bytes > 0 && timer_is_set(&channel->ping_answer) &&
+            loop_now_us(channel->loop) >= channel->ping_due_us) {
+                r = channel_answer_ping(channel);
+                if (r == 0)
+                        r = channel_send(channel, &n_bytes);
+        }
+        if (r < 0)
+                return r;
 
         if (channel->n_open > 0 && !timer_is_set(&channel->silence))
                 return timer_set_in(channel->loop, &channel->silence, SILENCE_US);
@@ -321,6 +370,7 @@ static int channel_begin_session(GrpcChannel *channel) {
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, channel_on_frame);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, channel_on_stream_close);
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_no_auto_ping_ack(option, 1);
         if (nghttp2_session_client_new2(&channel->session, callbacks, channel, option) == 0)
                 r = session_set_up(channel->session);
         nghttp2_option_del(option);
@@ -394,7 +444,8 @@ static GrpcChannel *channel_new(Loop *loop, GrpcChannelLostFn lost, void *userda
         channel->hook.prepare = channel_on_prepare;
         channel->pending.fn = channel_on_pending;
         channel->silence.fn = channel_on_silence;
-        loop_hook_add(loop, &channel->hook);
+        channel->ping_answer.fn = channel_on_ping_answer;
+        loop_hook_add_last(loop, &channel->hook);
         return channel;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* gRPC framing. The reader allocates a message once, at its exact size, when its header is complete, and copies each byte once; so a
- * reply of 33 MB costs 33 MB while it is held, and nothing afterwards. It runs inside nghttp2's callbacks: it only collects,
- * nobody is called from here.
+/* gRPC framing. The reader allocates a message once, at its exact size, when its header is
+ * complete, and copies each byte once; so a reply of 33 MB costs 33 MB while it is held, and
+ * nothing afterwards. It runs inside nghttp2's callbacks: it only collects, nobody is called from
+ * here.
  *
- * Deliberately missing: compression. A message that says it is compressed is a protocol error, because we never offer any.
+ * Deliberately missing: compression. A message that says it is compressed is a protocol error,
+ * because we never offer any.
  */
 
 #include "lib/store/grpc-frame.h"

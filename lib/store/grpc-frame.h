@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* gRPC's framing of messages in a byte stream: one byte "compressed", four bytes length (big-endian), the message
- * ("Length-Prefixed-Message" in the gRPC over HTTP/2 protocol, doc/PROTOCOL-HTTP2.md of grpc/grpc).
+/* gRPC's framing of messages in a byte stream: one byte "compressed", four bytes length
+ * (big-endian), the message ("Length-Prefixed-Message" in the gRPC over HTTP/2 protocol,
+ * doc/PROTOCOL-HTTP2.md of grpc/grpc).
  */
 
 #include <stdbool.h>
@@ -32,8 +33,9 @@ typedef struct GrpcFrameReader {
         List messages;                           /* owned; complete, in order */
 } GrpcFrameReader;
 
-/* Take the next piece. Returns 0, -ENOMEM, -EMSGSIZE for a message above the limit, or -EPROTO for a compressed one (we never
- * offer compression). After an error the stream of bytes cannot be continued. */
+/* Take the next piece. Returns 0, -ENOMEM, -EMSGSIZE for a message above the limit, or -EPROTO
+ * for a compressed one (we never offer compression). After an error the stream of bytes cannot
+ * be continued. */
 int grpc_frame_reader_feed(GrpcFrameReader *reader, const uint8_t *bytes, size_t n_bytes);
 
 /* Take the oldest complete message; the caller owns it. NULL when there is none. */
@@ -45,6 +47,7 @@ bool grpc_frame_reader_is_midway(const GrpcFrameReader *reader);
 /* Free what was read and not taken; the reader is ready for another stream. */
 void grpc_frame_reader_done(GrpcFrameReader *reader);
 
-/* A message to send: `bytes` begins with the frame's header, already written, and the caller fills the `n_payload_bytes` after it.
- * Returns 0, -ENOMEM, or -EMSGSIZE above GRPC_MESSAGE_MAX_BYTES. */
+/* A message to send: `bytes` begins with the frame's header, already written, and the caller
+ * fills the `n_payload_bytes` after it. Returns 0, -ENOMEM, or -EMSGSIZE above
+ * GRPC_MESSAGE_MAX_BYTES. */
 int grpc_message_new_framed(GrpcMessage **ret_message, size_t n_payload_bytes);

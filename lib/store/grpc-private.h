@@ -32,6 +32,9 @@ struct GrpcChannel {
         size_t n_open_unary;  /* of these */
         LoopHook hook;        /* flushes before every wait */
         LoopDeferred pending; /* tells what came up outside of a stream callback */
+        LoopTimer ping_answer; /* the peer's PING must be answered at last; set while one is owed */
+        uint64_t ping_due_us; /* from then on the answer goes with whatever is sent */
+        uint8_t ping[8];      /* what it asked with */
         LoopTimer silence;    /* see channel_on_silence() */
         bool is_ping_pending; /* the peer was asked for a sign of life */
         bool is_going_away;   /* the peer takes no new calls (GOAWAY) */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The text forms of gRPC's headers about time and outcome. Everything here is pure, and everything read here comes from a peer. */
+/* The text forms of gRPC's headers about time and outcome. Everything here is pure, and
+ * everything read here comes from a peer. */
 
 #include "lib/store/grpc-status.h"
 

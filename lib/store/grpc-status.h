@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How a gRPC call ends: the codes of gRPC (doc/statuscodes.md of grpc/grpc) and the text forms of the headers about them. */
+/* How a gRPC call ends: the codes of gRPC (doc/statuscodes.md of grpc/grpc) and the text forms
+ * of the headers about them. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,10 +32,9 @@ typedef enum GrpcCode {
 /* The end of a call. */
 typedef struct GrpcStatus {
         GrpcCode code;
-        const char *
-                message; /* never NULL; for people; borrowed until the callback that brought it returns */
-        bool is_local;     /* made by this side: the server has not said how the call ended */
-        bool may_have_run; /* all bytes of the request may have reached the server */
+        const char *message; /* never NULL; for people; borrowed until the callback returns */
+        bool is_local;       /* made by this side: the server has not said how the call ended */
+        bool may_have_run;   /* all bytes of the request may have reached the server */
 } GrpcStatus;
 
 enum {
@@ -45,12 +45,15 @@ enum {
 /* Read a grpc-status header value: a decimal code. What is not a known code is GRPC_UNKNOWN. */
 GrpcCode grpc_code_from_text(const uint8_t *text, size_t n_bytes);
 
-/* What a reply with this HTTP status and without a grpc-status means (doc/http-grpc-status-mapping.md of grpc/grpc). */
+/* What a reply with this HTTP status and without a grpc-status means
+ * (doc/http-grpc-status-mapping.md of grpc/grpc). */
 GrpcCode grpc_code_from_http_status(int http_status);
 
-/* Decode a grpc-message header value (percent-encoding), cut at GRPC_STATUS_MESSAGE_MAX. What is not valid encoding is kept as it
- * is; control characters become spaces. The caller frees it; NULL on out of memory. */
+/* Decode a grpc-message header value (percent-encoding), cut at GRPC_STATUS_MESSAGE_MAX. What is
+ * not valid encoding is kept as it is; control characters become spaces. The caller frees it;
+ * NULL on out of memory. */
 char *grpc_message_decode(const uint8_t *text, size_t n_bytes);
 
-/* Write a grpc-timeout header value for the time left, in milliseconds, at least 1 and at most 99999999 ms. */
+/* Write a grpc-timeout header value for the time left, in milliseconds, at least 1 and at most
+ * 99999999 ms. */
 void grpc_timeout_format(uint64_t timeout_us, char ret_text[GRPC_TIMEOUT_TEXT_BYTES]);

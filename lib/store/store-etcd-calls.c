@@ -3,13 +3,13 @@
 /* Unary calls. A request waits until the link is ready, flies, and ends:
  *
  *     waiting --link ready--> flying --answer--> done
- *        ^  \                   |  \--refused, failed--> done with what store-etcd-outcome.c makes of it
+ *        ^  \                   |  \--refused, failed--> done (store-etcd-outcome.c)
  *        |   deadline           |
  *        |   = UNREACHABLE      |
- *        +----------------------+   the connection was lost before it was sent; a read, once more; refused for its token, once
+ *        +----------------------+   not sent; a read, once; refused for its token, once
  *
- * A write that may have left is never sent again. Each request has one object, with its encoded message for as long as it may be sent again, and nothing
- * is kept when it ends.
+ * A write that may have left is never sent again. Each request has one object, with its encoded
+ * message for as long as it may be sent again, and nothing is kept when it ends.
  */
 
 #include <assert.h>

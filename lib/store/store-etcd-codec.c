@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Encoding and decoding of etcd's messages with protobuf-c, whose generated code (proto/etcd.proto) is seen by this file only.
+/* Encoding and decoding of etcd's messages with protobuf-c, whose generated code (proto/etcd.proto)
+ * is seen by this file only.
  *
- * protobuf-c allocates every field of every key by itself, so decoding gets an arena: small allocations are cut from blocks, large ones have their
- * own. Both are freed in one go, and freeing a large one early gives its memory back.
+ * protobuf-c allocates every field of every key by itself, so decoding gets an arena: small
+ * allocations are cut from blocks, large ones have their own. Both are freed in one go, and freeing
+ * a large one early gives its memory back.
  */
 
 #include "lib/store/store-etcd-codec.h"
@@ -31,11 +33,13 @@ struct EtcdBlock {
         alignas(max_align_t) char bytes[];
 };
 
-static EtcdBlock *block_new(size_t n_bytes, EtcdBlock **list) {
+static EtcdBlock *block_new(EtcdArena *arena, size_t n_bytes, EtcdBlock **list) {
         EtcdBlock *block = malloc(sizeof *block + n_bytes);
 
-        if (!block)
+        if (!block) {
+                arena->has_failed = true;
                 return NULL;
+        }
 
         block->next = *list;
         block->n_bytes = n_bytes;
@@ -50,7 +54,7 @@ static void *arena_alloc(void *allocator_data, size_t n_bytes) {
         void *bytes;
 
         if (n_bytes > ARENA_BLOCK_MAX_BYTES / 16) {
-                block = block_new(n_bytes, &arena->large);
+                block = block_new(arena, n_bytes, &arena->large);
                 return block ? block->bytes : NULL;
         }
 
@@ -62,7 +66,7 @@ static void *arena_alloc(void *allocator_data, size_t n_bytes) {
                         n = ARENA_BLOCK_MAX_BYTES;
                 if (n < n_bytes)
                         n = n_bytes;
-                block = block_new(n, &arena->blocks);
+                block = block_new(arena, n, &arena->blocks);
                 if (!block)
                         return NULL;
         }
@@ -110,7 +114,8 @@ static StoreBytes bytes_of(ProtobufCBinaryData data) {
         return (StoreBytes){ .data = data.data, .n_bytes = data.len };
 }
 
-/* The first key of a range; etcd takes no empty key, the smallest there is does the same for [key, end). */
+/* The first key of a range; etcd takes no empty key, the smallest there is does the same for
+ * [key, end). */
 static ProtobufCBinaryData range_start(StoreBytes key, StoreBytes end) {
         if (key.n_bytes == 0 && end.n_bytes > 0)
                 return (ProtobufCBinaryData){ .len = 1, .data = (uint8_t *)"" };
@@ -138,9 +143,10 @@ static int unpack(const ProtobufCMessageDescriptor *type, const GrpcMessage *mes
                 .allocator_data = arena,
         };
 
-        /* It does not say why it fails; for want of memory is not worth telling from nonsense. */
         *ret = protobuf_c_message_unpack(type, &allocator, message->n_bytes, message->bytes);
-        return *ret ? 0 : -EBADMSG;
+        if (!*ret)
+                return arena->has_failed ? -ENOMEM : -EBADMSG;
+        return 0;
 }
 
 static int64_t header_revision(const Etcd__Header *header) {

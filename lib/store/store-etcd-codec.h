@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The store's requests and replies as etcd's messages. Encoders add one message to a call's output; decoders read one whole message into
- * memory of their own, which goes at once.
+/* The store's requests and replies as etcd's messages. Encoders add one message to a call's output;
+ * decoders read one whole message into memory of their own, which goes at once.
  *
- * Encoders return 0, -ENOMEM, -ENOBUFS (see grpc_call_add_message()) or what is said; decoders 0, -ENOMEM, or -EBADMSG for
- * bytes that are not the message.
+ * Encoders return 0, -ENOMEM, -ENOBUFS (see grpc_call_add_message()) or what is said; decoders 0,
+ * -ENOMEM, or -EBADMSG for bytes that are not the message.
  */
+
+#include <stdbool.h>
 
 #include "lib/store/grpc-channel.h"
 #include "lib/store/store.h"
 
 typedef struct EtcdBlock EtcdBlock;
 
-/* Memory of one decoded message: blocks that are filled in turn and freed together. Zeroed is empty. */
+/* Memory of one decoded message: blocks that are filled in turn and freed together. Zeroed is
+ * empty. */
 typedef struct EtcdArena {
         EtcdBlock *blocks; /* owned; the newest first */
         EtcdBlock *large;  /* owned; allocations that have a block of their own */
+        bool has_failed;   /* an allocation failed */
 } EtcdArena;
 
 /* Free all of it. */
@@ -41,7 +45,8 @@ typedef struct EtcdWatchReply {
 
 int etcd_encode_range(GrpcCall *call, const StoreRange *range);
 
-/* -EMSGSIZE: it is over a limit of etcd's, or has comparisons and operations in numbers that no nesting fits. */
+/* -EMSGSIZE: it is over a limit of etcd's, or has comparisons and operations in numbers that no
+ * nesting fits. */
 int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn);
 
 int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s);
@@ -61,13 +66,15 @@ int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply);
 /* reply.lease_ttl_s is 0 when the lease does not exist. */
 int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_reply);
 
-/* What it brings lives in `arena`, which the caller frees, also on error; several messages may share one. */
+/* What it brings lives in `arena`, which the caller frees, also on error; several messages may
+ * share one. */
 int etcd_decode_watch(const GrpcMessage *message, EtcdArena *arena, EtcdWatchReply *ret_reply);
 
 /* The token is the caller's to free. */
 int etcd_decode_authenticate(const GrpcMessage *message, char **ret_token);
 
-/* How to nest a transaction's operations: into how many groups of how many each; one group = no nesting. Within a list of the outer
- * transaction of n entries (comparisons, groups), etcd allows STORE_TXN_OPS_MAX - n in a nested one (checkTxnRequest in
+/* How to nest a transaction's operations: into how many groups of how many each; one group = no
+ * nesting. Within a list of the outer transaction of n entries (comparisons, groups), etcd
+ * allows STORE_TXN_OPS_MAX - n in a nested one (checkTxnRequest in
  * server/etcdserver/api/v3rpc/key.go). Returns 0, or -EMSGSIZE when no number of groups fits. */
 int etcd_txn_plan(size_t n_compares, size_t n_ops, size_t *ret_n_groups, size_t *ret_n_ops_each);

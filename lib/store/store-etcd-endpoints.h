@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The members of an etcd cluster that a client may talk to: which one is next, and how long to wait before trying it. */
+/* The members of an etcd cluster that a client may talk to: which one is next, and how long to
+ * wait before trying it. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,8 +31,9 @@ enum {
         ETCD_BACKOFF_MAX_US = 2000 * US_PER_MS,
 };
 
-/* Read the URLs: http://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The first to use is a random one, so that many
- * clients spread. Returns 0, -ENOMEM, or -EINVAL with a message. */
+/* Read the URLs: http://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The
+ * first to use is a random one, so that many clients spread. Returns 0, -ENOMEM, or -EINVAL with
+ * a message. */
 int etcd_endpoints_init(EtcdEndpoints *endpoints, const StrList *urls, Env *env, Diag *diag);
 
 /* Free them. */
@@ -40,8 +42,9 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints);
 /* The one in use. */
 const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints);
 
-/* The one in use failed: the next becomes the one in use. Returns how long to wait before trying it: nothing until all have failed in a row; after
- * each whole round a random time from ETCD_BACKOFF_MIN_US to a bound that doubles up to ETCD_BACKOFF_MAX_US. */
+/* The one in use failed: the next becomes the one in use. Returns how long to wait before trying
+ * it: nothing until all have failed in a row; after each whole round a random time from
+ * ETCD_BACKOFF_MIN_US to a bound that doubles up to ETCD_BACKOFF_MAX_US. */
 uint64_t etcd_endpoints_fail(EtcdEndpoints *endpoints, Env *env);
 
 /* The one in use has served well: earlier failures are forgotten. */

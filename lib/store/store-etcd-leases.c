@@ -2,12 +2,14 @@
 
 /* Keep-alives: one LeaseKeepAlive stream for all leases, opened when the first one is to be kept.
  *
- * etcd answers a stream's requests in order, so the k-th answer belongs to the k-th request, and an entry whose request was given up stays in the
- * queue until its answer has passed. (To match by lease alone would let a late answer to an earlier request count for a later one, and the lease would
- * be believed alive for too long.) When the stream is lost, what was sent is sent again on the next one: a keep-alive does no harm twice.
+ * etcd answers a stream's requests in order, so the k-th answer belongs to the k-th request, and an
+ * entry whose request was given up stays in the queue until its answer has passed. (To match by
+ * lease alone would let a late answer to an earlier request count for a later one, and the lease
+ * would be believed alive for too long.) When the stream is lost, what was sent is sent again on
+ * the next one: a keep-alive does no harm twice.
  *
- * An answer that does not come in time makes the member suspect: a member that keeps leases alive is connected to the leader, which is what
- * the watches on the same connection rely on.
+ * An answer that does not come in time makes the member suspect: a member that keeps leases alive
+ * is connected to the leader, which is what the watches on the same connection rely on.
  */
 
 #include <assert.h>

@@ -2,17 +2,22 @@
 
 /* The link: one connection to one member, and the way to the next.
  *
- * Nothing is sent over a connection before the member has proven that it is alive and knows of a leader: it answers a status call with `hasleader`, or, with
- * a username, the authentication. So requests that come while a member is dead, hung or cut off wait for the next one instead of being lost in it;
- * a write that waits can still be said to be certainly not made.
+ * Nothing is sent over a connection before the member has proven that it is alive and knows of a
+ * leader: it answers a status call with `hasleader`, or, with a username, the authentication. So
+ * requests that come while a member is dead, hung or cut off wait for the next one instead of being
+ * lost in it; a write that waits can still be said to be certainly not made.
  *
- * A member that does not serve is *suspect*: it let a deadline pass, ended the watch stream, reported to be unavailable, broke the protocol or the
- * connection. Whoever notices calls etcd_link_suspect(), which acts in the next turn (nobody tears a channel down from below one of its callbacks): the
- * channel is aborted, which ends all its calls, and the next endpoint is tried, after a pause when all have failed in a row. A connection has to serve for
- * ETCD_STEADY_US before it counts as a success, so that a member which answers once and then fails cannot keep a client spinning.
+ * A member that does not serve is *suspect*: it let a deadline pass, ended the watch stream,
+ * reported to be unavailable, broke the protocol or the connection. Whoever notices calls
+ * etcd_link_suspect(), which acts in the next turn (nobody tears a channel down from below one of
+ * its callbacks): the channel is aborted, which ends all its calls, and the next endpoint is tried,
+ * after a pause when all have failed in a row. A connection has to serve for ETCD_STEADY_US before
+ * it counts as a success, so that a member which answers once and then fails cannot keep a client
+ * spinning.
  *
- * Tokens: etcd forgets them on restarts and after some minutes without use. Who is refused for the token calls etcd_link_reauthenticate(); everything waits
- * and both streams begin anew, since a stream keeps the token that it was started with.
+ * Tokens: etcd forgets them on restarts and after some minutes without use. Who is refused for the
+ * token calls etcd_link_reauthenticate(); everything waits and both streams begin anew, since a
+ * stream keeps the token that it was started with.
  */
 
 #include <assert.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The meaning of gRPC statuses that etcd sends, as one table by code. Only where etcd uses one code for several things does the text
- * decide; texts are matched as substrings, and a text that is not known leads to the cautious reading. The texts are etcd's public error strings
+/* The meaning of gRPC statuses that etcd sends, as one table by code. Only where etcd uses one code
+ * for several things does the text decide; texts are matched as substrings, and a text that is not
+ * known leads to the cautious reading. The texts are etcd's public error strings
  * (api/v3rpc/rpctypes/error.go), the same from 3.4 to 3.6.
  */
 
@@ -15,7 +16,8 @@
 #include "lib/store/store.h"
 
 enum {
-        /* A refusal that names a cause but came this late may stem from a request that had been taken on. */
+        /* A refusal that names a cause but came this late may stem from a request that had been
+         * taken on. */
         REFUSED_AT_ONCE_US = 1 * US_PER_S,
 };
 
@@ -63,7 +65,8 @@ int etcd_outcome(const GrpcStatus *status, bool is_write, uint64_t elapsed_us) {
         case GRPC_OUT_OF_RANGE:
                 return STORE_E_COMPACTED;
         case GRPC_UNAVAILABLE:
-                /* `hasleader` makes a member that knows of no leader refuse before it does anything. */
+                /* `hasleader` makes a member that knows of no leader refuse before it does
+                 * anything. */
                 if (elapsed_us < REFUSED_AT_ONCE_US &&
                     strstr(status->message, "etcdserver: no leader"))
                         return STORE_E_UNREACHABLE;

@@ -15,11 +15,13 @@ enum {
                 US_PER_S, /* a call that had less time than this accuses nobody when it runs out */
 };
 
-/* The STORE_E_* of a call that ended with anything but GRPC_OK. `elapsed_us` is the time since it was sent. Never 0. */
+/* The STORE_E_* of a call that ended with anything but GRPC_OK. `elapsed_us` is the time since
+ * it was sent. Never 0. */
 int etcd_outcome(const GrpcStatus *status, bool is_write, uint64_t elapsed_us);
 
-/* Is the member unfit to go on with: it, its connection or its cluster's leader did not serve? `budget_us` is the time that the call had: running
- * out of less than ETCD_PATIENCE_US says nothing. */
+/* Is the member unfit to go on with: it, its connection or its cluster's leader did not serve?
+ * `budget_us` is the time that the call had: running out of less than ETCD_PATIENCE_US says
+ * nothing. */
 bool etcd_status_blames_member(const GrpcStatus *status, uint64_t budget_us);
 
 /* Was the call refused for its token, so that a fresh one may help? */

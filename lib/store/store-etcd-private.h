@@ -9,8 +9,9 @@
  *     store-etcd-leases.c   the keep-alive stream
  *     store-etcd-watches.c  the watch stream
  *
- * The link tells the other three when it is ready (they send what waits). What runs on it ends through the calls' own callbacks when it is lost, and
- * these three then decide what waits for the next member and what ends.
+ * The link tells the other three when it is ready (they send what waits). What runs on it ends
+ * through the calls' own callbacks when it is lost, and these three then decide what waits for the
+ * next member and what ends.
  */
 
 #include "lib/store/grpc-channel.h"
@@ -23,16 +24,24 @@ typedef struct EtcdWatch EtcdWatch;
 
 enum {
         ETCD_CONNECT_TIMEOUT_US = 1 * US_PER_S,
-        ETCD_PROOF_TIMEOUT_US = 1 * US_PER_S, /* connecting, and the first answer; twice that once all have failed */
-        ETCD_CREATED_TIMEOUT_US = 3 * US_PER_S, /* a watch has to be confirmed by then */
-        ETCD_STEADY_US = 500 *
-                         US_PER_MS, /* a link that served that long has redeemed earlier failures */
-        ETCD_LAST_SEND_US =
-                50 *
-                US_PER_MS, /* what has waited and has less time than this left is not sent any more */
-        ETCD_WAITING_MAX = 4096, /* requests that wait for a link */
-        ETCD_FRAGMENTS_FLUSH_BYTES =
-                8 << 20, /* a reassembly above this is told up to its last whole revision */
+
+        /* Connecting and the first answer; twice that once all members have failed. */
+        ETCD_PROOF_TIMEOUT_US = 1 * US_PER_S,
+
+        /* A watch has to be confirmed by then. */
+        ETCD_CREATED_TIMEOUT_US = 3 * US_PER_S,
+
+        /* A link that served that long has redeemed earlier failures. */
+        ETCD_STEADY_US = 500 * US_PER_MS,
+
+        /* With less time left than this, a request that has waited is not sent any more. */
+        ETCD_LAST_SEND_US = 50 * US_PER_MS,
+
+        /* Requests that wait for a link, and keep-alives without an answer. */
+        ETCD_WAITING_MAX = 4096,
+
+        /* A reassembly above this is told up to its last whole revision. */
+        ETCD_FRAGMENTS_FLUSH_BYTES = 8 << 20,
 };
 
 /*
@@ -44,7 +53,7 @@ enum {
  */
 typedef enum EtcdLinkState {
         ETCD_LINK_OFF,     /* nobody has asked for anything yet, or closed */
-        ETCD_LINK_PROVING, /* connecting; the proof (a status call, or authentication) is under way */
+        ETCD_LINK_PROVING, /* connecting; a status call or authentication is under way */
         ETCD_LINK_READY,   /* the member has answered */
         ETCD_LINK_SUSPECT, /* given up; torn down in the next turn */
         ETCD_LINK_BACKOFF, /* the next member is tried when the timer fires */
@@ -106,7 +115,8 @@ static inline EtcdStore *etcd_of(Store *store) {
         return container_of(store, EtcdStore, store);
 }
 
-/* End a request in the next turn with -ECANCELED or a STORE_E_*; the backend must have let go of it. */
+/* End a request in the next turn with -ECANCELED or a STORE_E_*; the backend must have let go of
+ * it. */
 void etcd_finish_later(StoreRequest *request, int status);
 
 /* The link. */

@@ -6,16 +6,19 @@
  *        ^                |                  |
  *        +------- the stream was lost -------+
  *
- * Each watch has an identifier of our own that is never used again, because etcd may send events of a cancelled watch after the
- * cancellation. A stopped watch leaves at once, and messages for identifiers that are not known are dropped; only one that etcd has not confirmed yet stays, as
- * a ghost without a StoreWatch: etcd confirms in order, and refuses with the identifier -1, so a refusal belongs to the first that is CREATING.
+ * Each watch has an identifier of our own that is never used again, because etcd may send events of
+ * a cancelled watch after the cancellation. A stopped watch leaves at once, and messages for
+ * identifiers that are not known are dropped; only one that etcd has not confirmed yet stays, as a
+ * ghost without a StoreWatch: etcd confirms in order, and refuses with the identifier -1, so a
+ * refusal belongs to the first that is CREATING.
  *
- * A lost stream is resumed from watch->next_revision, which only events advance: what a progress notification says is never used, because etcd before
- * 3.4.25 does not order them with the events.
+ * A lost stream is resumed from watch->next_revision, which only events advance: what a progress
+ * notification says is never used, because etcd before 3.4.25 does not order them with the events.
  *
- * Fragments are kept undecoded until the last has come, so that a revision's events are told in one report. Where they pass
- * ETCD_FRAGMENTS_FLUSH_BYTES, all but the last revision is told already; a single revision above GRPC_MESSAGE_MAX_BYTES cannot be told as one, and is reported as
- * a compaction: the answer to both is to list again.
+ * Fragments are kept undecoded until the last has come, so that a revision's events are told in one
+ * report. Where they pass ETCD_FRAGMENTS_FLUSH_BYTES, all but the last revision is told already; a
+ * single revision above GRPC_MESSAGE_MAX_BYTES cannot be told as one, and is reported as a
+ * compaction: the answer to both is to list again.
  */
 
 #include <assert.h>
@@ -317,10 +320,13 @@ static void watches_on_canceled(EtcdStore *etcd, EtcdWatch *w, const EtcdWatchRe
                 /* Nobody asked for it. */
                 etcd_link_suspect(etcd, "it ended a watch");
         } else if (etcd->username && !w->has_new_token) {
-                /* etcd 3.4 says the same of a token that has expired and of a key that is forbidden. */
+                /* etcd 3.4 says the same of a token that has expired and of a key that is
+                 * forbidden. */
                 w->has_new_token = true;
                 w->state = WATCH_UNSENT;
                 etcd_link_reauthenticate(etcd, w->token_number);
+                if (etcd_link_is_ready(etcd))
+                        etcd_watches_on_ready(etcd); /* somebody has already fetched a newer one */
         } else {
                 watch_end_with(w, STORE_WATCH_DENIED, 0);
         }

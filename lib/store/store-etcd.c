@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The etcd backend's object: construction, the table of operations, cancelling and closing. The work is in the parts that
- * store-etcd-private.h lists.
+/* The etcd backend's object: construction, the table of operations, cancelling and closing. The
+ * work is in the parts that store-etcd-private.h lists.
  *
- * Closing never frees the channel at once, because store_close() may be called from a callback that runs below it: requests and watches go at
- * once, the rest in a deferred call that comes after the completions.
+ * Closing never frees the channel at once, because store_close() may be called from a callback that
+ * runs below it: requests and watches go at once, the rest in a deferred call that comes after the
+ * completions.
  */
 
 #include "lib/store/store-etcd.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The store over etcd's v3 gRPC API (etcd >= 3.4): HTTP/2 by libnghttp2 over one TCP connection, on the loop. docs/etcd-client.md describes
- * how it works and how to use it elsewhere.
+/* The store over etcd's v3 gRPC API (etcd >= 3.4): HTTP/2 by libnghttp2 over one TCP connection, on
+ * the loop. docs/etcd-client.md describes how it works and how to use it elsewhere.
  */
 
 #include "lib/base/diag.h"
@@ -11,12 +11,13 @@
 
 /* How to reach etcd. Everything is copied. */
 typedef struct StoreEtcdOptions {
-        const StrList *
-                endpoints; /* URLs, http://HOST:PORT, tried in turn from a random one on; at least one */
+        const StrList
+                *endpoints; /* http://HOST:PORT, at least one; tried in turn, a random one first */
         const char *username; /* or NULL */
         const char *password; /* or NULL */
 } StoreEtcdOptions;
 
-/* Make a client; it connects when it is first used, and keeps trying for as long as it lives, with back-off and jitter. Returns 0, -ENOMEM, or
- * -EINVAL with a message that names the endpoint that is none. */
+/* Make a client; it connects when it is first used, and keeps trying for as long as it lives,
+ * with back-off and jitter. Returns 0, -ENOMEM, or -EINVAL with a message that names the
+ * endpoint that is none. */
 int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *options, Diag *diag);

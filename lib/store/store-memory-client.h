@@ -37,7 +37,7 @@ static inline StoreMemory *store_memory(Store *store) {
 /* How long one way takes this time. */
 uint64_t store_memory_draw_latency_us(const StoreMemory *client);
 
-/* Tell the watches of the changes from number `sequence` on. */
+/* Tell the watches of a commit, the changes from number `sequence` on; there may be none. */
 void memory_store_notify(MemoryStore *memory, uint64_t sequence);
 
 /* Look for leases that have run out when the first one will have. Returns 0 or -ENOMEM. */

@@ -175,20 +175,60 @@ static void memory_watch_on_deferred(LoopDeferred *deferred) {
         memory_watch_deliver(container_of(deferred, MemoryWatch, deferred));
 }
 
+static int compare_versions(const void *a, const void *b) {
+        const MemoryVersion *const *x = a, *const *y = b;
+
+        return store_bytes_compare((*x)->key->bytes, (*y)->key->bytes);
+}
+
+/* The versions of the changes from number `sequence` on, in byte order of their keys; to be freed, NULL on out of memory. */
+static const MemoryVersion **sort_changes(const MemoryData *data, uint64_t sequence, size_t n) {
+        const MemoryVersion **versions = calloc(n, sizeof(*versions));
+
+        if (!versions)
+                return NULL;
+
+        for (size_t i = 0; i < n; i++)
+                versions[i] = memory_data_change(data, sequence + i)->version;
+        qsort(versions, n, sizeof(*versions), compare_versions);
+        return versions;
+}
+
+/* Is one of the versions, which are in order, in the watch's range? */
+static bool memory_watch_is_touched(const MemoryWatch *w, const MemoryVersion *const *versions,
+                                    size_t n) {
+        size_t low = 0, high = n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (store_bytes_compare(versions[middle]->key->bytes, w->key) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < n && memory_watch_wants(w, versions[low]);
+}
+
 void memory_store_notify(MemoryStore *memory, uint64_t sequence) {
-        uint64_t end = memory_data_next_sequence(&memory->data);
+        size_t n = (size_t)(memory_data_next_sequence(&memory->data) - sequence);
+        _cleanup_(freep) const MemoryVersion **versions = NULL;
 
-        for (ListNode *n = list_first(&memory->watches); n; n = list_next(&memory->watches, n)) {
-                MemoryWatch *w = container_of(n, MemoryWatch, node);
+        if (n == 0 || list_is_empty(&memory->watches))
+                return;
 
-                for (uint64_t s = sequence; s < end && !w->is_pending; s++) {
-                        const MemoryChange *change = memory_data_change(&memory->data, s);
+        /* Without memory for the order all are scheduled: those that are not concerned will find nothing. */
+        versions = sort_changes(&memory->data, sequence, n);
+        for (ListNode *node = list_first(&memory->watches); node;
+             node = list_next(&memory->watches, node)) {
+                MemoryWatch *w = container_of(node, MemoryWatch, node);
 
-                        if (w->client->faults.is_cut || !memory_watch_wants(w, change->version))
-                                continue;
-                        w->cursor = s;
-                        memory_watch_schedule(w, change->committed_us);
-                }
+                if (w->is_pending || w->client->faults.is_cut ||
+                    (versions && !memory_watch_is_touched(w, versions, n)))
+                        continue;
+
+                w->cursor = sequence;
+                memory_watch_schedule(w, memory_data_change(&memory->data, sequence)->committed_us);
         }
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A real etcd of one member for a test: on free ports of the loopback, with a data folder of its own, ended by its pid. */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The process. */
+typedef struct EtcdProcess {
+        pid_t pid;            /* 0 while it is not running */
+        uint16_t client_port; /* kept over restarts */
+        uint16_t peer_port;   /* kept over restarts */
+        char folder[64];      /* data and log; removed by etcd_process_done() */
+        char endpoint[64];    /* http://127.0.0.1:PORT */
+} EtcdProcess;
+
+/* Start one and wait until it takes connections. Returns 0, or -1 after a message on stderr that says why. */
+int etcd_process_start(EtcdProcess *etcd);
+
+/* Start it again after etcd_process_kill(), with the same data and ports; waits until it takes connections. Aborts when that fails. */
+void etcd_process_restart(EtcdProcess *etcd);
+
+/* End it at once (SIGKILL). Does nothing when it is not running. */
+void etcd_process_kill(EtcdProcess *etcd);
+
+/* Stop it where it is, and let it go on. */
+void etcd_process_freeze(EtcdProcess *etcd);
+void etcd_process_thaw(EtcdProcess *etcd);
+
+/* Compact its history, with etcdctl. Aborts when that fails. */
+void etcd_process_compact(EtcdProcess *etcd, int64_t revision);
+
+/* End it and remove its folder. */
+void etcd_process_done(EtcdProcess *etcd);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lib/store/store-etcd-codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "lib/store/proto/etcd.pb-c.h"
+#include "tests/unit/fault.h"
+
+/* The plan for a transaction, checked by etcd's own rule for every list. */
+static void assert_plan(size_t n_compares, size_t n_ops) {
+        size_t n_groups, n_each, n_outer;
+
+        ck_assert_int_eq(etcd_txn_plan(n_compares, n_ops, &n_groups, &n_each), 0);
+        ck_assert_uint_ge(n_groups * n_each, n_ops);
+        if (n_groups == 1) {
+                ck_assert_uint_le(n_ops, STORE_TXN_OPS_MAX);
+                return;
+        }
+        n_outer = n_compares > n_groups ? n_compares : n_groups;
+        ck_assert_uint_le(n_outer, STORE_TXN_OPS_MAX);
+        ck_assert_uint_le(n_each, STORE_TXN_OPS_MAX - n_outer);
+}
+
+/* Every number of operations up to 4,096 fits with up to 64 comparisons; beyond, the plan says
+ * so instead of sending what etcd refuses. */
+START_TEST(test_plan) {
+        size_t n_groups, n_each;
+
+        for (size_t n_compares = 0; n_compares <= 64; n_compares++)
+                for (size_t n_ops = 0; n_ops <= 4096; n_ops += 1 + n_ops / 50)
+                        assert_plan(n_compares, n_ops);
+        assert_plan(64, 4096);
+        assert_plan(128, 128);
+        ck_assert_int_eq(etcd_txn_plan(128, 129, &n_groups, &n_each), -EMSGSIZE);
+        ck_assert_int_eq(etcd_txn_plan(0, 4097, &n_groups, &n_each), -EMSGSIZE);
+}
+END_TEST
+
+/* The one message in a call's output. */
+static const GrpcMessage *output_of(const GrpcCall *call) {
+        return container_of(list_first(&call->output), GrpcMessage, node);
+}
+
+/* A nested transaction holds each operation once and in order, and all comparisons at the top. */
+START_TEST(test_nested_txn) {
+        GrpcCall call = { 0 };
+        StoreOp ops[1000];
+        char keys[1000][8];
+        StoreCompare compares[2] = {
+                { .key = store_bytes("a"), .target = STORE_COMPARE_CREATE, .revision = 7 },
+                { .key = store_bytes("b"),
+                  .target = STORE_COMPARE_MOD,
+                  .result = STORE_COMPARE_LESS },
+        };
+        StoreTxn txn = { .compares = compares, .n_compares = 2, .ops = ops, .n_ops = 1000 };
+        Etcd__TxnRequest *request;
+        size_t n = 0;
+
+        for (size_t i = 0; i < 1000; i++) {
+                (void)snprintf(keys[i], sizeof keys[i], "%04zu", i);
+                ops[i] = (StoreOp){ .kind = i % 2 ? STORE_OP_DELETE : STORE_OP_PUT,
+                                    .key = store_bytes(keys[i]) };
+        }
+        ck_assert_int_eq(etcd_encode_txn(&call, &txn), 0);
+        request = etcd__txn_request__unpack(NULL,
+                                            output_of(&call)->n_bytes - GRPC_FRAME_HEADER_BYTES,
+                                            output_of(&call)->bytes + GRPC_FRAME_HEADER_BYTES);
+        ck_assert_ptr_nonnull(request);
+        ck_assert_uint_eq(request->n_compare, 2);
+        ck_assert_int_eq(request->compare[0]->create_revision, 7);
+        ck_assert_int_eq(request->compare[1]->target_union_case,
+                         ETCD__COMPARE__TARGET_UNION_MOD_REVISION);
+        ck_assert_int_eq(request->compare[1]->result, ETCD__COMPARE__RESULT__LESS);
+        for (size_t i = 0; i < request->n_success; i++) {
+                const Etcd__TxnRequest *group = request->success[i]->txn;
+
+                for (size_t j = 0; j < group->n_success; j++, n++) {
+                        const Etcd__RequestOp *op = group->success[j];
+
+                        ck_assert_int_eq(op->request_case,
+                                         n % 2 ? ETCD__REQUEST_OP__REQUEST_DELETE_RANGE
+                                               : ETCD__REQUEST_OP__REQUEST_PUT);
+                        ck_assert_int_eq(
+                                memcmp(n % 2 ? op->delete_range->key.data : op->put->key.data,
+                                       keys[n], 4),
+                                0);
+                }
+        }
+        ck_assert_uint_eq(n, 1000);
+        etcd__txn_request__free_unpacked(request, NULL);
+        grpc_call_done(&call);
+}
+END_TEST
+
+/* A transaction over the limit is refused here, not by the server. */
+START_TEST(test_too_large) {
+        _cleanup_(freep) char *value = calloc(1, STORE_REQUEST_MAX_BYTES);
+        GrpcCall call = { 0 };
+        StoreOp op = { .kind = STORE_OP_PUT,
+                       .key = store_bytes("k"),
+                       .value = { value, STORE_REQUEST_MAX_BYTES } };
+
+        ck_assert_int_eq(etcd_encode_txn(&call, &(StoreTxn){ .ops = &op, .n_ops = 1 }), -EMSGSIZE);
+        op.value.n_bytes--;
+        ck_assert_int_eq(etcd_encode_txn(&call, &(StoreTxn){ .ops = &op, .n_ops = 1 }), 0);
+        grpc_call_done(&call);
+}
+END_TEST
+
+/* Bytes that are no message are an error, whatever they are; none of them leaks. */
+START_TEST(test_nonsense) {
+        static const char *const nonsense[] = { "\x0a", "\x12\x7f", "\x0a\x05xx",
+                                                "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                                                "\x12\x02\x0a\x50" };
+
+        for (size_t i = 0; i < ELEMENTSOF(nonsense); i++) {
+                size_t n = strlen(nonsense[i]);
+                _cleanup_(freep) GrpcMessage *message = malloc(sizeof *message + n);
+                _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+                EtcdWatchReply watch_reply;
+                EtcdReply reply;
+
+                message->n_bytes = n;
+                memcpy(message->bytes, nonsense[i], n);
+                ck_assert_int_eq(etcd_decode_range(message, &reply), -EBADMSG);
+                (void)etcd_decode_watch(message, &arena, &watch_reply);
+        }
+}
+END_TEST
+
+/* A range reply of many keys, large and small, decodes to the same bytes. */
+START_TEST(test_decode_range) {
+        enum { N = 3000 };
+        Etcd__RangeResponse response = ETCD__RANGE_RESPONSE__INIT;
+        Etcd__Header header = ETCD__HEADER__INIT;
+        _cleanup_(freep) Etcd__KeyValue *kvs = calloc(N, sizeof *kvs);
+        _cleanup_(freep) Etcd__KeyValue **list = calloc(N, sizeof *list);
+        _cleanup_(freep) uint8_t *value = calloc(1, 200000);
+        _cleanup_(freep) GrpcMessage *message = NULL;
+        EtcdReply reply;
+
+        for (size_t i = 0; i < N; i++) {
+                etcd__key_value__init(&kvs[i]);
+                kvs[i].key = (ProtobufCBinaryData){ .len = i % 10, .data = value };
+                kvs[i].value = (ProtobufCBinaryData){ .len = i % 1000 == 0 ? 200000 : i % 50,
+                                                      .data = value };
+                kvs[i].mod_revision = (int64_t)i;
+                list[i] = &kvs[i];
+        }
+        header.revision = INT64_MAX;
+        response.header = &header;
+        response.kvs = list;
+        response.n_kvs = N;
+        response.more = true;
+        message = malloc(sizeof *message + etcd__range_response__get_packed_size(&response));
+        message->n_bytes = etcd__range_response__pack(&response, message->bytes);
+
+        ck_assert_int_eq(etcd_decode_range(message, &reply), 0);
+        ck_assert_uint_eq(reply.reply.n_kvs, N);
+        ck_assert_int_eq(reply.reply.revision, INT64_MAX);
+        ck_assert(reply.reply.more);
+        for (size_t i = 0; i < N; i++) {
+                ck_assert_uint_eq(reply.reply.kvs[i].key.n_bytes, i % 10);
+                ck_assert_uint_eq(reply.reply.kvs[i].value.n_bytes, kvs[i].value.len);
+                ck_assert_int_eq(reply.reply.kvs[i].mod_revision, (int64_t)i);
+        }
+        etcd_arena_done(&reply.arena);
+}
+END_TEST
+
+static int encode_nested(void *context) {
+        GrpcCall call = { 0 };
+        StoreOp ops[300];
+        int r;
+
+        (void)context;
+        for (size_t i = 0; i < ELEMENTSOF(ops); i++)
+                ops[i] = (StoreOp){ .kind = STORE_OP_PUT, .key = store_bytes("k") };
+        r = etcd_encode_txn(&call, &(StoreTxn){ .ops = ops, .n_ops = ELEMENTSOF(ops) });
+        grpc_call_done(&call);
+        return r;
+}
+
+static int decode_one(void *context) {
+        EtcdReply reply;
+        int r = etcd_decode_range(context, &reply);
+
+        if (r == 0)
+                etcd_arena_done(&reply.arena);
+        return r;
+}
+
+/* Out of memory is told as such at every allocation, without a leak. */
+START_TEST(test_out_of_memory) {
+        static const char range[] = "\x12\x06\x0a\x01k\x2a\x01v";
+        _cleanup_(freep) GrpcMessage *message = malloc(sizeof *message + sizeof range);
+
+        message->n_bytes = sizeof range - 1;
+        memcpy(message->bytes, range, message->n_bytes);
+        ck_assert_uint_gt(fault_sweep(encode_nested, NULL), 5);
+        ck_assert_uint_gt(fault_sweep(decode_one, message), 0);
+}
+END_TEST
+
+int main(void) {
+        const TTest *const tests[] = {
+                test_plan,     test_nested_txn,   test_too_large,
+                test_nonsense, test_decode_range, test_out_of_memory,
+        };
+
+        return tests_run("store-etcd-codec", tests, ELEMENTSOF(tests));
+}
