@@ -204,6 +204,8 @@ void cluster_collect_unit(Cluster *cluster, ClusterUnit *unit) {
 static void cluster_row_free(ClusterRow *row) {
         list_remove(&row->unit_node);
         list_remove(&row->machine_node);
+        row->unit->n_rows--;
+        row->machine->n_rows--;
         free(row);
 }
 
@@ -285,12 +287,19 @@ void cluster_set_waiting(Cluster *cluster, ClusterUnit *unit, bool is_waiting) {
 /* Rows */
 
 ClusterRow *cluster_find_row(const ClusterUnit *unit, const ClusterMachine *machine) {
-        for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
-                ClusterRow *row = container_of(node, ClusterRow, unit_node);
+        ListNode *node;
 
-                if (row->machine == machine)
-                        return row;
+        /* A global unit has thousands of rows, a machine some tens; most units have one. */
+        if (machine->n_rows < unit->n_rows) {
+                for (node = list_first(&machine->rows); node; node = list_next(&machine->rows, node))
+                        if (container_of(node, ClusterRow, machine_node)->unit == unit)
+                                return container_of(node, ClusterRow, machine_node);
+                return NULL;
         }
+
+        for (node = list_first(&unit->rows); node; node = list_next(&unit->rows, node))
+                if (container_of(node, ClusterRow, unit_node)->machine == machine)
+                        return container_of(node, ClusterRow, unit_node);
         return NULL;
 }
 
@@ -304,6 +313,8 @@ static ClusterRow *cluster_row_new(ClusterUnit *unit, ClusterMachine *machine) {
         row->machine = machine;
         list_append(&unit->rows, &row->unit_node);
         list_append(&machine->rows, &row->machine_node);
+        unit->n_rows++;
+        machine->n_rows++;
         return row;
 }
 

@@ -41,6 +41,7 @@ struct ClusterMachine {
         Metadata over;       /* from the metadata record */
         Metadata merged;     /* both */
         List rows;           /* ClusterRow.machine_node */
+        size_t n_rows;       /* how many */
         size_t n_wanted;     /* rows wanted: its load (contract section 6) */
         size_t n_conflicts;  /* of them, how many belong to units with Conflicts */
         size_t heap_index;   /* in Cluster.present, while present */
@@ -57,6 +58,7 @@ struct ClusterUnit {
         ListNode file_node;
         Requirements *requirements; /* NULL while unknown */
         List rows;                  /* ClusterRow.unit_node */
+        size_t n_rows;              /* how many */
         List followers;             /* ClusterFollow.peer_node: units whose MachineOf names this one */
         List follows;               /* ClusterFollow.follower_node: its own MachineOf */
         PlacementRecord wanted;     /* while has_wanted */

@@ -10,12 +10,18 @@
 #include "lib/base/log.h"
 
 enum {
-        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX - 4,            /* room for a move: two rows and a placement */
+        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX - 4,            /* units begin below: room for a move, two rows and a placement */
+        COMMIT_ROWS_MAX = STORE_TXN_OPS_MAX - 1,           /* rows of a unit that has begun: room for its placement */
         COMMIT_BYTES_MAX = STORE_REQUEST_MAX_BYTES / 2,
 };
 
 static bool commit_is_full(const RegistryWrite *write) {
         return registry_write_size(write) >= COMMIT_OPS_MAX || registry_write_bytes(write) >= COMMIT_BYTES_MAX;
+}
+
+/* Is there room for one more row of the unit that is being written? */
+static bool commit_has_room(const RegistryWrite *write) {
+        return registry_write_size(write) < COMMIT_ROWS_MAX && registry_write_bytes(write) < COMMIT_BYTES_MAX;
 }
 
 static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write, CommitCounts *counts) {
@@ -45,7 +51,7 @@ static bool commit_rows(ClusterUnit *unit, RegistryWrite *write, CommitCounts *c
                 node = list_next(&unit->rows, node);
                 if (!cluster_row_differs(row))
                         continue;
-                if (commit_is_full(write) && unit->requirements && unit->requirements->global)
+                if (!commit_has_room(write))
                         return false;
                 commit_row(unit, row, write, counts);
         }

@@ -30,6 +30,7 @@ enum {
 static const RecordKey leader_key = { .kind = RECORD_LEADER };
 
 static void election_reconsider(Election *election);
+static void election_remove(Election *election);
 
 static Loop *election_loop(const Election *election) {
         return registry_loop(election->registry);
@@ -53,9 +54,16 @@ static void election_wait(Election *election, uint64_t least_us, uint64_t spread
 static void on_created(RegistryWrite *write, int status, int64_t revision) {
         Election *election = container_of(write, Election, write);
 
-        if (status == 0 && election->lease != 0 && !election->is_closing) {
+        if (status == 0) {
                 election->leader_created = election->seen = revision;
-                election_set_leading(election, revision);
+                if (election->lease != 0 && !election->is_closing)
+                        election_set_leading(election, revision);
+        }
+
+        /* Created while we were told to close: nobody leads by it, so it goes at once. */
+        if (status == 0 && election->is_closing) {
+                election_remove(election);
+                return;
         }
 
         if (status != 0 && status != REGISTRY_E_CONFLICT && status != -ECANCELED)
@@ -80,7 +88,8 @@ static void on_removed(RegistryWrite *write, int status, int64_t revision) {
 }
 
 static void election_create(Election *election) {
-        LeaderRecord record = { .machine = (char *)election->machine, .epoch = (uint64_t)election->seen + 1 };
+        int64_t known = election->seen > election->listed ? election->seen : election->listed;
+        LeaderRecord record = { .machine = (char *)election->machine, .epoch = (uint64_t)known + 1 };
 
         registry_write_begin(&election->write, election->registry);
         registry_write_if_absent(&election->write, leader_key);
@@ -127,11 +136,13 @@ static void election_reconsider(Election *election) {
                 return;
         }
 
-        if (!election->is_synced || election->lease == 0 || election->is_disabled)
+        if (!election->is_synced || election->lease == 0)
                 return;
+
+        /* Also where we never stand: a record of an earlier run, on the lease that we keep alive, would keep everybody from leading. */
         if (election_has_stale_record(election))
                 election_remove(election);
-        else if (election->leader_created == 0)
+        else if (election->leader_created == 0 && !election->is_disabled)
                 election_wait(election, 0, ELECTION_SPREAD_US);
 }
 
@@ -155,7 +166,7 @@ static void on_reset(RegistryFollow *follow) {
 static void on_record(RegistryFollow *follow, const Record *record) {
         Election *election = container_of(follow, Election, follow);
 
-        /* Our own write's answer may have come before the watch's older news. */
+        /* Our own write's answer may have come before the watch's, or a list's, older news. */
         if (record->mod_revision < election->seen)
                 return;
 
@@ -177,8 +188,7 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
                 free(TAKE(election->leader));
                 election->leader_created = 0;
         }
-        if (revision > election->seen)
-                election->seen = revision;
+        election->listed = revision;
         election->is_synced = true;
         election_reconsider(election);
 }

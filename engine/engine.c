@@ -81,6 +81,8 @@ static void on_committed(RegistryWrite *write, int status, int64_t revision) {
 
         (void)revision;
         engine_maybe_closed(engine);
+        if (status == 0 && engine->is_tainted && engine->election.fence > 0)
+                engine_read_again(engine);
         if (status == 0 || status == -ECANCELED)
                 return;
 
@@ -213,8 +215,10 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Engine *engine = container_of(follow, Engine, follow);
 
+        /* Read again when the commit has ended; on_committed() sees to it where that is still to come. */
         if (engine->is_tainted) {
-                engine_read_again(engine);
+                if (!registry_write_is_pending(&engine->commit))
+                        engine_read_again(engine);
                 return;
         }
 

@@ -104,42 +104,47 @@ static ClusterMachine *choose_machine(const Cluster *cluster, const ClusterUnit 
         return best;
 }
 
-static int compare_machines(const void *a, const void *b) {
-        const ClusterMachine *const *x = a, *const *y = b;
+/* The present machines with the lowest IDs, in order; returns how many. Of thousands only a few are listed, so nothing is sorted as a whole. */
+static size_t lowest_machines(const Cluster *cluster, const ClusterMachine *ret_lowest[PLACEMENT_WHY_MACHINES]) {
+        size_t n = 0;
 
-        return strcmp((*x)->id, (*y)->id);
+        for (size_t i = 0; i < cluster->n_present; i++) {
+                const ClusterMachine *machine = cluster->present[i];
+                size_t at = n;
+
+                while (at > 0 && strcmp(machine->id, ret_lowest[at - 1]->id) < 0)
+                        at--;
+                if (at == PLACEMENT_WHY_MACHINES)
+                        continue;
+                if (n < PLACEMENT_WHY_MACHINES)
+                        n++;
+                memmove(&ret_lowest[at + 1], &ret_lowest[at], (n - at - 1) * sizeof(ClusterMachine *));
+                ret_lowest[at] = machine;
+        }
+        return n;
 }
 
-static int append_misfit(Buf *out, const ClusterUnit *unit, const ClusterMachine *machine) {
+static int append_misfit(Buf *out, const char *separator, const ClusterUnit *unit, const ClusterMachine *machine) {
         Misfit misfit = placement_misfit(unit, machine);
 
-        return buf_printf(out, "%s%.8s: %s%s%s", out->n_bytes > 0 ? "; " : "", machine->id, misfit.reason ? misfit.reason : "fits",
+        return buf_printf(out, "%s%.8s: %s%s%s", separator, machine->id, misfit.reason ? misfit.reason : "fits",
                           misfit.about ? " " : "", misfit.about ? misfit.about : "");
 }
 
 /* Why no machine fits, machine by machine, in order of their IDs. Text that does not fit into the buffer is left out. */
 static int explain(const Cluster *cluster, const ClusterUnit *unit, Buf *out) {
-        _cleanup_(freep) ClusterMachine **machines = NULL;
+        const ClusterMachine *lowest[PLACEMENT_WHY_MACHINES];
+        size_t n = lowest_machines(cluster, lowest);
+        int r = 0;
 
-        if (cluster->n_present == 0)
+        if (n == 0)
                 return buf_append_string(out, "no machine is registered");
 
-        machines = malloc(cluster->n_present * sizeof(ClusterMachine *));
-        if (!machines)
-                return -ENOMEM;
-
-        memcpy(machines, cluster->present, cluster->n_present * sizeof(ClusterMachine *));
-        qsort(machines, cluster->n_present, sizeof(ClusterMachine *), compare_machines);
-        for (size_t i = 0; i < cluster->n_present; i++) {
-                int r = i < PLACEMENT_WHY_MACHINES ? append_misfit(out, unit, machines[i]) :
-                                                     buf_printf(out, "; and %zu more machines", cluster->n_present - i);
-
-                if (r == -ENOMEM)
-                        return r;
-                if (r < 0 || i == PLACEMENT_WHY_MACHINES)
-                        break;
-        }
-        return 0;
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = append_misfit(out, i > 0 ? "; " : "", unit, lowest[i]);
+        if (r == 0 && cluster->n_present > n)
+                r = buf_printf(out, "; and %zu more machines", cluster->n_present - n);
+        return r == -ENOMEM ? r : 0;
 }
 
 static int place_nowhere(Cluster *cluster, ClusterUnit *unit, const char *machine) {

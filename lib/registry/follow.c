@@ -201,14 +201,20 @@ static void follow_let_go(RegistryFollow *follow) {
 
 static void on_restart(LoopDeferred *deferred) {
         RegistryFollow *follow = container_of(deferred, RegistryFollow, restart);
+        bool is_alive = true;
 
         follow_let_go(follow);
         follow->is_synced = false;
         follow->revision = 0;
         follow->i_listing = 0;
         buf_clear(&follow->from);
-        if (follow->fns->on_reset)
+        if (follow->fns->on_reset) {
+                follow->is_alive = &is_alive;
                 follow->fns->on_reset(follow);
+                if (!is_alive)
+                        return;
+                follow->is_alive = NULL;
+        }
         follow_list_page(follow);
 }
 

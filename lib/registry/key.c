@@ -111,7 +111,14 @@ static uint64_t digest_bad(const char *key, int64_t revision) {
         return digest ? digest : 1;
 }
 
-static void registry_tell_bad(Registry *registry, const char *key, int64_t revision, const char *why) {
+static void make_printable(char *text) {
+        for (; *text; text++)
+                if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
+                        *text = '?';
+}
+
+/* Tells it, unless it was told before. Makes the key printable. */
+static void registry_tell_bad(Registry *registry, char *key, int64_t revision, const char *why) {
         uint64_t digest = digest_bad(key, revision);
 
         for (size_t i = 0; i < REGISTRY_N_TOLD; i++)
@@ -119,6 +126,7 @@ static void registry_tell_bad(Registry *registry, const char *key, int64_t revis
                         return;
 
         registry->told[registry->n_told++ % REGISTRY_N_TOLD] = digest;
+        make_printable(key);
         if (registry->on_bad)
                 registry->on_bad(key, why, registry->on_bad_userdata);
 }

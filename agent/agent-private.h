@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), report.c (what goes out). */
+
+#include "agent/agent.h"
+#include "agent/plan.h"
+#include "lib/registry/follow.h"
+#include "lib/registry/write.h"
+
+typedef struct AgentUnit AgentUnit;
+typedef struct AgentFile AgentFile;
+typedef struct AgentOp AgentOp;
+
+/* A unit that is scheduled here, or on the host, or that the store still has a state of. */
+struct AgentUnit {
+        HashNode node;            /* Agent.units, by name */
+        Agent *agent;             /* back pointer */
+        char *name;               /* owned */
+        AgentOp *op;              /* owned: the step under way, or NULL */
+        char *why;                /* owned: why the last request failed, or NULL */
+        LoopTimer retry;          /* set: the next step waits */
+        ListNode work_node;       /* Agent.to_work */
+        ListNode report_node;     /* Agent.to_report, or Agent.in_report while on its way */
+        ScheduleRecord row;       /* while has_row */
+        uint64_t done_generation; /* request brought to its end */
+        uint64_t digest;          /* of the state that the store has */
+        uint64_t sent_digest;     /* of the state on its way */
+        uint64_t report_since_us; /* when it was first found to differ; 0 = it does not */
+        int64_t state_revision;   /* of the state record in the store, 0 = there is none */
+        int64_t state_lease;      /* that it is on */
+        uint32_t backoff_ms;      /* of the next retry */
+        JobState reached;         /* how far the unit was brought */
+        AgentStep last_step;      /* for the back-off of a step that changes nothing */
+        bool has_row;
+        bool is_row_bad;
+        bool is_listed;           /* the list under way has brought the row */
+        bool is_sent;             /* in Agent.in_report */
+        bool is_again;            /* changed while its state was on its way */
+};
+
+/* A step under way. */
+struct AgentOp {
+        AgentUnit *unit;      /* back pointer */
+        HostRequest request;
+        AgentFile *file;      /* content being fetched, or NULL */
+        ListNode file_node;   /* AgentFile.waiters */
+        AgentStep step;
+        uint64_t generation;  /* of the row that asked for it, 0 for none */
+        JobState desired;     /* of that row */
+};
+
+/* Content being fetched; shared by all units that wait for it. */
+struct AgentFile {
+        HashNode node;        /* Agent.files, by hash */
+        Agent *agent;         /* back pointer */
+        char hash[UNIT_HASH_BYTES];
+        RegistryRead read;
+        List waiters;         /* AgentOp.file_node */
+};
+
+struct Agent {
+        Registry *registry;   /* borrowed */
+        Host *host;           /* borrowed */
+        Loop *loop;           /* borrowed */
+        char *machine;        /* owned */
+        HashMap units;
+        HashMap files;
+        List to_work;         /* units to decide upon */
+        List to_report;       /* units whose state may differ from the store's */
+        List in_report;       /* units whose state is on its way */
+        RegistryFollow follow;
+        RegistryWrite write;  /* states on their way */
+        LoopHook hook;
+        LoopTimer report;     /* set: reports wait */
+        LoopTimer grace;      /* bounds the last report */
+        LoopDeferred closing;
+        uint64_t report_interval_us;
+        uint64_t next_report_us; /* not before */
+        int64_t lease;        /* 0 = none */
+        int64_t sent_lease;   /* that the states on their way go on */
+        size_t n_ops;
+        AgentStats stats;
+        bool was_synced;      /* the schedule has been known once: decide */
+        bool was_member;      /* there was a lease once: this machine is who it says, decide */
+        bool is_closing;
+        bool is_host_closed;
+        void (*closed)(Agent *agent, void *userdata);
+        void *closed_userdata;
+};
+
+/* The unit of this name, made if there is none; NULL on out of memory. */
+AgentUnit *agent_unit(Agent *agent, const char *name);
+
+/* Free a unit that nothing is under way for. */
+void agent_unit_free(AgentUnit *unit);
+
+/* Decide upon the unit before the next wait. */
+void agent_mark_work(AgentUnit *unit);
+
+/* Report the unit's state, if it differs, when reports go next. */
+void agent_mark_report(AgentUnit *unit);
+
+/* Decide upon every marked unit and begin its step. */
+void agent_work(Agent *agent);
+
+/* The unit's row changed: a step that the user does not want any more is given up. */
+void agent_reconsider_op(AgentUnit *unit);
+
+/* A retry timer's callback. */
+void agent_on_retry(LoopTimer *timer);
+
+/* Send states, if it is time, there is a lease, and none are on their way. */
+void agent_report(Agent *agent);
+
+/* Take over what a state record in the store says: what the store has, and what an earlier run of this daemon had done. */
+void agent_adopt_state(AgentUnit *unit, const Record *record);
+
+/* The report timer's callback. */
+void agent_on_report_timer(LoopTimer *timer);
+
+/* Close what is left after the last report: it has been sent, or has had its time. */
+void agent_close_rest(Agent *agent);
+
+/* Go on with closing, if nothing is under way any more. */
+void agent_maybe_closed(Agent *agent);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The agent: makes this machine run what its schedule says, and reports what it does run.
+ *
+ * It follows schedule/<this machine>/ and nothing else. What is desired and what the host says is compared per unit (agent/plan.h, pure); each unit
+ * has its own steps and its own back-off, so that one that fails or hangs holds up no other. While the store cannot be reached nothing changes.
+ */
+
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/macro.h"
+#include "lib/host/host.h"
+#include "lib/registry/registry.h"
+
+typedef struct Agent Agent;
+
+/* How it shall work. Strings are copied. */
+typedef struct AgentOptions {
+        const char *machine;          /* machine ID */
+        uint64_t report_interval_us;  /* reports are gathered for at least so long; 0 = AGENT_REPORT_INTERVAL_US */
+} AgentOptions;
+
+enum {
+        AGENT_REPORT_INTERVAL_US = 100000, /* at most ten transactions of states a second and machine */
+};
+
+/* Numbers for /metrics. */
+typedef struct AgentStats {
+        uint64_t n_units;    /* known now: scheduled here or on the host */
+        uint64_t n_busy;     /* being worked on now */
+        uint64_t n_actions;  /* loads, starts, stops and unloads so far */
+        uint64_t n_failures; /* of them */
+        uint64_t n_reports;  /* transactions of states so far */
+} AgentStats;
+
+/* Make an agent over a host that has not been started; both are borrowed and must outlive it. Returns 0 or -ENOMEM. */
+int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOptions *options);
+
+/* Start the host and the work. Returns 0 or what host_start() gave. */
+int agent_start(Agent *agent);
+
+/* The lease to report on (presence), 0 when there is none at the moment. */
+void agent_set_lease(Agent *agent, int64_t lease);
+
+/* Read the numbers. */
+AgentStats agent_stats(const Agent *agent);
+
+/* Begin to close: what is still to report is sent first, for at most a second; no unit is touched. Then `closed` runs from the loop, once, and the agent may
+ * be freed. The host is closed with it. */
+void agent_close(Agent *agent, void (*closed)(Agent *agent, void *userdata), void *userdata);
+
+/* Free an agent that is closed or was never started. Takes NULL; returns NULL. */
+Agent *agent_free(Agent *agent);
+DEFINE_CLEANUP(Agent, agent_free)

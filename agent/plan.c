@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The agent's decisions. No state, no I/O: every step that is taken ends in a new situation, which is decided upon anew. */
+
+#include "agent/plan.h"
+
+#include "lib/base/macro.h"
+
+const char *agent_step_to_string(AgentStep step) {
+        static const char *const names[_AGENT_STEP_MAX] = {
+                [AGENT_STEP_NONE] = "none",
+                [AGENT_STEP_DONE] = "done",
+                [AGENT_STEP_LOAD] = "load",
+                [AGENT_STEP_START] = "start",
+                [AGENT_STEP_STOP] = "stop",
+                [AGENT_STEP_UNLOAD] = "unload",
+                [AGENT_STEP_FORGET] = "forget",
+        };
+
+        return names[step];
+}
+
+bool agent_is_running(const char *active) {
+        return *active != '\0' && !streq(active, "inactive") && !streq(active, "failed");
+}
+
+static bool is_up(const char *active) {
+        return streq(active, "active") || streq(active, "reloading") || streq(active, "refreshing");
+}
+
+static AgentStep plan_unwanted(const AgentSituation *situation, bool is_there) {
+        if (!is_there)
+                return AGENT_STEP_FORGET;
+        return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
+}
+
+AgentStep agent_plan(const AgentSituation *situation) {
+        const ScheduleRecord *row = situation->row;
+        bool is_there = situation->hash && *situation->hash != '\0', is_same, is_done;
+
+        if (situation->is_row_bad)
+                return AGENT_STEP_NONE;
+        if (!row)
+                return plan_unwanted(situation, is_there);
+
+        is_same = is_there && streq(situation->hash, row->file);
+        is_done = situation->done_generation == row->generation;
+        if (is_done && (is_same || situation->is_failed))
+                return AGENT_STEP_NONE;
+
+        if (!is_same)
+                return is_there && agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_LOAD;
+        if (row->desired == JOB_STATE_LAUNCHED)
+                return is_up(situation->active) ? AGENT_STEP_DONE : AGENT_STEP_START;
+        return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_DONE;
+}

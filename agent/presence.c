@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The presence of this machine.
+ *
+ *   lease held --> is there a record of our ID?
+ *                    none              create it on our lease                    -> UP
+ *                    on our lease      it is ours, of this run or the one before -> UP (rewritten when it says something else)
+ *                    ours by its name  this machine booted again, or lost its lease file: take it over by rewriting it on our lease -> UP
+ *                    another's         another machine uses our ID: say so, wait until it goes
+ *
+ * The record is followed, so that its loss is noticed even when keep-alives go on being answered (etcd before 3.4.31 could revoke a lease wrongly).
+ *
+ * "Ours by its name" means equal host name and equal address: two machines made from one image share the ID, sometimes the boot ID (containers), but not both of these while both
+ * are in one network.
+ */
+
+#include "agent/presence.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/registry/follow.h"
+#include "lib/registry/lease.h"
+#include "lib/registry/write.h"
+
+enum {
+        PRESENCE_RETRY_US = 500 * US_PER_MS,
+};
+
+struct Presence {
+        Registry *registry; /* borrowed */
+        Loop *loop;         /* borrowed */
+        char *machine;      /* owned */
+        char *lease_path;   /* owned, or NULL */
+        MachineRecord record;
+        char *json;         /* owned: the record, encoded */
+        PresenceListener listener;
+        Lease lease;
+        RegistryFollow follow; /* our record */
+        RegistryWrite write;
+        LoopTimer retry;
+        int64_t revision;      /* of the record in the store, 0 = there is none */
+        int64_t record_lease;  /* that it is on */
+        char *other;           /* owned: who holds our ID, for the log, or NULL */
+        int64_t up_lease;      /* that we are up on, while is_up */
+        int64_t sent_lease;    /* that the write in flight registers on */
+        int64_t told_revision; /* of the other's record that was complained of */
+        bool is_same;          /* the record in the store says what ours says */
+        bool is_ours;          /* it is this machine's, by its name */
+        bool was_listed;
+        bool is_synced;
+        bool is_up;
+        bool is_stopped;
+};
+
+static void presence_reconsider(Presence *presence);
+
+/* The lease's number between runs */
+
+static int64_t lease_file_read(const char *path) {
+        char text[32] = "";
+        int64_t lease = 0;
+        ssize_t n;
+        int fd;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return 0;
+
+        n = read(fd, text, sizeof(text) - 1);
+        (void)close(fd);
+        if (n <= 0 || sscanf(text, "%" SCNx64, (uint64_t *)&lease) != 1 || lease <= 0)
+                return 0;
+        return lease;
+}
+
+static void lease_file_write(const char *path, int64_t lease) {
+        char text[32], temporary[4096];
+        int n, fd, r = 0;
+
+        n = snprintf(temporary, sizeof(temporary), "%s.new", path);
+        if (n < 0 || (size_t)n >= sizeof(temporary))
+                return;
+
+        n = snprintf(text, sizeof(text), "%" PRIx64 "\n", (uint64_t)lease);
+        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, text, (size_t)n) != n)
+                r = -errno;
+        if (fd >= 0)
+                (void)close(fd);
+        if (r == 0 && rename(temporary, path) < 0)
+                r = -errno;
+        if (r < 0)
+                log_line(LOG_WARNING, "Cannot keep the lease in %s: %s; after a restart this machine will take a moment longer to rejoin", path,
+                         strerror(-r));
+}
+
+/* Up and down */
+
+static void presence_set_up(Presence *presence, bool is_up) {
+        LogSubject subject = { .machine = presence->machine };
+
+        if (presence->is_up == is_up)
+                return;
+
+        presence->is_up = is_up;
+        if (is_up) {
+                log_about(LOG_INFO, &subject, "This machine is a member of the cluster as %s", presence->machine);
+                if (presence->lease_path)
+                        lease_file_write(presence->lease_path, presence->lease.id);
+                presence->listener.on_up(presence->lease.id, presence->listener.userdata);
+        } else {
+                log_about(LOG_WARNING, &subject, "This machine is not a member of the cluster any more: its lease has ended. Its units keep running");
+                presence->listener.on_down(presence->listener.userdata);
+        }
+}
+
+static void presence_retry_later(Presence *presence) {
+        (void)timer_set_in(presence->loop, &presence->retry,
+                           PRESENCE_RETRY_US + env_random_below(loop_env(presence->loop), PRESENCE_RETRY_US / 2));
+}
+
+static void on_retry(LoopTimer *timer) {
+        presence_reconsider(container_of(timer, Presence, retry));
+}
+
+static void on_registered(RegistryWrite *write, int status, int64_t revision) {
+        Presence *presence = container_of(write, Presence, write);
+
+        if (presence->is_stopped)
+                return;
+
+        switch (status) {
+        case 0:
+                presence->revision = revision;
+                presence->record_lease = presence->sent_lease;
+                presence->is_same = presence->is_ours = true;
+                presence_reconsider(presence);
+                return;
+        case REGISTRY_E_NO_LEASE:
+                lease_renounce(&presence->lease);
+                return;
+        case REGISTRY_E_CONFLICT:
+        case REGISTRY_E_UNKNOWN:
+                registry_follow_restart(&presence->follow);
+                presence->is_synced = false;
+                return;
+        default:
+                log_line(LOG_WARNING, "Cannot register this machine, trying again: %s", registry_outcome_to_string(status));
+                presence_retry_later(presence);
+        }
+}
+
+static void presence_register(Presence *presence) {
+        RecordKey key = { .kind = RECORD_MACHINE, .machine = presence->machine };
+
+        presence->sent_lease = presence->lease.id;
+        registry_write_begin(&presence->write, presence->registry);
+        registry_write_if_modified_at(&presence->write, key, presence->revision);
+        registry_write_put_machine(&presence->write, presence->machine, &presence->record, presence->lease.id);
+        if (registry_write_commit(&presence->write, on_registered) < 0)
+                presence_retry_later(presence);
+}
+
+static void presence_complain(Presence *presence) {
+        LogSubject subject = { .machine = presence->machine };
+
+        if (presence->told_revision == presence->revision)
+                return;
+
+        presence->told_revision = presence->revision;
+        log_about(LOG_ERR, &subject,
+                  "Another machine, %s, is in the cluster with this machine's ID %s: this one (host name %s, address %s) stays out until it is gone. "
+                  "If both were made from one image, give this one an ID of its own: rm /etc/machine-id && systemd-machine-id-setup, and reboot",
+                  presence->other ? presence->other : "(unknown)", presence->machine, presence->record.hostname ? presence->record.hostname : "-",
+                  presence->record.address ? presence->record.address : "-");
+}
+
+/* Compares what is with what should be, and starts at most one write. */
+static void presence_reconsider(Presence *presence) {
+        int64_t lease = presence->lease.is_proven ? presence->lease.id : 0;
+        bool is_registered = presence->revision > 0 && presence->record_lease == lease && lease != 0;
+
+        if (presence->is_up && (presence->up_lease != lease || (presence->is_synced && !is_registered)))
+                presence_set_up(presence, false);
+
+        if (lease == 0 || !presence->is_synced || registry_write_is_pending(&presence->write) || timer_is_set(&presence->retry))
+                return;
+
+        if (presence->revision > 0 && !is_registered && !presence->is_ours)
+                presence_complain(presence);
+        else if (!is_registered || !presence->is_same)
+                presence_register(presence);
+        else {
+                presence->up_lease = lease;
+                presence_set_up(presence, true);
+        }
+}
+
+/* The lease */
+
+static void on_lease(Lease *lease, LeaseEvent event) {
+        Presence *presence = container_of(lease, Presence, lease);
+
+        switch (event) {
+        case LEASE_HELD:
+        case LEASE_LOST:
+                presence_reconsider(presence);
+                break;
+        case LEASE_FAILED:
+                log_line(LOG_DEBUG, "Cannot renew the lease: %s", store_outcome_to_string(lease->status));
+                break;
+        case LEASE_KEPT:
+                break;
+        }
+}
+
+/* The record */
+
+static void presence_set_other(Presence *presence, const MachineRecord *record) {
+        free(TAKE(presence->other));
+        if (asprintf(&presence->other, "host name %s, address %s", record->hostname ? record->hostname : "-",
+                     record->address ? record->address : "-") < 0)
+                presence->other = NULL;
+}
+
+static bool same_text(const char *a, const char *b) {
+        return a && b && streq(a, b);
+}
+
+static void on_reset(RegistryFollow *follow) {
+        Presence *presence = container_of(follow, Presence, follow);
+
+        presence->is_synced = presence->was_listed = false;
+}
+
+static void on_record(RegistryFollow *follow, const Record *record) {
+        Presence *presence = container_of(follow, Presence, follow);
+
+        /* The answer to our own write may have come before the watch's older news. */
+        if (record->mod_revision < presence->revision)
+                return;
+
+        presence->was_listed = true;
+        presence->revision = record->is_deleted ? 0 : record->mod_revision;
+        presence->record_lease = record->lease;
+        presence->is_same = record->n_text_bytes == strlen(presence->json) &&
+                            memcmp(record->text, presence->json, record->n_text_bytes) == 0;
+        presence->is_ours = record->is_deleted || record->is_bad ||
+                            (same_text(record->machine.hostname, presence->record.hostname) &&
+                             same_text(record->machine.address, presence->record.address));
+        if (!record->is_deleted && !record->is_bad)
+                presence_set_other(presence, &record->machine);
+        if (presence->is_synced)
+                presence_reconsider(presence);
+}
+
+static void on_synced(RegistryFollow *follow, int64_t revision) {
+        Presence *presence = container_of(follow, Presence, follow);
+
+        if (!presence->was_listed && revision >= presence->revision)
+                presence->revision = 0;
+        presence->is_synced = true;
+        presence_reconsider(presence);
+}
+
+/* The outside */
+
+static char *copy_text(const char *text, int *r) {
+        char *copy = text ? strdup(text) : NULL;
+
+        if (text && !copy)
+                *r = -ENOMEM;
+        return copy;
+}
+
+static int presence_copy(Presence *presence, const PresenceOptions *options) {
+        const MachineRecord *record = options->record;
+        int r = 0;
+
+        presence->machine = copy_text(options->machine, &r);
+        presence->lease_path = copy_text(options->lease_path, &r);
+        presence->record.address = copy_text(record->address, &r);
+        presence->record.hostname = copy_text(record->hostname, &r);
+        presence->record.version = copy_text(record->version, &r);
+        presence->record.boot_id = copy_text(record->boot_id, &r);
+        if (r == 0)
+                r = metadata_copy(&record->metadata, &presence->record.metadata);
+        return r < 0 ? r : machine_record_encode(&presence->record, &presence->json);
+}
+
+int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options, const PresenceListener *listener) {
+        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        _cleanup_(presence_freep) Presence *presence = calloc(1, sizeof(*presence));
+        RegistryFollowKey key = { .key = { .kind = RECORD_MACHINE, .machine = options->machine } };
+        int64_t ttl_s = (int64_t)((options->ttl_us + US_PER_S - 1) / US_PER_S);
+        int r;
+
+        if (!presence)
+                return -ENOMEM;
+
+        presence->registry = registry;
+        presence->loop = registry_loop(registry);
+        presence->listener = *listener;
+        presence->retry.fn = on_retry;
+        r = presence_copy(presence, options);
+        if (r < 0)
+                return r;
+
+        r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
+        if (r < 0)
+                return r;
+        r = lease_start(&presence->lease, registry_store(registry), presence->loop, ttl_s,
+                        presence->lease_path ? lease_file_read(presence->lease_path) : 0, on_lease);
+        if (r < 0) {
+                presence_stop(presence);
+                return r;
+        }
+
+        *ret_presence = TAKE(presence);
+        return 0;
+}
+
+int64_t presence_lease(const Presence *presence) {
+        return presence->is_up ? presence->up_lease : 0;
+}
+
+uint64_t presence_valid_until_us(const Presence *presence) {
+        return presence->is_up ? presence->lease.valid_until_us : 0;
+}
+
+void presence_stop(Presence *presence) {
+        presence->is_stopped = true;
+        timer_clear(&presence->retry);
+        lease_stop(&presence->lease);
+        registry_follow_stop(&presence->follow);
+        registry_write_cancel(&presence->write);
+}
+
+Presence *presence_free(Presence *presence) {
+        if (!presence)
+                return NULL;
+
+        registry_write_clear(&presence->write);
+        machine_record_done(&presence->record);
+        free(presence->json);
+        free(presence->other);
+        free(presence->machine);
+        free(presence->lease_path);
+        free(presence);
+        return NULL;
+}

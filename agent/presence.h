@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The presence of this machine in the cluster: its lease, and its record on that lease. Everything that the machine reports hangs on the lease, so
+ * whoever reports waits for on_up().
+ *
+ * A daemon that restarts finds its lease again (its number is kept in a file under the runtime directory, which a reboot clears) and goes on with it: for
+ * the others nothing happened. Another machine with the same ID is waited for and named, never pushed aside.
+ */
+
+#include <stdint.h>
+
+#include "lib/base/macro.h"
+#include "lib/model/record.h"
+#include "lib/registry/registry.h"
+
+typedef struct Presence Presence;
+
+/* What a presence tells; from the loop only. */
+typedef struct PresenceListener {
+        /* This machine is registered; what it reports goes on this lease. */
+        void (*on_up)(int64_t lease, void *userdata);
+        /* It is not any more: the lease ended. A new one is being asked for. */
+        void (*on_down)(void *userdata);
+        void *userdata;
+} PresenceListener;
+
+/* Who we are. Everything is copied. */
+typedef struct PresenceOptions {
+        const char *machine;         /* machine ID */
+        const MachineRecord *record; /* what the cluster shall know of us */
+        uint64_t ttl_us;             /* agent_ttl, rounded up to seconds */
+        const char *lease_path;      /* file that keeps the lease's number, or NULL for none */
+} PresenceOptions;
+
+/* Make it and start. Returns 0 or -ENOMEM. */
+int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options, const PresenceListener *listener);
+
+/* The lease now, 0 while not registered. */
+int64_t presence_lease(const Presence *presence);
+
+/* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
+uint64_t presence_valid_until_us(const Presence *presence);
+
+/* Stop renewing and telling; the lease runs out by itself unless a next run of the daemon finds it. Nothing is called afterwards. */
+void presence_stop(Presence *presence);
+
+/* Free it, stopped, after the store has closed. Takes NULL; returns NULL. */
+Presence *presence_free(Presence *presence);
+DEFINE_CLEANUP(Presence, presence_free)

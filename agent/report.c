@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The agent: what goes out.
+ *
+ * States that differ from what the store has are gathered and sent in one transaction, at most every report_interval_us, the first at once. A unit that is being worked on is
+ * not reported for a while: the end of its step is what others wait for, and a report of its middle would only put that off.
+ *
+ * Every row compares the revision that this machine wrote or read last, so that a copy of a report which arrives late changes nothing. When a report is refused or its outcome
+ * is unknown, the rows are listed again (with the schedule) and what differs is sent again.
+ */
+
+#include <errno.h>
+#include <syslog.h>
+
+#include "agent/agent-private.h"
+#include "lib/base/log.h"
+
+enum {
+        REPORT_ROWS_MAX = STORE_TXN_OPS_MAX - 8,
+        REPORT_PATIENCE_US = 500 * US_PER_MS, /* a unit being worked on is reported in its middle after so long */
+        REPORT_RETRY_US = 500 * US_PER_MS,    /* after a report that failed */
+};
+
+void agent_mark_report(AgentUnit *unit) {
+        Agent *agent = unit->agent;
+
+        if (unit->report_since_us == 0)
+                unit->report_since_us = loop_now_us(agent->loop) + 1;
+        if (unit->is_sent)
+                unit->is_again = true;
+        else if (!list_node_is_linked(&unit->report_node))
+                list_append(&agent->to_report, &unit->report_node);
+}
+
+/* Is there anything to tell of the unit? Else its record goes. */
+static bool unit_has_state(const AgentUnit *unit, const HostUnit *host_unit) {
+        return unit->has_row || unit->is_row_bad || (host_unit && host_unit->hash[0] != '\0');
+}
+
+/* The state as it is now; strings borrowed. */
+static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) {
+        bool is_there = host_unit && host_unit->hash[0] != '\0';
+        StateRecord state = {
+                .load = (char *)(is_there && *host_unit->load ? host_unit->load : is_there ? "loaded" : "not-found"),
+                .active = (char *)(is_there && *host_unit->active ? host_unit->active : "inactive"),
+                .sub = (char *)(is_there && *host_unit->sub ? host_unit->sub : "dead"),
+                .state = unit->reached,
+                .generation = unit->done_generation,
+                .why = unit->why,
+        };
+
+        if (is_there)
+                memcpy(state.hash, host_unit->hash, sizeof(state.hash));
+
+        /* After a restart of the daemon: what is there has been loaded at least. */
+        if (is_there && state.state == JOB_STATE_INACTIVE)
+                state.state = agent_is_running(state.active) ? JOB_STATE_LAUNCHED : JOB_STATE_LOADED;
+        return state;
+}
+
+static uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t n_bytes) {
+        const unsigned char *byte = bytes;
+
+        for (size_t i = 0; i < n_bytes; i++)
+                digest = (digest ^ byte[i]) * UINT64_C(0x100000001b3);
+        return digest;
+}
+
+static uint64_t digest_string(uint64_t digest, const char *string) {
+        return digest_bytes(digest, string ? string : "", string ? strlen(string) + 1 : 1);
+}
+
+/* FNV-1a over the fields; never 0. */
+static uint64_t state_digest(const StateRecord *state) {
+        uint64_t digest = UINT64_C(0xcbf29ce484222325);
+
+        digest = digest_string(digest, state->load);
+        digest = digest_string(digest, state->active);
+        digest = digest_string(digest, state->sub);
+        digest = digest_string(digest, state->hash);
+        digest = digest_string(digest, state->why);
+        digest = digest_bytes(digest, &state->state, sizeof(state->state));
+        digest = digest_bytes(digest, &state->generation, sizeof(state->generation));
+        return digest ? digest : 1;
+}
+
+void agent_adopt_state(AgentUnit *unit, const Record *record) {
+        const StateRecord *state = &record->state;
+
+        unit->state_revision = record->mod_revision;
+        unit->state_lease = record->lease;
+        unit->digest = record->is_bad ? 0 : state_digest(state);
+        agent_mark_report(unit);
+
+        /* What an earlier run brought to its end is not begun again. */
+        if (!record->is_bad && !unit->agent->was_synced) {
+                unit->done_generation = state->generation;
+                unit->reached = state->state;
+                free(TAKE(unit->why));
+                unit->why = state->why ? strdup(state->why) : NULL;
+        }
+}
+
+/* Puts one unit into the report. Returns whether it went in. */
+static bool report_add(Agent *agent, AgentUnit *unit) {
+        const HostUnit *host_unit = host_find(agent->host, unit->name);
+        RecordKey key = { .kind = RECORD_STATE, .machine = agent->machine, .unit = unit->name };
+        StateRecord state;
+
+        if (!unit_has_state(unit, host_unit)) {
+                unit->sent_digest = 0;
+                if (unit->state_revision == 0)
+                        return false;
+                registry_write_if_modified_at(&agent->write, key, unit->state_revision);
+                registry_write_delete(&agent->write, key);
+                return true;
+        }
+
+        state = unit_state(unit, host_unit);
+        unit->sent_digest = state_digest(&state);
+        if (unit->state_revision > 0 && unit->state_lease == agent->lease && unit->digest == unit->sent_digest)
+                return false;
+        registry_write_if_modified_at(&agent->write, key, unit->state_revision);
+        registry_write_put_state(&agent->write, agent->machine, unit->name, &state, agent->lease);
+        return true;
+}
+
+/* A unit that is neither scheduled nor there, and of which the store has no state, is forgotten. */
+static void unit_collect(AgentUnit *unit) {
+        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
+
+        if (!unit->op && !unit->is_sent && unit->state_revision == 0 && !unit_has_state(unit, host_unit) &&
+            !list_node_is_linked(&unit->work_node))
+                agent_unit_free(unit);
+}
+
+static bool unit_is_in_its_middle(const AgentUnit *unit, uint64_t now_us) {
+        return unit->op && now_us < unit->report_since_us + REPORT_PATIENCE_US;
+}
+
+/* Takes what can go from the marked units into the transaction. */
+static void report_fill(Agent *agent) {
+        uint64_t now_us = loop_now_us(agent->loop);
+        List later = { 0 };
+        ListNode *node;
+
+        while (registry_write_size(&agent->write) < REPORT_ROWS_MAX && (node = list_pop(&agent->to_report))) {
+                AgentUnit *unit = container_of(node, AgentUnit, report_node);
+
+                if (unit_is_in_its_middle(unit, now_us)) {
+                        list_append(&later, node);
+                        continue;
+                }
+
+                unit->report_since_us = 0;
+                unit->is_sent = report_add(agent, unit);
+                if (unit->is_sent)
+                        list_append(&agent->in_report, node);
+                else
+                        unit_collect(unit);
+        }
+
+        list_splice(&agent->to_report, &later);
+}
+
+static void report_ended(AgentUnit *unit, int status, int64_t revision) {
+        Agent *agent = unit->agent;
+        bool is_again = unit->is_again || status != 0;
+
+        unit->is_sent = unit->is_again = false;
+        if (status == 0) {
+                unit->state_revision = unit->sent_digest ? revision : 0;
+                unit->state_lease = agent->sent_lease;
+                unit->digest = unit->sent_digest;
+        }
+
+        if (is_again)
+                agent_mark_report(unit);
+        else
+                unit_collect(unit);
+}
+
+static void on_reported(RegistryWrite *write, int status, int64_t revision) {
+        Agent *agent = container_of(write, Agent, write);
+        ListNode *node;
+
+        while ((node = list_pop(&agent->in_report)))
+                report_ended(container_of(node, AgentUnit, report_node), status, revision);
+
+        if (agent->is_closing) {
+                /* What was marked meanwhile goes, too, while there is time. */
+                if (status == 0 && timer_is_set(&agent->grace))
+                        agent_report(agent);
+                if (timer_is_set(&agent->grace) && !registry_write_is_pending(&agent->write))
+                        agent_close_rest(agent);
+                agent_maybe_closed(agent);
+                return;
+        }
+
+        if (status == 0)
+                return;
+        log_line(LOG_DEBUG, "Cannot report states: %s", registry_outcome_to_string(status));
+        agent->next_report_us = loop_now_us(agent->loop) + REPORT_RETRY_US;
+        if (status == REGISTRY_E_CONFLICT || status == REGISTRY_E_UNKNOWN)
+                registry_follow_restart(&agent->follow);
+}
+
+void agent_on_report_timer(LoopTimer *timer) {
+        /* It only ends the wait: the hook of the turn reports. */
+        (void)timer;
+}
+
+static void report_send(Agent *agent) {
+        int r;
+
+        registry_write_begin(&agent->write, agent->registry);
+        report_fill(agent);
+        if (list_is_empty(&agent->in_report))
+                return;
+
+        agent->sent_lease = agent->lease;
+        agent->next_report_us = loop_now_us(agent->loop) + agent->report_interval_us;
+        agent->stats.n_reports++;
+        r = registry_write_commit(&agent->write, on_reported);
+        if (r < 0)
+                on_reported(&agent->write, r, 0);
+}
+
+void agent_report(Agent *agent) {
+        uint64_t now_us = loop_now_us(agent->loop);
+
+        if (agent->lease == 0 || !agent->was_synced || !agent->follow.is_synced || list_is_empty(&agent->to_report) ||
+            registry_write_is_pending(&agent->write) || !host_is_ready(agent->host))
+                return;
+
+        if (now_us >= agent->next_report_us || agent->is_closing)
+                report_send(agent);
+
+        /* What had to stay behind goes when the interval, or the patience with a unit's step, is over. */
+        if (list_is_empty(&agent->to_report) || agent->is_closing)
+                timer_clear(&agent->report);
+        else if (!timer_is_set(&agent->report) || now_us < agent->next_report_us)
+                (void)timer_set_at(agent->loop, &agent->report,
+                                   now_us < agent->next_report_us ? agent->next_report_us : now_us + REPORT_PATIENCE_US);
+}
