@@ -3,6 +3,10 @@
 
 /* An HTTP/1.1 server on the loop, over libevent's evhttp, with limits: requests larger than allowed, too many connections, and slow clients
  * are refused or cut. Knows nothing of fleet: a handler gets every request and answers it once, now or later.
+ *
+ * What the server refuses by itself (malformed requests, bodies over the limit) never reaches the handler; it is answered with
+ * {"error":{"code":413,"message":"..."}}, and the connection is closed. The process must ignore SIGPIPE (signal(7)): a client may go at
+ * any time.
  */
 
 #include <stdbool.h>
@@ -18,7 +22,7 @@ typedef struct HttpExchange HttpExchange;
 
 /* Limits; every one must be set. */
 typedef struct HttpLimits {
-        size_t max_header_bytes;   /* request line and headers; more is 431 or a closed connection */
+        size_t max_header_bytes;   /* request line and headers; more is 400 and a closed connection */
         size_t max_body_bytes;     /* more is 413 */
         unsigned max_connections;  /* further ones wait in the kernel's queue until one ends */
         unsigned idle_timeout_s;   /* a connection on which nothing comes or goes for so long is closed */
@@ -33,6 +37,7 @@ typedef enum HttpMethod {
         HTTP_PATCH,
         HTTP_OPTIONS,
         HTTP_OTHER,
+        _HTTP_METHOD_MAX,
 } HttpMethod;
 
 /* Gets every request. The exchange is the handler's until it has replied. Runs from the loop. */
@@ -85,5 +90,6 @@ int http_reply_piece(HttpExchange *exchange, const void *bytes, size_t n_bytes);
 void http_reply_end(HttpExchange *exchange);
 
 /* Be told once, from the loop, when the client has gone before the reply's end; the exchange is gone then and must not be touched. Every handler
- * that does not reply at once sets it. */
+ * that does not reply at once sets it. Over a unix socket, a client that has only ended its sending side (shutdown(2)) before the reply begins
+ * still gets it; over TCP the two cannot be told apart. */
 void http_exchange_set_closed(HttpExchange *exchange, void (*closed)(HttpExchange *exchange, void *userdata), void *userdata);

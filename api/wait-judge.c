@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* When a unit is as a waiting client asked (docs/api.md): a decision on what is known, without I/O.
+ *
+ * A state answers the request when its generation has reached the one that the unit had when the wait began. A request by someone else in
+ * the meantime has a larger generation; when it wants something else, what this client waits for will not come, and it is told so.
+ */
+
+#include "api/wait.h"
+
+const WaitState *wait_unit_state(const WaitUnit *unit) {
+        for (size_t i = 0; unit->machine && i < unit->n_states; i++) {
+                if (streq(unit->states[i].machine, unit->machine))
+                        return &unit->states[i];
+        }
+        return NULL;
+}
+
+static bool is_overruled(const WaitUnit *unit, JobState wanted, const char **ret_why) {
+        static const char *const reasons[_JOB_STATE_MAX] = {
+                [JOB_STATE_INACTIVE] = "another request set its desired state to inactive",
+                [JOB_STATE_LOADED] = "another request set its desired state to loaded",
+                [JOB_STATE_LAUNCHED] = "another request set its desired state to launched",
+        };
+
+        if (unit->record.generation <= unit->generation || unit->record.desired == wanted)
+                return false;
+        *ret_why = reasons[unit->record.desired];
+        return true;
+}
+
+static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, WaitTarget target, const char **ret_why) {
+        const char *active = state->active ? state->active : "";
+
+        if (state->generation < unit->generation)
+                return WAIT_PENDING;
+        if (state->why) {
+                *ret_why = state->why;
+                return WAIT_FAILED;
+        }
+
+        if (target == WAIT_LOADED) {
+                bool is_beyond = state->state == JOB_STATE_LAUNCHED && unit->record.desired == JOB_STATE_LAUNCHED;
+
+                return state->state == JOB_STATE_LOADED || is_beyond ? WAIT_REACHED : WAIT_PENDING;
+        }
+        if (state->state != JOB_STATE_LAUNCHED)
+                return WAIT_PENDING;
+        if (streq(active, "failed")) {
+                *ret_why = "it was started and has failed";
+                return WAIT_FAILED;
+        }
+        return streq(active, "active") || streq(active, "reloading") || streq(active, "inactive") ? WAIT_REACHED : WAIT_PENDING;
+}
+
+/* "loaded" and "launched" */
+static WaitOutcome judge_arrival(const WaitUnit *unit, WaitTarget target, const char **ret_why) {
+        const WaitState *state = wait_unit_state(unit);
+        WaitOutcome outcome = WAIT_PENDING;
+
+        if (!unit->exists)
+                return WAIT_UNKNOWN_UNIT;
+        if (unit->is_bad) {
+                *ret_why = "its record is damaged: submit the unit again";
+                return WAIT_FAILED;
+        }
+        if (!unit->machine && unit->kind == WAIT_KIND_GLOBAL)
+                return WAIT_REACHED;
+        if (state)
+                outcome = judge_state(unit, state, target, ret_why);
+        if (outcome != WAIT_PENDING)
+                return outcome;
+        if (is_overruled(unit, target == WAIT_LOADED ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED, ret_why))
+                return WAIT_FAILED;
+        if (!unit->machine && unit->kind != WAIT_KIND_PLAIN)
+                return WAIT_PENDING;
+        if (!unit->machine && unit->placement_why && unit->placement_generation >= unit->generation) {
+                *ret_why = unit->placement_why;
+                return WAIT_UNPLACED;
+        }
+        return WAIT_PENDING;
+}
+
+/* "inactive" and "gone" */
+static WaitOutcome judge_departure(const WaitUnit *unit, WaitTarget target, const char **ret_why) {
+        const WaitState *state = wait_unit_state(unit);
+
+        if (!unit->machine && unit->n_states == 0 && (target == WAIT_INACTIVE || !unit->exists))
+                return WAIT_REACHED;
+        if (target != WAIT_INACTIVE || !unit->exists || unit->is_bad)
+                return WAIT_PENDING;
+        if (is_overruled(unit, JOB_STATE_INACTIVE, ret_why))
+                return WAIT_FAILED;
+        if (state && state->why && state->generation >= unit->generation && unit->record.desired == JOB_STATE_INACTIVE) {
+                *ret_why = state->why;
+                return WAIT_FAILED;
+        }
+        return WAIT_PENDING;
+}
+
+WaitOutcome wait_judge(const WaitUnit *unit, WaitTarget target, const char **ret_why) {
+        *ret_why = NULL;
+        if (target == WAIT_LOADED || target == WAIT_LAUNCHED)
+                return judge_arrival(unit, target, ret_why);
+        return judge_departure(unit, target, ret_why);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The readers of configuration values. What fleet 1.0 ignored silently when it could not make sense of it (contract section 8) is an error
+ * here: a machine that runs with another configuration than its admin wrote is worse than one that says so at once.
+ */
+
+#include "fleetd/config-value.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "fleetd/duration.h"
+#include "lib/base/env.h"
+#include "lib/base/macro.h"
+#include "lib/base/strlist.h"
+#include "lib/model/metadata.h"
+#include "lib/store/store-etcd-endpoints.h"
+#include "lib/store/store.h"
+
+enum {
+        VERBOSITY_MAX = 100,
+        DAY_S = 86400,
+        PREFIX_MAX_BYTES =
+                255, /* the registry allows 256, and adds a slash at the end where there is none */
+};
+
+static int replace_string(char **target, const char *text) {
+        char *copy = strdup(text);
+
+        if (!copy)
+                return -ENOMEM;
+
+        free(*target);
+        *target = copy;
+        return 0;
+}
+
+int config_value_bool(const char *text, void *target, Diag *diag) {
+        static const char *const words[] = { "true",  "yes", "on",  "1", "t",
+                                             "false", "no",  "off", "0", "f" };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++) {
+                if (strcasecmp(text, words[i]) == 0) {
+                        *(bool *)target = i < ELEMENTSOF(words) / 2;
+                        return 0;
+                }
+        }
+        return diag_set(diag, -EINVAL, "\"%s\" is neither true nor false", text);
+}
+
+/* Read a whole decimal number. */
+static int read_integer(const char *text, long min, long max, long *ret_number, Diag *diag) {
+        char *end;
+        long number;
+
+        errno = 0;
+        number = strtol(text, &end, 10);
+        if (end == text || *end || isspace((unsigned char)*text))
+                return diag_set(diag, -EINVAL, "\"%s\" is not a whole number", text);
+        if (errno || number < min || number > max)
+                return diag_set(diag, -EINVAL, "%s is not in the range from %ld to %ld", text, min,
+                                max);
+
+        *ret_number = number;
+        return 0;
+}
+
+int config_value_verbosity(const char *text, void *target, Diag *diag) {
+        long number;
+        int r;
+
+        r = read_integer(text, 0, VERBOSITY_MAX, &number, diag);
+        if (r < 0)
+                return r;
+
+        *(int *)target = (int)number;
+        return 0;
+}
+
+int config_value_page_size(const char *text, void *target, Diag *diag) {
+        long number;
+        int r;
+
+        r = read_integer(text, 1, UINT16_MAX, &number, diag);
+        if (r < 0)
+                return r;
+
+        *(uint16_t *)target = (uint16_t)number;
+        return 0;
+}
+
+int config_value_seconds(const char *text, void *target, Diag *diag) {
+        double number;
+        char *end;
+
+        number = strtod(text, &end);
+        if (end == text || *end || isspace((unsigned char)*text))
+                return diag_set(diag, -EINVAL, "\"%s\" is not a number of seconds", text);
+        if (!isfinite(number) || number <= 0 || number > DAY_S)
+                return diag_set(diag, -EINVAL, "%s seconds are not more than 0 and at most a day",
+                                text);
+
+        *(double *)target = number;
+        return 0;
+}
+
+int config_value_ttl(const char *text, void *target, Diag *diag) {
+        uint64_t us;
+        int r;
+
+        r = duration_parse(text, &us);
+        if (r == -EINVAL)
+                return diag_set(diag, -EINVAL,
+                                "\"%s\" is not a duration such as 15s, 1m30s or 2500ms", text);
+        if (r < 0 || us < (uint64_t)STORE_LEASE_TTL_MIN_S * US_PER_S ||
+            us > (uint64_t)DAY_S * US_PER_S)
+                return diag_set(diag, -EINVAL,
+                                "%s is not in the range from %ds, the shortest lease that etcd "
+                                "grants, to 24h",
+                                text, STORE_LEASE_TTL_MIN_S);
+
+        *(uint64_t *)target = us;
+        return 0;
+}
+
+int config_value_string(const char *text, void *target, Diag *diag) {
+        (void)diag;
+        return replace_string(target, text);
+}
+
+int config_value_address(const char *text, void *target, Diag *diag) {
+        struct in6_addr address;
+
+        if (*text && inet_pton(AF_INET, text, &address) != 1 &&
+            inet_pton(AF_INET6, text, &address) != 1)
+                return diag_set(diag, -EINVAL, "\"%s\" is neither an IPv4 nor an IPv6 address",
+                                text);
+        return replace_string(target, text);
+}
+
+int config_value_path(const char *text, void *target, Diag *diag) {
+        if (*text != '/')
+                return diag_set(diag, -EINVAL, "\"%s\" is not an absolute path", text);
+        return replace_string(target, text);
+}
+
+int config_value_prefix(const char *text, void *target, Diag *diag) {
+        if (*text == '\0' || strlen(text) > PREFIX_MAX_BYTES)
+                return diag_set(diag, -EINVAL, "it must have 1 to %d characters, and has %zu",
+                                PREFIX_MAX_BYTES, strlen(text));
+        for (const char *c = text; *c; c++)
+                if (*c <= ' ' || *c > '~')
+                        return diag_set(
+                                diag, -EINVAL,
+                                "\"%s\" holds a blank or a character outside of printable ASCII",
+                                text);
+        return replace_string(target, text);
+}
+
+/* Where the item of a list that begins at `text` ends: at a comma or the end. */
+static const char *item_end(const char *text) {
+        return text + strcspn(text, ",");
+}
+
+/* Add the items of a comma list without the blanks, quotes and brackets around them. */
+static int split_list(const char *text, StrList *list) {
+        static const char around[] = " \t\"'[]";
+
+        for (;;) {
+                const char *end = item_end(text), *start = text + strspn(text, around);
+                const char *last = end;
+                int r;
+
+                /* An IPv6 address in brackets is never at the end: a port follows. */
+                while (last > start && strchr(around, last[-1]))
+                        last--;
+                if (last > start) {
+                        r = strlist_add_bytes(list, start, (size_t)(last - start));
+                        if (r < 0)
+                                return r;
+                }
+                if (*end == '\0')
+                        return 0;
+                text = end + 1;
+        }
+}
+
+int config_value_endpoints(const char *text, void *target, Diag *diag) {
+        _cleanup_(strlist_done) StrList list = { 0 };
+        EtcdEndpoints endpoints = { 0 };
+        int r;
+
+        r = split_list(text, &list);
+        if (r < 0)
+                return r;
+        if (list.n_items == 0)
+                return diag_set(diag, -EINVAL, "no server is named; write http://HOST:2379");
+        for (size_t i = 0; i < list.n_items; i++)
+                if (strncasecmp(list.items[i], "https:", 6) == 0)
+                        return diag_set(diag, -EINVAL,
+                                        "\"%s\": TLS to etcd is not supported yet; only http:// is",
+                                        list.items[i]);
+
+        r = etcd_endpoints_init(&endpoints, &list, env_system(), diag);
+        if (r < 0)
+                return r;
+
+        etcd_endpoints_done(&endpoints);
+        strlist_done(target);
+        *(StrList *)target = list;
+        list = (StrList){ 0 };
+        return 0;
+}
+
+int config_value_metadata(const char *text, void *target, Diag *diag) {
+        Metadata metadata = { 0 };
+        int r;
+
+        r = metadata_parse(text, &metadata, diag);
+        if (r < 0)
+                return r;
+
+        metadata_done(target);
+        *(Metadata *)target = metadata;
+        return 0;
+}
+
+int config_value_tls(const char *text, void *target, Diag *diag) {
+        if (*text)
+                return diag_set(diag, -EINVAL,
+                                "TLS to etcd is not supported yet, and without it the connection "
+                                "would be plain: "
+                                "remove the key, and reach etcd over a network that you trust");
+        return replace_string(target, text);
+}

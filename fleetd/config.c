@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The keys of the configuration, and how a configuration comes about: every default is parsed as if it stood in a file, then the file's
+ * values, then the environment's lay themselves over it. So a default in --help and in the sample file is the default, by construction.
+ *
+ * Keys that fleet 1.0 had and that mean nothing here are accepted, so that its configuration files still work, and are named in one
+ * notice. A key that is not in the table is an error: most likely it is a typing mistake, and what it was meant to do would not happen.
+ */
+
+#include "fleetd/config.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleetd/config-text.h"
+#include "fleetd/config-value.h"
+#include "fleetd/file.h"
+#include "lib/base/macro.h"
+
+enum {
+        FILE_MAX_BYTES = 1024 * 1024,
+        NAME_MAX_BYTES = 64, /* longest key */
+};
+
+static const char environment_prefix[] = "FLEET_";
+
+typedef int (*ConfigValueFn)(const char *text, void *target, Diag *diag);
+
+/* A key. */
+typedef struct ConfigKey {
+        const char *name;
+        ConfigValueFn parse;
+        size_t offset;       /* of the member of Config that `parse` fills */
+        const char *initial; /* the default, as one would write it */
+        const char *help;    /* one or more lines */
+        const char *
+                unused; /* why it has no effect, or NULL when it has one; such keys are not shown */
+} ConfigKey;
+
+/* In the order in which they are shown. */
+static const ConfigKey keys[] = {
+        { .name = "etcd_servers",
+          .parse = config_value_endpoints,
+          .offset = offsetof(Config, etcd_servers),
+          .initial = "http://127.0.0.1:2379",
+          .help = "URLs of etcd's members, http://HOST:PORT, separated by commas. Every machine\n"
+                  "of a cluster names the same etcd." },
+        { .name = "etcd_username",
+          .parse = config_value_string,
+          .offset = offsetof(Config, etcd_username),
+          .initial = "",
+          .help = "Name for etcd's authentication; empty for none." },
+        { .name = "etcd_password",
+          .parse = config_value_string,
+          .offset = offsetof(Config, etcd_password),
+          .initial = "",
+          .help = "Its password. A file that holds one should be readable by root only." },
+        { .name = "etcd_key_prefix",
+          .parse = config_value_prefix,
+          .offset = offsetof(Config, etcd_key_prefix),
+          .initial = "/fleet/",
+          .help = "Where in etcd the records of this cluster are. Every machine of a cluster has\n"
+                  "the same; one etcd can hold several clusters." },
+        { .name = "public_ip",
+          .parse = config_value_address,
+          .offset = offsetof(Config, public_ip),
+          .initial = "",
+          .help = "Address by which others reach this machine. Empty: the first global IPv4\n"
+                  "address of the interface that has the default route." },
+        { .name = "metadata",
+          .parse = config_value_metadata,
+          .offset = offsetof(Config, metadata),
+          .initial = "",
+          .help = "What MachineMetadata= of a unit is compared with: KEY=VALUE,KEY=VALUE." },
+        { .name = "agent_ttl",
+          .parse = config_value_ttl,
+          .offset = offsetof(Config, agent_ttl_us),
+          .initial = "15s",
+          .help = "After so long a silence the others consider this machine lost, and its units\n"
+                  "run elsewhere. It says that it lives three times in this time. At least 2s." },
+        { .name = "units_directory",
+          .parse = config_value_path,
+          .offset = offsetof(Config, units_directory),
+          .initial = "/run/fleet/units/",
+          .help = "Where the unit files of this machine are kept." },
+        { .name = "systemd_user",
+          .parse = config_value_bool,
+          .offset = offsetof(Config, systemd_user),
+          .initial = "false",
+          .help = "Run units in the service manager of the user that runs fleetd, in place of the\n"
+                  "system's. units_directory must be one that this user can write." },
+        { .name = "token_limit",
+          .parse = config_value_page_size,
+          .offset = offsetof(Config, token_limit),
+          .initial = "100",
+          .help = "Entries of a page of the HTTP API, 1 to 65535." },
+        { .name = "disable_engine",
+          .parse = config_value_bool,
+          .offset = offsetof(Config, disable_engine),
+          .initial = "false",
+          .help = "Never lead the cluster. At least one machine must be able to." },
+        { .name = "verbosity",
+          .parse = config_value_verbosity,
+          .offset = offsetof(Config, verbosity),
+          .initial = "0",
+          .help = "Above 0, debug lines are logged." },
+
+        /* Checked, without effect. */
+        { .name = "etcd_request_timeout",
+          .parse = config_value_seconds,
+          .offset = offsetof(Config, unused.seconds),
+          .initial = "1.0",
+          .unused = "every request to etcd has a deadline that suits its kind" },
+        { .name = "engine_reconcile_interval",
+          .parse = config_value_seconds,
+          .offset = offsetof(Config, unused.seconds),
+          .initial = "2.0",
+          .unused = "the engine acts on every change at once, not by the clock" },
+        { .name = "enable_grpc",
+          .parse = config_value_bool,
+          .offset = offsetof(Config, unused.flag),
+          .initial = "false",
+          .unused = "machines share nothing but etcd" },
+        { .name = "disable_watches",
+          .parse = config_value_bool,
+          .offset = offsetof(Config, unused.flag),
+          .initial = "false",
+          .unused = "nothing is polled here, so there is nothing to do without watches" },
+        { .name = "verify_units",
+          .parse = config_value_string,
+          .offset = offsetof(Config, unused.text),
+          .initial = "",
+          .unused = "there are no signed units" },
+        { .name = "authorized_keys_file",
+          .parse = config_value_string,
+          .offset = offsetof(Config, unused.text),
+          .initial = "",
+          .unused = "there are no signed units" },
+        { .name = "etcd_keyfile",
+          .parse = config_value_tls,
+          .offset = offsetof(Config, unused.text),
+          .initial = "" },
+        { .name = "etcd_certfile",
+          .parse = config_value_tls,
+          .offset = offsetof(Config, unused.text),
+          .initial = "" },
+        { .name = "etcd_cafile",
+          .parse = config_value_tls,
+          .offset = offsetof(Config, unused.text),
+          .initial = "" },
+};
+
+/* A configuration in the making. */
+typedef struct ConfigReader {
+        Config *config;                   /* borrowed */
+        StrList *notices;                 /* borrowed */
+        const char *path;                 /* borrowed; the file being read */
+        unsigned lines[ELEMENTSOF(keys)]; /* where each key stood in the file, 0 = nowhere */
+} ConfigReader;
+
+static const ConfigKey *key_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (streq(keys[i].name, name))
+                        return &keys[i];
+        return NULL;
+}
+
+static int key_set(const ConfigKey *key, Config *config, const char *text, Diag *diag) {
+        return key->parse(text, (char *)config + key->offset, diag);
+}
+
+static int notice_add(StrList *notices, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+static int notice_add(StrList *notices, const char *format, ...) {
+        char text[512];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        return strlist_add(notices, text);
+}
+
+/* Set a key from where a person wrote it. */
+static int key_apply(const ConfigKey *key, ConfigReader *reader, const char *where,
+                     const char *text, Diag *diag) {
+        int r;
+
+        r = key_set(key, reader->config, text, diag);
+        if (r < 0)
+                return r;
+        if (!key->unused)
+                return 0;
+        return notice_add(reader->notices, "%s: %s has no effect: %s", where, key->name,
+                          key->unused);
+}
+
+static int on_assignment(const char *name, const char *value, unsigned line, void *userdata,
+                         Diag *diag) {
+        ConfigReader *reader = userdata;
+        const ConfigKey *key = key_find(name);
+        char where[512];
+        int r;
+
+        if (!key)
+                return diag_set(diag, -EINVAL,
+                                "there is no key \"%s\"; fleetd --help names those that there are",
+                                name);
+
+        if (reader->lines[key - keys] > 0) {
+                r = notice_add(reader->notices, "%s:%u: %s is set again; line %u does not count",
+                               reader->path, line, name, reader->lines[key - keys]);
+                if (r < 0)
+                        return r;
+        }
+        reader->lines[key - keys] = line;
+
+        (void)snprintf(where, sizeof(where), "%s:%u", reader->path, line);
+        r = key_apply(key, reader, where, value, diag);
+        return r == -EINVAL ? diag_wrap(diag, r, "%s", name) : r;
+}
+
+/* Read the file. That of the default path may be missing. */
+static int read_file(ConfigReader *reader, const char *path, Diag *diag) {
+        _cleanup_(freep) char *text = NULL;
+        size_t n_bytes;
+        int r;
+
+        reader->path = path ? path : CONFIG_DEFAULT_PATH;
+        r = file_read(reader->path, FILE_MAX_BYTES, &text, &n_bytes);
+        if (r == -ENOENT && !path)
+                return 0;
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return diag_set(diag, r, "cannot read the configuration %s: %s", reader->path,
+                                strerror(-r));
+
+        return config_text_parse(reader->path, text, n_bytes, on_assignment, reader, diag);
+}
+
+/* "FLEET_AGENT_TTL" is the key agent_ttl. */
+static int on_variable(ConfigReader *reader, const char *variable, Diag *diag) {
+        const char *equals = strchr(variable, '=');
+        char name[NAME_MAX_BYTES + 1] = "", where[NAME_MAX_BYTES + 32];
+        const ConfigKey *key = NULL;
+        size_t n;
+        int r;
+
+        if (!equals || strncmp(variable, environment_prefix, strlen(environment_prefix)) != 0)
+                return 0;
+
+        n = (size_t)(equals - variable) - strlen(environment_prefix);
+        if (n <= NAME_MAX_BYTES) {
+                for (size_t i = 0; i < n; i++) {
+                        char c = variable[strlen(environment_prefix) + i];
+
+                        name[i] = islower((unsigned char)c) ? '?' : (char)tolower((unsigned char)c);
+                }
+                key = key_find(name);
+        }
+
+        (void)snprintf(where, sizeof(where), "environment variable %.*s",
+                       (int)(n + strlen(environment_prefix)), variable);
+        if (!key)
+                return diag_set(
+                        diag, -EINVAL,
+                        "%s: there is no such key; fleetd --help names those that there are",
+                        where);
+
+        r = key_apply(key, reader, where, equals + 1, diag);
+        return r == -EINVAL ? diag_wrap(diag, r, "%s", where) : r;
+}
+
+static int set_defaults(Config *config) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                int r = key_set(&keys[i], config, keys[i].initial, NULL);
+
+                assert(r == 0 || r == -ENOMEM);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* What no key can say by itself. */
+static int check(const Config *config, Diag *diag) {
+        if (*config->etcd_password && !*config->etcd_username)
+                return diag_set(diag, -EINVAL,
+                                "etcd_password is set, but etcd_username is not: set both or none");
+        return 0;
+}
+
+int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
+                Diag *diag) {
+        _cleanup_(config_done) Config config = { 0 };
+        ConfigReader reader = { .config = &config, .notices = notices };
+        int r;
+
+        r = set_defaults(&config);
+        if (r < 0)
+                return r;
+
+        r = read_file(&reader, path, diag);
+        if (r < 0)
+                return r;
+
+        for (; *environment; environment++) {
+                r = on_variable(&reader, *environment, diag);
+                if (r < 0)
+                        return r;
+        }
+
+        r = check(&config, diag);
+        if (r < 0)
+                return r;
+
+        *ret_config = config;
+        config = (Config){ 0 };
+        return 0;
+}
+
+void config_done(Config *config) {
+        strlist_done(&config->etcd_servers);
+        free(config->etcd_username);
+        free(config->etcd_password);
+        free(config->etcd_key_prefix);
+        free(config->public_ip);
+        metadata_done(&config->metadata);
+        free(config->units_directory);
+        free(config->unused.text);
+        *config = (Config){ 0 };
+}
+
+/* Print text with something in front of each line. */
+static void print_lines(FILE *file, const char *before, const char *text) {
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+
+                (void)fprintf(file, "%s%.*s\n", before, (int)n, text);
+                text += n + (text[n] == '\n');
+        }
+}
+
+void config_print_help(FILE *file) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                if (!keys[i].help)
+                        continue;
+                (void)fprintf(file, "  %s%s%s%s\n", keys[i].name,
+                              *keys[i].initial ? " (default " : "", keys[i].initial,
+                              *keys[i].initial ? ")" : "");
+                print_lines(file, "      ", keys[i].help);
+        }
+
+        (void)fputs("  accepted from older configurations, without effect:\n", file);
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (keys[i].unused)
+                        (void)fprintf(file, "      %s\n", keys[i].name);
+}
+
+void config_print_sample(FILE *file) {
+        (void)fputs("# The configuration of fleetd, read when it starts: " CONFIG_DEFAULT_PATH ".\n"
+                    "#\n"
+                    "# Every key is shown with its default. Values may be quoted with ' or \"; "
+                    "there are no escapes. The environment variable\n"
+                    "# FLEET_ followed by the key in capitals overrides what stands here.\n",
+                    file);
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                if (!keys[i].help)
+                        continue;
+                (void)fputc('\n', file);
+                print_lines(file, "# ", keys[i].help);
+                (void)fprintf(file, "#%s=%s\n", keys[i].name, keys[i].initial);
+        }
+}

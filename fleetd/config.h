@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The configuration of fleetd: defaults, then a file, then the environment (contract section 8). One table of keys, in config.c, is behind
+ * all of it, behind `fleetd --help` and behind the sample configuration.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/base/diag.h"
+#include "lib/base/strlist.h"
+#include "lib/model/metadata.h"
+
+/* The file that is read when none is named, if it exists. */
+#define CONFIG_DEFAULT_PATH "/etc/fleet/fleet.conf"
+
+/* What is configured; the key of each member has the member's name. Strings are owned and never NULL. */
+typedef struct Config {
+        int verbosity;         /* > 0: debug lines are logged */
+        StrList etcd_servers;  /* http://HOST:PORT, at least one */
+        char *etcd_username;   /* empty = no authentication */
+        char *etcd_password;   /* empty unless there is a name */
+        char *etcd_key_prefix; /* of all our keys */
+        char *public_ip;       /* IPv4 or IPv6 address; empty = found out */
+        Metadata metadata;     /* of this machine */
+        uint64_t agent_ttl_us; /* after this silence others consider this machine lost; >= 2 s */
+        char *units_directory; /* absolute path */
+        bool systemd_user;     /* the user's service manager in place of the system's */
+        uint16_t token_limit;  /* entries of a page of the API, >= 1 */
+        bool disable_engine;   /* never lead */
+        struct {
+                bool flag;
+                double seconds;
+                char *text;
+        } unused; /* where keys that are checked and have no effect end */
+} Config;
+
+/* Read the configuration. `path` is the file, NULL for CONFIG_DEFAULT_PATH if that exists. `environment` holds "NAME=VALUE" strings up to a NULL
+ * (environ(7)). What a person should know although it is no error goes to `notices` as sentences. Returns 0; -ENOMEM; or a negative errno
+ * with a message in `diag` that names the file, the line and the key, or the environment variable. */
+int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
+                Diag *diag);
+
+/* Free the members (zeroed afterwards). */
+void config_done(Config *config);
+
+/* Write the list of keys for --help. */
+void config_print_help(FILE *file);
+
+/* Write a configuration file in which every key stands, commented out, with its meaning and its default. */
+void config_print_sample(FILE *file);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Readiness, status and watchdog.
+ *
+ * The watchdog shows that the loop turns. To feed it, an idle daemon must not wake up more often than it has to: so it is fed before a wait
+ * of the loop as soon as three eighths of the interval have passed, which with the usual figures (60 s, heartbeats every 5 s) is always on a
+ * wake-up that happens anyway. The timer at one half only counts where nothing else wakes the loop.
+ */
+
+#include "fleetd/notify.h"
+
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+
+static int feed(Notify *notify) {
+        (void)sd_notify(false, "WATCHDOG=1");
+        notify->fed_us = loop_now_us(notify->loop);
+        return timer_set_at(notify->loop, &notify->timer, notify->fed_us + notify->interval_us / 2);
+}
+
+static void on_prepare(LoopHook *hook) {
+        Notify *notify = container_of(hook, Notify, hook);
+
+        /* The timer's place in the heap is there already; were it not, the next turn would try again. */
+        if (loop_now_us(notify->loop) - notify->fed_us >= notify->interval_us / 8 * 3)
+                (void)feed(notify);
+}
+
+static void on_timer(LoopTimer *timer) {
+        (void)feed(container_of(timer, Notify, timer));
+}
+
+int notify_start(Notify *notify, Loop *loop) {
+        uint64_t interval_us;
+
+        if (sd_watchdog_enabled(false, &interval_us) <= 0)
+                return 0;
+
+        *notify = (Notify){ .loop = loop,
+                            .interval_us = interval_us,
+                            .hook.prepare = on_prepare,
+                            .timer.fn = on_timer };
+        loop_hook_add(loop, &notify->hook);
+        return feed(notify);
+}
+
+void notify_stop(Notify *notify) {
+        if (!notify->loop)
+                return;
+
+        loop_hook_remove(&notify->hook);
+        timer_clear(&notify->timer);
+        notify->loop = NULL;
+}
+
+void notify_ready(void) {
+        (void)sd_notify(false, "READY=1");
+}
+
+void notify_stopping(void) {
+        (void)sd_notify(false, "STOPPING=1\nSTATUS=Ending; units keep running");
+}
+
+void notify_status(const char *text) {
+        (void)sd_notifyf(false, "STATUS=%s", text);
+}

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test_program.py FLEETD: the program itself: its arguments, what it says when it cannot start, and a whole life of it, without etcd and without
+a service manager of its own."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+FLEETD = os.path.abspath(sys.argv.pop())
+HAS_ID = os.path.exists("/etc/machine-id") and len(Path("/etc/machine-id").read_text().strip()) == 32
+
+
+def run(*arguments, **environment):
+    """Exit code, stdout, stderr of a run that has to end by itself."""
+    done = subprocess.run([FLEETD, *arguments], capture_output=True, text=True, timeout=20, check=False, env={**clean(), **environment})
+    return done.returncode, done.stdout, done.stderr
+
+
+def clean():
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLEET_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_", "RUNTIME_DIR"))}
+
+
+class Arguments(unittest.TestCase):
+    def test_version_in_all_spellings(self):
+        for argument in ("--version", "version"):
+            code, out, err = run(argument)
+            self.assertRegex(out, r"\Afleetd version \d+\.\d+\.\d+\n\Z")
+            self.assertEqual((code, err), (0, ""))
+
+    def test_anything_else_is_refused_with_the_usage(self):
+        for arguments in (["list-units"], ["--config", "/dev/null", "start"], ["version", "now"]):
+            code, out, err = run(*arguments)
+            self.assertEqual((code, out), (1, ""))
+            self.assertTrue(err.startswith(f"{FLEETD} takes no arguments. Did you mean to invoke fleetctl instead?\n"), err)
+            self.assertIn("Usage: ", err)
+        code, _, err = run("--wings")
+        self.assertEqual(code, 1)
+        self.assertIn("there is no option --wings", err)
+        code, _, err = run("--config")
+        self.assertEqual(code, 1)
+        self.assertIn("--config needs a file", err)
+
+    def test_help_names_every_option_and_key(self):
+        code, out, _ = run("--help")
+        self.assertEqual(code, 0)
+        for word in ("--config", "--print-config", "--version", "--help", "etcd_servers", "agent_ttl (default 15s)", "disable_watches"):
+            self.assertIn(word, out)
+
+    def test_full_disk_is_no_success(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            self.assertEqual(subprocess.run([FLEETD, "--print-config"], stdout=full, check=False, env=clean()).returncode, 1)
+
+
+class CannotStart(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="fleetd-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def refused(self, text, message, option="--config", **environment):
+        """With this configuration it ends with status 1 and one line that says why."""
+        path = self.folder / "fleet.conf"
+        path.write_text(text)
+        arguments = ["--config", str(path)] if option == "--config" else [f"--config={path}"]
+        code, out, err = run(*arguments, RUNTIME_DIRECTORY=str(self.folder / "run"), **environment)
+        self.assertEqual((code, out), (1, ""))
+        self.assertEqual(err, f"ERROR Cannot start: {message.format(path=path)}\n")
+
+    def test_bad_configuration(self):
+        unknown = '{path}:2: there is no key "wings"; fleetd --help names those that there are'
+        self.refused("# a comment\nwings=2\n", unknown)
+        self.refused("# a comment\nwings=2\n", unknown, option="--config=")
+        self.refused("agent_ttl=fast\n", '{path}:1: agent_ttl: "fast" is not a duration such as 15s, 1m30s or 2500ms')
+        self.refused("", 'environment variable FLEET_TOKEN_LIMIT: "x" is not a whole number', FLEET_TOKEN_LIMIT="x")
+
+    def test_missing_configuration(self):
+        code, _, err = run("--config", str(self.folder / "none"))
+        self.assertEqual(code, 1)
+        self.assertEqual(err, f"ERROR Cannot start: cannot read the configuration {self.folder}/none: No such file or directory\n")
+        code, _, err = run("--config", str(self.folder))
+        self.assertEqual(code, 1)
+        self.assertIn("Is a directory", err)
+
+    @unittest.skipUnless(HAS_ID, "this host has no machine ID")
+    def test_unwritable_runtime_directory(self):
+        code, _, err = run("--config", "/dev/null", RUNTIME_DIRECTORY="/proc/fleet")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot make the runtime directory /proc/fleet", err)
+
+
+class ServiceManager:
+    """Plays the one that starts the daemon: passes a socket, and hears what the daemon tells."""
+
+    def __init__(self, folder, watchdog_us=None):
+        self.folder = folder
+        self.heard = []
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(folder / "notify"))
+        self.api_path = str(folder / "api")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.api_path)
+        listener.listen()
+        # A port that nobody listens on: bound, and not given away until the daemon has ended.
+        self.dead = socket.socket()
+        self.dead.bind(("127.0.0.1", 0))
+        (folder / "fleet.conf").write_text(f"etcd_servers=http://127.0.0.1:{self.dead.getsockname()[1]}\nunits_directory={folder}/units/\nsystemd_user=yes\nenable_grpc=no\n")
+        environment = {
+            **clean(), "RUNTIME_DIRECTORY": f"{folder}/run", "NOTIFY_SOCKET": f"{folder}/notify", "LISTEN_FDS": "1",
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder}/no-bus", "XDG_RUNTIME_DIR": str(folder),
+        }
+        if watchdog_us:
+            environment["WATCHDOG_USEC"] = str(watchdog_us)
+        # The shell's exec keeps the pid that LISTEN_PID has to name.
+        command = 'exec 3<&"$1" && export LISTEN_PID=$$ && exec "$0" --config "$2"'
+        self.daemon = subprocess.Popen(["sh", "-c", command, FLEETD, str(listener.fileno()), f"{folder}/fleet.conf"], env=environment,
+                                       pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True)
+        listener.close()
+
+    def hear(self, what, timeout_s=10):
+        """Wait until the daemon tells something that contains `what`; returns that."""
+        end = time.monotonic() + timeout_s
+        while True:
+            self.notify.settimeout(max(0.001, end - time.monotonic()))
+            told = self.notify.recv(4096).decode()
+            self.heard.append(told)
+            if what in told:
+                return told
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("fleet")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(10)
+        connection.sock.connect(self.api_path)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            return reply.status, dict(reply.getheaders()), reply.read().decode()
+
+    def end(self):
+        if self.daemon.poll() is None:
+            self.daemon.kill()
+        self.daemon.communicate()
+        self.notify.close()
+        self.dead.close()
+
+
+@unittest.skipUnless(HAS_ID, "this host has no machine ID")
+class Life(unittest.TestCase):
+    def start(self, **options):
+        folder = tempfile.TemporaryDirectory(prefix="fleetd-")
+        self.addCleanup(folder.cleanup)
+        manager = ServiceManager(Path(folder.name), **options)
+        self.addCleanup(manager.end)
+        return manager
+
+    def ends_well(self, manager, number):
+        started = time.monotonic()
+        manager.daemon.send_signal(number)
+        _, err = manager.daemon.communicate(timeout=10)
+        self.assertEqual(manager.daemon.returncode, 0, err)
+        self.assertLess(time.monotonic() - started, 2)
+        manager.hear("STOPPING=1", 1)
+        return err
+
+    def test_it_serves_503_without_etcd_and_ends_when_told(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        manager.hear("STATUS=Waiting for etcd")
+        status, headers, body = manager.get("/fleet/v1/machines")
+        self.assertEqual(status, 503)
+        self.assertIn("unable to communicate with etcd", body)
+        self.assertNotIn("Server", headers)
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertIn(f"{manager.folder}/fleet.conf:4: enable_grpc has no effect", err)
+        self.assertIn("runs as machine", err)
+
+    def test_it_ends_on_an_interrupt_and_outlives_a_reload(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        manager.daemon.send_signal(signal.SIGHUP)
+        manager.daemon.send_signal(signal.SIGUSR1)
+        self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
+        err = self.ends_well(manager, signal.SIGINT)
+        self.assertIn("The configuration is read at the start only", err)
+
+    def test_it_says_that_etcd_cannot_be_reached(self):
+        manager = self.start()
+        port = manager.dead.getsockname()[1]
+        for line in manager.daemon.stderr:
+            if "cannot be reached" in line:
+                break
+        self.assertIn(f"http://127.0.0.1:{port}", line)
+
+    def test_it_feeds_the_watchdog(self):
+        manager = self.start(watchdog_us=400000)
+        manager.hear("READY=1")
+        for _ in range(3):
+            manager.hear("WATCHDOG=1", 0.4)
+
+    def test_a_second_one_on_the_same_machine_is_refused(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        code, _, err = run("--config", f"{manager.folder}/fleet.conf", RUNTIME_DIRECTORY=f"{manager.folder}/run")
+        self.assertEqual(code, 1)
+        self.assertIn("another fleetd runs on this machine", err)
+        self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
