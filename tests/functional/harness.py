@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real clusters for tests: machines with their own systemd (tests/lab/lab), etcd beside them, fleet installed on each.
+
+A test class derives from ClusterTest and says how many machines it wants; its tests share the cluster, and find it empty:
+every unit that a test leaves is destroyed after it, and machines that it powered off or unplugged come back.
+Conditions are awaited with wait_for(), never slept for.
+"""
+
+import ctypes
+import hashlib
+import http.client
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+LAB = TOP / "tests" / "lab" / "lab"
+TTL_S = 3  # agent_ttl of every test cluster
+PREFIX = "/fleet/"
+
+_PR_SET_CHILD_SUBREAPER = 36
+_lab_numbers = itertools.count(1)
+
+
+def adopt_orphans():
+    """Become the parent of what the labs leave when they end, so that nothing stays as a zombie where PID 1 does not reap."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _reap_orphans():
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        pass
+
+
+def wait_for(condition, timeout_s=10, what=None):
+    """Call until it returns something true, and return that; raise AssertionError after the time-out, with the last exception."""
+    deadline = time.monotonic() + timeout_s
+    error = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+            error = None
+        except (AssertionError, OSError, http.client.HTTPException, LookupError, ValueError) as caught:
+            error = caught
+        if time.monotonic() > deadline:
+            name = what or getattr(condition, "__name__", "the condition")
+            raise AssertionError(f"not within {timeout_s} s: {name}" + (f" ({error})" if error else "")) from error
+        time.sleep(0.02)
+
+
+def let_pass(seconds):
+    """For claims that nothing happens in that time, and for nothing else."""
+    time.sleep(seconds)
+
+
+class Result:
+    """How a command went. Unpacks as (rc, out, err)."""
+
+    def __init__(self, command, rc, out, err):
+        self.command, self.rc, self.out, self.err = command, rc, out, err
+
+    def __iter__(self):
+        return iter((self.rc, self.out, self.err))
+
+    def __str__(self):
+        return f"`{' '.join(self.command)}` exited with {self.rc}\nstdout: {self.out}\nstderr: {self.err}"
+
+    def ok(self):
+        """The standard output of a command that must succeed."""
+        if self.rc != 0:
+            raise AssertionError(str(self))
+        return self.out
+
+
+def _run(command, stdin=None, timeout_s=60, env=None):
+    command = [str(word) for word in command]
+    source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env={**os.environ, **(env or {})}, **source)
+    except subprocess.TimeoutExpired as expired:
+        shown = [(part or b"").decode(errors="replace") for part in (expired.stdout, expired.stderr)]
+        raise AssertionError(f"`{' '.join(command)}` did not end within {timeout_s} s\nstdout: {shown[0]}\nstderr: {shown[1]}") from None
+    return Result(command, done.returncode, done.stdout, done.stderr)
+
+
+class Lab:
+    """One lab: the network, the machines, etcd."""
+
+    def __init__(self):
+        self.name = f"test-{os.getpid()}-{next(_lab_numbers)}"
+        self.state = Path("/run/fleet-lab") / self.name
+
+    def call(self, *arguments, stdin=None, timeout_s=60):
+        return _run([LAB, *map(str, arguments)], stdin=stdin, timeout_s=timeout_s, env={"LAB_NAME": self.name})
+
+    def down(self):
+        result = self.call("down")
+        _reap_orphans()
+        result.ok()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Reply:
+    """What the API answered. Unpacks as (status, body); the body is parsed when it is JSON."""
+
+    def __init__(self, status, headers, data):
+        self.status, self.headers, self.data = status, headers, data
+        self.body = json.loads(data) if data and headers.get_content_type() == "application/json" else data.decode()
+
+    def __iter__(self):
+        return iter((self.status, self.body))
+
+    def __str__(self):
+        return f"{self.status} {self.data[:500]!r}"
+
+    def message(self):
+        """The text of an error reply."""
+        return self.body["error"]["message"] if isinstance(self.body, dict) and "error" in self.body else str(self.body)
+
+
+class Machine:
+    """One machine of a lab."""
+
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        self.address = (lab.state / "machine" / name / "address").read_text().strip()
+
+    def __repr__(self):
+        return f"{self.name} ({self.address})"
+
+    @property
+    def id(self):
+        return (self.root / "etc/machine-id").read_text().strip()
+
+    @property
+    def root(self):
+        """The machine's file system as this host sees it, while it runs."""
+        pid = (self.lab.state / "machine" / self.name / "pid").read_text().split()[0]
+        return Path(f"/proc/{pid}/root")
+
+    def exec(self, *command, stdin=None, timeout_s=60):
+        return self.lab.call("exec", self.name, *command, stdin=stdin, timeout_s=timeout_s)
+
+    def fleetctl(self, *arguments, timeout_s=60):
+        """fleetctl as an admin on this machine runs it, among the unit files that put_unit() left there."""
+        return self.exec("sh", "-c", 'mkdir -p /root/units && cd /root/units && exec fleetctl "$@"', "fleetctl", *arguments, timeout_s=timeout_s)
+
+    def put_unit(self, name, text):
+        folder = self.root / "root/units"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+    def api(self, method, path, body=None, headers=None, timeout_s=10):
+        """One request to this machine's API. `body` is sent as JSON unless it is bytes."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})} if data is not None else headers or {}
+        connection = _UnixConnection(str(self.root / "run/fleet.sock"), timeout_s)
+        try:
+            connection.request(method, path, body=data, headers={k: v for k, v in headers.items() if v is not None})
+            response = connection.getresponse()
+            return Reply(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def show(self, unit, *properties):
+        """systemd's own view of a unit: a property's value, or a list of several."""
+        out = self.exec("systemctl", "show", *(f"-p{name}" for name in properties), unit).ok()
+        found = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        values = [found.get(name, "") for name in properties]
+        return values[0] if len(values) == 1 else values
+
+    def main_pid(self, unit):
+        return int(self.show(unit, "MainPID"))
+
+    def is_active(self, unit):
+        return self.show(unit, "ActiveState") == "active"
+
+    def unit_files(self):
+        """The files that fleet has given to this machine's systemd."""
+        folder = self.root / "run/fleet/units"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def journal(self, unit="fleet.service"):
+        return self.exec("journalctl", "--no-pager", "-o", "short-precise", "-u", unit).out
+
+    def configure(self, *options, ttl_s=TTL_S, timeout_s=60):
+        """Write its fleet.conf (KEY=VALUE ..., besides what every test cluster has) and (re)start fleet there."""
+        self.lab.call("configure", self.name, f"agent_ttl={ttl_s}s", "verbosity=1", *options, timeout_s=timeout_s).ok()
+
+    def daemon_pid(self):
+        return self.main_pid("fleet.service")
+
+    def is_on(self):
+        return any(line.split() == [self.name, self.address, "running"] for line in self.lab.call("list").ok().splitlines())
+
+    def power_off(self):
+        self.lab.call("kill", self.name).ok()
+
+    def power_on(self):
+        self.lab.call("boot", self.name).ok()
+
+    def cut(self):
+        self.lab.call("cut", self.name).ok()
+
+    def heal(self):
+        self.lab.call("heal", self.name).ok()
+
+
+class Cluster:
+    """Machines with fleet on them, over etcd."""
+
+    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S):
+        self.install_root = root
+        self.ttl_s = ttl_s
+        self.options = options or {}  # machine name -> extra fleet.conf lines
+        self.lab = Lab()
+        try:
+            self.lab.call("up", n_machines).ok()
+            if n_etcd:
+                self.lab.call("etcd", n_etcd).ok()
+            self.lab.call("install", root).ok()
+            self.machines = [Machine(self.lab, f"m{index + 1}") for index in range(n_machines)]
+            if configured:
+                for machine in self.machines:
+                    self.configure(machine)
+                self.wait_for_machines(self.machines)
+        except BaseException:
+            self.save_journals(tempfile.mkdtemp(prefix="fleet-boot-"))
+            self.lab.down()
+            raise
+
+    def configure(self, machine):
+        machine.configure(*self.options.get(machine.name, []), ttl_s=self.ttl_s)
+
+    def add_machine(self, name, address):
+        """One more machine, in the cluster."""
+        self.lab.call("add", name, address).ok()
+        self.lab.call("install", self.install_root, name).ok()
+        machine = Machine(self.lab, name)
+        self.machines.append(machine)
+        self.configure(machine)
+        return machine
+
+    def running(self):
+        on = {line.split()[0] for line in self.lab.call("list").ok().splitlines() if line.endswith(" running")}
+        return [machine for machine in self.machines if machine.name in on]
+
+    def api(self, method, path, body=None, machine=None, **how):
+        return (machine or self.running()[0]).api(method, path, body, **how)
+
+    def fleetctl(self, *arguments, machine=None, timeout_s=60):
+        return (machine or self.running()[0]).fleetctl(*arguments, timeout_s=timeout_s)
+
+    def etcdctl(self, *arguments, stdin=None):
+        return self.lab.call("etcdctl", *arguments, stdin=stdin).ok()
+
+    def put_unit(self, name, text):
+        """Leave a unit file where fleetctl() on any machine finds it."""
+        for machine in self.running():
+            machine.put_unit(name, text)
+
+    def start(self, units, machine=None):
+        """Create and launch units (name -> text), as one `fleetctl start`."""
+        for name, text in units.items():
+            self.put_unit(name, text)
+        return self.fleetctl("start", *units, machine=machine)
+
+    def revision(self):
+        """The store's revision."""
+        return json.loads(self.etcdctl("get", PREFIX, "--limit=1", "--prefix", "-w", "json"))["header"]["revision"]
+
+    def record(self, key):
+        """A record of the store, or None."""
+        text = self.etcdctl("get", PREFIX + key, "--print-value-only").strip()
+        return json.loads(text) if text else None
+
+    def leader(self):
+        """The machine whose engine leads."""
+        record = self.record("engine/leader")
+        return next((machine for machine in self.running() if record and machine.id == record["machine"]), None)
+
+    def machine_by_id(self, machine_id):
+        return next(machine for machine in self.running() if machine.id == machine_id)
+
+    def _list(self, path, member, machine=None):
+        """All pages of a list: the page's member with the entries."""
+        found, token = [], ""
+        while True:
+            reply = self.api("GET", f"/fleet/v1/{path}" + (f"?nextPageToken={token}" if token else ""), machine=machine)
+            if reply.status != 200:
+                raise AssertionError(f"GET {path}: {reply}")
+            found += reply.body.get(member, [])
+            token = reply.body.get("nextPageToken")
+            if not token:
+                return found
+
+    def units(self, machine=None):
+        return {unit["name"]: unit for unit in self._list("units", "units", machine)}
+
+    def states(self, machine=None):
+        """What the machines report: a list of states, as the API gives them."""
+        return self._list("state", "states", machine)
+
+    def machine_ids(self, machine=None):
+        return {entry["id"] for entry in self._list("machines", "machines", machine)}
+
+    def active_on(self, unit, machine=None):
+        """The IDs of the machines that report the unit as active."""
+        return {state["machineID"] for state in self.states(machine) if state["name"] == unit and state["systemdActiveState"] == "active"}
+
+    def placed_on(self, unit):
+        """The one machine that runs the unit now, which it must."""
+        ids = self.active_on(unit)
+        assert len(ids) == 1, f"{unit} is active on {len(ids)} machines"
+        return self.machine_by_id(ids.pop())
+
+    def wait_active(self, *units, timeout_s=10):
+        def all_are_active():
+            active = {state["name"] for state in self.states() if state["systemdActiveState"] == "active"}
+            missing = set(units) - active
+            assert not missing, f"not active: {' '.join(sorted(missing))}"
+            return True
+
+        wait_for(all_are_active, timeout_s, f"active: {' '.join(units)}")
+
+    def wait_for_machines(self, machines, timeout_s=20):
+        """Until exactly these are in the cluster, as each of them sees it."""
+        expected = {machine.id for machine in machines}
+        for machine in machines:
+            wait_for(lambda machine=machine: self.machine_ids(machine) == expected, timeout_s, f"{len(expected)} machines, as {machine} sees it")
+
+    def clear(self):
+        """Bring every machine back, and leave no unit."""
+        for machine in self.machines:
+            if machine.is_on():
+                machine.heal()
+            else:
+                machine.power_on()
+            machine.exec("systemctl", "start", "fleet.socket", "fleet.service", timeout_s=30)
+        self.wait_for_machines(self.machines)
+        for name in self.units():
+            self.api("DELETE", f"/fleet/v1/units/{name}")
+        wait_for(lambda: not self.units() and not self.states(), 20, "no unit is left in the cluster")
+        wait_for(lambda: not any(machine.unit_files() for machine in self.machines), 20, "no unit file is left on a machine")
+        wait_for(self._store_is_empty, 20, "nothing is left in the store")
+
+    def _store_is_empty(self):
+        keys = self.etcdctl("get", PREFIX, "--prefix", "--keys-only").split()
+        left = [key for key in keys if not key.startswith((PREFIX + "machine/", PREFIX + "metadata/", PREFIX + "engine/"))]
+        assert not left, " ".join(left)
+        return True
+
+    def save_journals(self, folder):
+        """What fleet said on each machine, and etcd, as files."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (self.lab.state / "machine").glob("*"):
+            done = self.lab.call("exec", path.name, "journalctl", "--no-pager", "-o", "short-precise")
+            (folder / f"{path.name}.journal").write_text(done.out if done.rc == 0 else f"the machine is off\n{done.err}")
+        for path in (self.lab.state / "etcd").glob("*/log"):
+            shutil.copy(path, folder / f"etcd-{path.parent.name}.log")
+
+    def down(self):
+        self.lab.down()
+
+
+def keep_journals_if_failed(test, cluster):
+    """For addCleanup(): leaves the journals in a folder, test.kept, if the test or a part of it failed."""
+    result = test._outcome.result
+    if any(getattr(part, "test_case", part) is test for part, _ in result.failures + result.errors):
+        test.kept = tempfile.mkdtemp(prefix=f"fleet-{test._testMethodName[:60]}-")
+        cluster.save_journals(test.kept)
+
+
+class ClusterTest(unittest.TestCase):
+    """Tests that share one cluster. Set what it is made of in the class."""
+
+    n_machines = 3
+    n_etcd = 1
+    options = {}  # machine name -> list of fleet.conf lines
+    install_root = None  # set by `run`
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.down()
+
+    def setUp(self):
+        # After tearDown, and before the journals are of another test: cleanups run last in, first out.
+        self.addCleanup(self.cluster.clear)
+        self.addCleanup(keep_journals_if_failed, self, self.cluster)
+
+    @property
+    def machines(self):
+        return self.cluster.machines
+
+    def assert_refused(self, reply, status, pattern):
+        """An API reply with this status, whose message says what is wrong."""
+        self.assertEqual(reply.status, status, str(reply))
+        self.assertRegex(reply.message(), pattern)
+
+    def assert_active_once(self, unit, machine=None):
+        """Exactly one machine's systemd runs the unit (asked directly, not by way of fleet)."""
+        running = [m for m in self.cluster.running() if m.is_active(unit)]
+        self.assertEqual(len(running), 1, f"{unit} is active on {running}")
+        if machine is not None:
+            self.assertEqual(running[0].name, machine.name)
+        return running[0]
+
+
+def service(command="/bin/sleep infinity", description=None, service_lines=(), fleet_lines=(), install=False):
+    """The text of a service's unit file."""
+    lines = []
+    if description:
+        lines += ["[Unit]", f"Description={description}", ""]
+    lines += ["[Service]", f"ExecStart={command}", *service_lines]
+    if install:
+        lines += ["", "[Install]", "WantedBy=multi-user.target"]
+    if fleet_lines:
+        lines += ["", "[X-Fleet]", *fleet_lines]
+    return "\n".join(lines) + "\n"
+
+
+def options_of(text):
+    """The options of a unit file (a simple one: no comments, no continued lines), as the API takes them."""
+    options, section = [], None
+    for line in text.splitlines():
+        if match := re.fullmatch(r"\[(.+)\]", line):
+            section = match[1]
+        elif line:
+            name, value = line.split("=", 1)
+            options.append({"name": name, "section": section, "value": value})
+    return options
+
+
+def sha1(text):
+    return hashlib.sha1(text.encode()).hexdigest()

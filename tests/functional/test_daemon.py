@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon may crash, restart, leave or lose the store: what healthy units notice of it is nothing."""
+
+import json
+
+from harness import TTL_S, ClusterTest, let_pass, service, wait_for
+
+
+class Daemon(ClusterTest):
+    def start_units(self, n=6):
+        units = {f"u{i}.service": service() for i in range(n)}
+        self.cluster.start(units).ok()
+        return {name: (m, m.main_pid(name)) for name in units for m in [self.assert_active_once(name)]}
+
+    def assert_untouched(self, before):
+        for name, (machine, pid) in before.items():
+            self.assertEqual(machine.main_pid(name), pid, f"{name} on {machine}")
+            self.assert_active_once(name, machine)
+
+    def wait_joined(self, machine):
+        wait_for(lambda: self.cluster.machine_ids(machine) == {m.id for m in self.machines}, 10, f"{machine} is back in the cluster")
+
+    def wait_reported(self, before):
+        wait_for(lambda: {s["name"] for s in self.cluster.states() if s["systemdActiveState"] == "active"} >= set(before), what="all states are reported")
+
+    def test_restart_keeps_every_process_and_the_identity(self):
+        before = self.start_units()
+        for machine in self.machines:
+            old = machine.daemon_pid()
+            machine.exec("systemctl", "restart", "fleet.service").ok()
+            self.assertNotEqual(machine.daemon_pid(), old)
+            self.wait_joined(machine)
+            self.assert_untouched(before)
+        self.wait_reported(before)
+
+    def test_kill_9_keeps_every_process(self):
+        before = self.start_units()
+        for machine in self.machines:
+            old = machine.daemon_pid()
+            machine.exec("kill", "-9", str(old)).ok()
+            wait_for(lambda machine=machine, old=old: machine.daemon_pid() not in (0, old), 10, "systemd restarts fleetd")
+            self.wait_joined(machine)
+            self.assert_untouched(before)
+        self.wait_reported(before)
+
+    def test_what_stopped_while_the_daemon_was_away_is_reported(self):
+        before = self.start_units(1)
+        (name, (machine, _)), = before.items()
+        machine.exec("systemctl", "kill", "--signal=STOP", "fleet.service").ok()
+        machine.exec("kill", "-9", str(machine.daemon_pid())).ok()
+        machine.exec("systemctl", "stop", name).ok()
+        wait_for(lambda: self.cluster.states() and self.cluster.states()[0]["systemdActiveState"] == "inactive", 10, "the stop is reported")
+
+    def test_stop_of_the_daemon_leaves_the_cluster(self):
+        before = self.start_units()
+        leaving = self.machines[1]
+        its = [name for name, (machine, _) in before.items() if machine is leaving]
+        self.assertTrue(its)
+        leaving.exec("systemctl", "stop", "fleet.socket", "fleet.service", timeout_s=30).ok()
+        # At once, and not only when its lease has run out.
+        wait_for(lambda: leaving.id not in self.cluster.machine_ids(self.machines[0]), TTL_S / 2, "the machine has left")
+        for name in its:
+            wait_for(lambda name=name: self.cluster.placed_on(name) is not leaving, 5, f"{name} runs elsewhere")
+            self.assertFalse(leaving.is_active(name))
+        self.assert_untouched({name: at for name, at in before.items() if name not in its})
+        leaving.exec("systemctl", "start", "fleet.socket", "fleet.service").ok()
+
+    def test_an_idle_cluster_writes_nothing(self):
+        before = self.start_units(30)
+        self.wait_reported(before)
+        # Reports of the last starts may be on their way: idle begins when one ttl brings nothing new.
+        history = []
+
+        def is_still():
+            history.append(self.cluster.revision())
+            return len(history) > 30 and len(set(history[-30:])) == 1
+
+        wait_for(is_still, 15, "the store's revision stands still")
+        still = self.cluster.revision()
+        pids = [m.daemon_pid() for m in self.machines]
+        end = json.loads(self.cluster.etcdctl("lease", "list", "-w", "json"))["leases"]
+        # Two ttl, so that every lease must have been renewed meanwhile.
+        let_pass(2 * TTL_S)
+        self.assertEqual(self.cluster.revision(), still)
+        self.assertEqual(json.loads(self.cluster.etcdctl("lease", "list", "-w", "json"))["leases"], end)
+        self.assertEqual([m.daemon_pid() for m in self.machines], pids)
+        self.assert_untouched(before)
+
+    def test_a_silent_store_stops_nothing_and_moves_nothing(self):
+        before = self.start_units()
+        self.cluster.lab.call("etcd-pause", 1).ok()
+        try:
+            let_pass(2 * TTL_S)
+            for name, (machine, pid) in before.items():
+                self.assertEqual(machine.main_pid(name), pid)
+        finally:
+            self.cluster.lab.call("etcd-resume", 1).ok()
+        self.cluster.wait_for_machines(self.machines)
+        self.wait_reported(before)
+        self.assert_untouched(before)
+
+    def test_a_leader_that_was_stopped_finds_another_and_harms_nothing(self):
+        before = self.start_units()
+        old = wait_for(self.cluster.leader, what="someone leads")
+        old.exec("systemctl", "kill", "--signal=STOP", "fleet.service").ok()
+        others = [m for m in self.machines if m is not old]
+        try:
+            new = wait_for(lambda: (self.cluster.leader() or old) is not old and self.cluster.leader(), 2 * TTL_S + 2, "another leads")
+            # The new one schedules.
+            others[0].put_unit("later.service", service())
+            others[0].fleetctl("start", "later.service").ok()
+        finally:
+            old.exec("systemctl", "kill", "--signal=CONT", "fleet.service").ok()
+        self.wait_joined(old)
+        self.assertIs(self.cluster.leader(), new)
+        # One copy of each, wherever, when the dust has settled; those of the others never moved.
+        for name in before:
+            wait_for(lambda name=name: self.assert_active_once(name), 10)
+        self.assert_untouched({name: at for name, at in before.items() if at[0] is not old})

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Four machines over three etcd members, and what is taken from them."""
+
+import time
+
+from harness import TTL_S, ClusterTest, let_pass, service, wait_for
+
+# What systemd, and this host under load, may take on top of what the daemon promises.
+START_S = 1.0
+
+
+class PowerAndCables(ClusterTest):
+    n_machines = 4
+    n_etcd = 3
+
+    def start_units(self, n=8):
+        units = {f"u{i}.service": service() for i in range(n)}
+        self.cluster.start(units).ok()
+        return {name: (m, m.main_pid(name)) for name in units for m in [self.assert_active_once(name)]}
+
+    def lose_power(self, victim, limit_s):
+        before = self.start_units()
+        its = [name for name, (machine, _) in before.items() if machine is victim]
+        self.assertTrue(its)
+        victim_id = victim.id
+        started = time.monotonic()
+        victim.power_off()
+        witness = next(m for m in self.machines if m is not victim)
+
+        def all_elsewhere():
+            active = {s["name"] for s in self.cluster.states(witness) if s["systemdActiveState"] == "active" and s["machineID"] != victim_id}
+            return set(its) <= active
+
+        wait_for(all_elsewhere, limit_s + 20, f"{' '.join(its)} run elsewhere")
+        took = time.monotonic() - started
+        for name, (machine, pid) in before.items():
+            if name not in its:
+                self.assertEqual(machine.main_pid(name), pid, f"{name} never moved")
+        self.assertLessEqual(took, limit_s)
+
+    def test_power_cut_of_a_machine_that_does_not_lead(self):
+        leader = wait_for(self.cluster.leader)
+        self.lose_power(next(m for m in self.machines if m is not leader), TTL_S + 1 + START_S)
+
+    def test_power_cut_of_the_leader(self):
+        self.lose_power(wait_for(self.cluster.leader), 2 * TTL_S + START_S)
+
+    def test_a_machine_that_was_cut_off_keeps_its_units_until_it_is_back_and_then_one_copy_remains(self):
+        before = self.start_units()
+        leader = wait_for(self.cluster.leader)
+        victim = next(m for m in self.machines if m is not leader)
+        its = [name for name, (machine, _) in before.items() if machine is victim]
+        victim.cut()
+        wait_for(lambda: all(self.cluster.active_on(name, leader) - {victim.id} for name in its), 3 * TTL_S, "its units run elsewhere")
+        for name in its:
+            self.assertEqual(victim.main_pid(name), before[name][1], f"{name} keeps running on {victim}")
+        victim.heal()
+        wait_for(lambda: victim.id in self.cluster.machine_ids(leader), 15, "the machine is back")
+
+        def one_copy_each():
+            for name in its:
+                # Never none: at each look somebody runs it.
+                running = [m for m in self.machines if m.is_active(name)]
+                if not running:
+                    raise RuntimeError(f"nobody runs {name}")
+                if len(running) != 1:
+                    return False
+            return True
+
+        wait_for(one_copy_each, 15, "one copy of each unit remains")
+        for name, (machine, pid) in before.items():
+            if name not in its:
+                self.assertEqual(machine.main_pid(name), pid, f"{name} never moved")
+
+    def test_a_short_cut_moves_nothing(self):
+        before = self.start_units()
+        victim = self.machines[2]
+        victim.cut()
+        let_pass(0.8)
+        victim.heal()
+        let_pass(TTL_S)
+        self.cluster.wait_for_machines(self.machines)
+        for name, (machine, pid) in before.items():
+            self.assertEqual(machine.main_pid(name), pid, name)
+
+    def test_each_etcd_member_may_stop_in_turn(self):
+        before = self.start_units()
+        for member in (1, 2, 3):
+            self.cluster.lab.call("etcd-stop", member).ok()
+            done = self.cluster.start({f"during{member}.service": service()})
+            self.cluster.lab.call("etcd-start", member).ok()
+            done.ok()
+            wait_for(lambda: self.cluster.lab.call("etcdctl", "endpoint", "health").rc == 0, 20, "etcd is whole again")
+        for name, (machine, pid) in before.items():
+            self.assertEqual(machine.main_pid(name), pid, name)
+
+    def test_a_silent_etcd_member_is_left_for_another(self):
+        before = self.start_units()
+        for member in (1, 2, 3):
+            self.cluster.lab.call("etcd-pause", member).ok()
+            try:
+                self.cluster.start({f"silent{member}.service": service()}).ok()
+            finally:
+                self.cluster.lab.call("etcd-resume", member).ok()
+            wait_for(lambda: self.cluster.lab.call("etcdctl", "endpoint", "health").rc == 0, 20, "etcd is whole again")
+        for name, (machine, pid) in before.items():
+            self.assertEqual(machine.main_pid(name), pid, name)
+
+    def test_two_machines_lose_power_together(self):
+        before = self.start_units()
+        leader = wait_for(self.cluster.leader)
+        victims = [m for m in self.machines if m is not leader][:2]
+        gone = {m.id for m in victims}
+        its = [name for name, (machine, _) in before.items() if machine in victims]
+        for victim in victims:
+            victim.power_off()
+        wait_for(lambda: all(self.cluster.active_on(name, leader) - gone for name in its), 4 * TTL_S, "their units run elsewhere")
+        for name, (machine, pid) in before.items():
+            if name not in its:
+                self.assertEqual(machine.main_pid(name), pid, name)
