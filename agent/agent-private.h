@@ -36,6 +36,7 @@ struct AgentUnit {
         bool is_row_bad;
         bool is_listed;           /* the list under way has brought the row */
         bool is_sent;             /* in Agent.in_report */
+        bool is_adopted;          /* done_generation, reached and why are an earlier run's */
         bool is_again;            /* changed while its state was on its way */
 };
 

@@ -94,6 +94,7 @@ void agent_adopt_state(AgentUnit *unit, const Record *record) {
 
         /* What an earlier run brought to its end is not begun again. */
         if (!record->is_bad && !unit->agent->was_synced) {
+                unit->is_adopted = true;
                 unit->done_generation = state->generation;
                 unit->reached = state->state;
                 free(TAKE(unit->why));

@@ -91,6 +91,8 @@ static void op_succeed(AgentOp *op) {
         AgentUnit *unit = op->unit;
 
         unit->reached = reached[op->step];
+        if (op->step == AGENT_STEP_LOAD)
+                unit->done_generation = 0; /* whatever was done with earlier content, or before a boot, is not done with this */
         if (op->step == AGENT_STEP_START)
                 unit_set_done(unit, op->generation, NULL);
         op_end(op);
@@ -260,9 +262,24 @@ static void unit_recover(AgentUnit *unit, const HostUnit *host_unit) {
                 free(TAKE(unit->why));
 }
 
+/* What an earlier run had done counts only where its unit is still there: not after a boot. */
+static void unit_check_adopted(AgentUnit *unit, const HostUnit *host_unit) {
+        if (unit->is_adopted && (!host_unit || host_unit->hash[0] == '\0')) {
+                unit->done_generation = 0;
+                unit->reached = JOB_STATE_INACTIVE;
+                free(TAKE(unit->why));
+        }
+        unit->is_adopted = false;
+}
+
 static void unit_decide(AgentUnit *unit) {
         const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
-        AgentSituation situation = {
+        AgentSituation situation;
+        AgentStep step;
+
+        unit_check_adopted(unit, host_unit);
+        unit_recover(unit, host_unit);
+        situation = (AgentSituation){
                 .row = unit->has_row ? &unit->row : NULL,
                 .is_row_bad = unit->is_row_bad,
                 .hash = host_unit ? host_unit->hash : NULL,
@@ -270,9 +287,7 @@ static void unit_decide(AgentUnit *unit) {
                 .done_generation = unit->done_generation,
                 .is_failed = unit->why,
         };
-        AgentStep step = agent_plan(&situation);
-
-        unit_recover(unit, host_unit);
+        step = agent_plan(&situation);
         if (step == AGENT_STEP_NONE)
                 return;
         if (step == AGENT_STEP_FORGET) {

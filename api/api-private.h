@@ -16,13 +16,15 @@ typedef struct ApiCall ApiCall;
 typedef struct ApiFetchSlot ApiFetchSlot;
 
 enum {
-        API_FETCH_MAX = 16,                    /* reads of one call in flight */
-        API_ATTEMPTS_MAX = 8,                  /* times that a change is decided anew before the client is told to come again */
-        API_WAITS_MAX = 64,                    /* waits at a time */
-        API_WAIT_UNITS_MAX = 4096,             /* units of one wait */
-        API_WAIT_NARROW_MAX = 16,              /* units of a wait that watches them one by one */
-        API_BATCH_MAX = 4096,                  /* units of one batch: operations that a transaction can hold */
-        API_REPLY_MAX_BYTES = 512 * 1024 * 1024, /* a page at the largest token_limit and with the largest files must fail, not kill */
+        API_FETCH_MAX = 16,        /* reads of one call in flight */
+        API_ATTEMPTS_MAX = 8,      /* times that a change is decided anew, then: come again */
+        API_WAITS_MAX = 64,        /* waits at a time */
+        API_WAIT_UNITS_MAX = 4096, /* units of one wait */
+        API_WAIT_NARROW_MAX = 16,  /* units of a wait that watches them one by one */
+        API_BATCH_MAX = 4096,      /* units of one batch: operations that a transaction can hold */
+
+        /* A page at the largest token_limit, of the largest files, must fail rather than kill. */
+        API_REPLY_MAX_BYTES = 512 * 1024 * 1024,
 };
 
 /* The API. */
@@ -41,9 +43,12 @@ struct Api {
 
 /* What differs between kinds of calls. */
 typedef struct ApiCallVtable {
-        void (*cancel)(ApiCall *call); /* stop what is not a read, fetch or write of the call itself; or NULL */
-        void (*free)(ApiCall *call);   /* free the object */
-        void (*fail)(ApiCall *call, int status); /* a step failed: in place of answering and ending; or NULL */
+        /* Stop what is not a read, fetch or write of the call itself; or NULL. */
+        void (*cancel)(ApiCall *call);
+        /* Free the object. */
+        void (*free)(ApiCall *call);
+        /* A step failed: in place of answering and ending; or NULL. */
+        void (*fail)(ApiCall *call, int status);
 } ApiCallVtable;
 
 /* A step that follows a read. */
@@ -61,17 +66,19 @@ typedef struct ApiFetch {
         size_t next;      /* the first that was not started */
         size_t n_pending; /* in flight */
         int status;       /* first failure */
-        void (*range)(ApiCall *call, size_t i, RegistryRange *range);      /* what the i-th reads */
-        int (*take)(ApiCall *call, size_t i, const RegistryPage *page);    /* keep it; returns 0 or an error that ends the call */
+        /* What the i-th reads. */
+        void (*range)(ApiCall *call, size_t i, RegistryRange *range);
+        /* Keep what it brought; returns 0 or an error that ends the call. */
+        int (*take)(ApiCall *call, size_t i, const RegistryPage *page);
         ApiStep then;
         ApiFetchSlot *slots; /* owned while it runs */
 } ApiFetch;
 
 /* One request of a client. Embed it first in the object of its kind. */
 struct ApiCall {
-        Api *api;                     /* borrowed */
-        const ApiCallVtable *vtable;  /* static */
-        HttpExchange *exchange;       /* NULL once it was answered or the client has gone */
+        Api *api;                    /* borrowed */
+        const ApiCallVtable *vtable; /* static */
+        HttpExchange *exchange;      /* NULL once it was answered or the client has gone */
         bool is_cancelled;
         RegistryRead read;
         ApiReadStep read_then;
@@ -88,8 +95,10 @@ typedef void (*ApiHandler)(Api *api, HttpExchange *exchange, const char *name);
 void api_count_reply(Api *api, int status);
 /* Answers without a call. Each consumes the exchange. */
 void api_reply_empty(Api *api, HttpExchange *exchange, int status);
-void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type, const Buf *body);
-void api_reply_error(Api *api, HttpExchange *exchange, int status, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type,
+                     const Buf *body);
+void api_reply_error(Api *api, HttpExchange *exchange, int status, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
 /* 503 as while there is no store (contract section 4.1). */
 void api_reply_unavailable(Api *api, HttpExchange *exchange);
 /* The answer to a failure: a REGISTRY_E_* or a negative errno. */
@@ -103,7 +112,8 @@ void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallV
 void api_call_end(ApiCall *call);
 /* Answer and end it. `body` may be NULL. */
 void api_call_reply(ApiCall *call, int status, const Buf *body);
-void api_call_error(ApiCall *call, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void api_call_error(ApiCall *call, int status, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 void api_call_fail(ApiCall *call, int status);
 
 /* Steps: read, then `then`. A failure answers and ends the call. */
@@ -126,11 +136,12 @@ bool api_check_content_type(Api *api, HttpExchange *exchange);
 
 /* The page asked for (contract section 4.4). */
 typedef struct PageToken {
-        uint16_t page;    /* of a token of fleet 1.0's form: entries are counted from the start; else 0 */
+        uint16_t page;    /* of a token of fleet 1.0: counted from the start; else 0 */
         int64_t revision; /* 0 = now */
         char *after;      /* owned: the last key of the page before; NULL = from the start */
 } PageToken;
 
+/* Free the members. */
 void page_token_done(PageToken *token);
 /* Decode; -EINVAL with the contract's message in `diag`, or -ENOMEM. */
 int page_token_decode(const char *text, uint16_t limit, PageToken *ret_token, Diag *diag);

@@ -17,8 +17,8 @@ typedef int (*ApiMetricsFn)(Buf *out, void *userdata);
 
 /* How it shall behave. */
 typedef struct ApiOptions {
-        uint16_t token_limit;    /* entries of a page, >= 1 (contract section 8) */
-        ApiMetricsFn metrics;    /* or NULL */
+        uint16_t token_limit; /* entries of a page, >= 1 (contract section 8) */
+        ApiMetricsFn metrics; /* or NULL */
         void *metrics_userdata;
 } ApiOptions;
 

@@ -30,7 +30,8 @@ void api_reply_empty(Api *api, HttpExchange *exchange, int status) {
         http_reply(exchange, status, NULL, NULL);
 }
 
-void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type, const Buf *body) {
+void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type,
+                     const Buf *body) {
         api_count_reply(api, status);
         http_reply(exchange, status, content_type, body);
 }
@@ -45,7 +46,11 @@ static void reply_message(Api *api, HttpExchange *exchange, int status, const ch
         buf_done(&body);
 }
 
-static void reply_formatted(Api *api, HttpExchange *exchange, int status, const char *format, va_list arguments) {
+static void reply_formatted(Api *api, HttpExchange *exchange, int status, const char *format,
+                            va_list arguments) __attribute__((format(printf, 4, 0)));
+
+static void reply_formatted(Api *api, HttpExchange *exchange, int status, const char *format,
+                            va_list arguments) {
         char message[4096];
 
         (void)vsnprintf(message, sizeof(message), format, arguments);
@@ -73,15 +78,19 @@ void api_reply_failure(Api *api, HttpExchange *exchange, int status) {
                 api_reply_unavailable(api, exchange);
                 return;
         case REGISTRY_E_COMPACTED:
-                reply_message(api, exchange, 410, "the list changed too long ago to continue it: begin again without nextPageToken");
+                reply_message(api, exchange, 410,
+                              "the list changed too long ago to continue it: begin again without "
+                              "nextPageToken");
                 return;
         case REGISTRY_E_CONFLICT:
-                reply_message(api, exchange, 503, "changed by others again and again meanwhile: try again");
+                reply_message(api, exchange, 503,
+                              "changed by others again and again meanwhile: try again");
                 return;
         case REGISTRY_E_TOO_LARGE:
         case -E2BIG:
         case -ENOBUFS:
-                reply_message(api, exchange, 413, "more than one transaction of the store can hold");
+                reply_message(api, exchange, 413,
+                              "more than one transaction of the store can hold");
                 return;
         default:
                 reply_message(api, exchange, 500, registry_outcome_to_string(status));
@@ -138,7 +147,8 @@ void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallV
 }
 
 bool api_call_is_busy(const ApiCall *call) {
-        return registry_read_is_pending(&call->read) || registry_write_is_pending(&call->write) || call->fetch.n_pending > 0;
+        return registry_read_is_pending(&call->read) || registry_write_is_pending(&call->write) ||
+               call->fetch.n_pending > 0;
 }
 
 void api_call_end(ApiCall *call) {

@@ -68,7 +68,9 @@ static const char document[] =
 
 void api_discovery(Api *api, HttpExchange *exchange, const char *name) {
         /* Borrowed, and only read. */
-        const Buf body = { .data = (char *)document, .n_bytes = sizeof(document) - 1, .n_allocated = sizeof(document) };
+        const Buf body = { .data = (char *)document,
+                           .n_bytes = sizeof(document) - 1,
+                           .n_allocated = sizeof(document) };
 
         (void)name;
         api_reply_bytes(api, exchange, 200, "application/json", &body);

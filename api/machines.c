@@ -21,7 +21,7 @@ typedef struct MachinesCall {
         int64_t revision;
         Machine *machines; /* owned */
         size_t n_machines;
-        char *last;        /* owned: last key of the stretch */
+        char *last; /* owned: last key of the stretch */
         bool more;
 } MachinesCall;
 
@@ -46,9 +46,11 @@ static int machines_merge(MachinesCall *machines, const RegistryPage *page) {
                 Metadata merged;
                 int r;
 
-                while (i < machines->n_machines && strcmp(machines->machines[i].id, record->key.machine) < 0)
+                while (i < machines->n_machines &&
+                       strcmp(machines->machines[i].id, record->key.machine) < 0)
                         i++;
-                if (record->is_bad || i == machines->n_machines || !streq(machines->machines[i].id, record->key.machine))
+                if (record->is_bad || i == machines->n_machines ||
+                    !streq(machines->machines[i].id, record->key.machine))
                         continue;
                 r = metadata_merge(&machines->machines[i].metadata, &record->metadata, &merged);
                 if (r < 0)
@@ -67,7 +69,8 @@ static void on_metadata(ApiCall *call, const RegistryPage *page) {
 
         r = machines_merge(machines, page);
         if (r == 0 && machines->more) {
-                token = page_token_encode(call->api->options.token_limit, machines->revision, machines->last);
+                token = page_token_encode(call->api->options.token_limit, machines->revision,
+                                          machines->last);
                 r = token ? 0 : -ENOMEM;
         }
         if (r == 0)
@@ -84,7 +87,8 @@ static void on_metadata(ApiCall *call, const RegistryPage *page) {
 
 static int machines_take(MachinesCall *machines, const RegistryPage *page) {
         machines->machines = calloc(page->n_records + 1, sizeof(Machine));
-        machines->last = strdup(page->n_records > 0 ? page->records[page->n_records - 1].key.machine : "");
+        machines->last = strdup(page->n_records > 0 ? page->records[page->n_records - 1].key.machine
+                                                    : "");
         if (!machines->machines || !machines->last)
                 return -ENOMEM;
 
@@ -187,8 +191,8 @@ typedef struct PatchCall {
         ApiCall call;
         MetadataChange *changes; /* owned; those that are done have lost their machine */
         size_t n_changes;
-        size_t i_machine;        /* the first change of the machine at hand */
-        unsigned n_attempts;     /* for this machine */
+        size_t i_machine;    /* the first change of the machine at hand */
+        unsigned n_attempts; /* for this machine */
 } PatchCall;
 
 static void patch_free(ApiCall *call) {
@@ -255,7 +259,8 @@ static void on_patch_read(ApiCall *call, const RegistryPage *page) {
 
         patch->n_attempts++;
         registry_write_begin(&call->write, call->api->registry);
-        registry_write_if_modified_at(&call->write, (RecordKey){ .kind = RECORD_METADATA, .machine = machine },
+        registry_write_if_modified_at(&call->write,
+                                      (RecordKey){ .kind = RECORD_METADATA, .machine = machine },
                                       record ? record->mod_revision : 0);
         registry_write_put_metadata(&call->write, machine, &metadata);
         api_call_write(call, on_patched);
@@ -263,7 +268,8 @@ static void on_patch_read(ApiCall *call, const RegistryPage *page) {
 
 static void patch_read(PatchCall *patch) {
         const RegistryRange range = {
-                .key = { .kind = RECORD_METADATA, .machine = patch->changes[patch->i_machine].machine },
+                .key = { .kind = RECORD_METADATA,
+                         .machine = patch->changes[patch->i_machine].machine },
         };
 
         api_call_read(&patch->call, &range, on_patch_read);
@@ -296,7 +302,8 @@ void api_machines_patch(Api *api, HttpExchange *exchange, const char *name) {
 
         (void)name;
         body = http_exchange_body(exchange, &n_bytes);
-        r = n_bytes == 0 ? diag_set(&diag, -EBADMSG, "EOF") : metadata_changes_decode(body, n_bytes, &changes, &n_changes, &diag);
+        r = n_bytes == 0 ? diag_set(&diag, -EBADMSG, "EOF")
+                         : metadata_changes_decode(body, n_bytes, &changes, &n_changes, &diag);
         if (r == -EBADMSG) {
                 api_reply_error(api, exchange, 400, "%s", diag.message);
                 return;

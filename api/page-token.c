@@ -13,8 +13,8 @@
 #include "api/api-private.h"
 
 enum {
-        TOKEN_SHORT_BYTES = 4,                       /* limit, page */
-        TOKEN_HEAD_BYTES = 12,                       /* and revision */
+        TOKEN_SHORT_BYTES = 4,     /* limit, page */
+        TOKEN_HEAD_BYTES = 12,     /* and revision */
         TOKEN_KEY_MAX_BYTES = 520, /* a unit name, a slash, a machine ID */
         TOKEN_MAX_CHARS = (TOKEN_HEAD_BYTES + TOKEN_KEY_MAX_BYTES + 2) / 3 * 4,
 };
@@ -34,7 +34,9 @@ static char *base64_encode(const uint8_t *bytes, size_t n_bytes) {
 
         for (size_t i = 0; i < n_bytes; i += 3) {
                 size_t n = n_bytes - i < 3 ? n_bytes - i : 3;
-                uint32_t bits = (uint32_t)bytes[i] << 16 | (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2] : 0);
+                uint32_t bits = (uint32_t)bytes[i] << 16 |
+                                (n > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                                (n > 2 ? bytes[i + 2] : 0);
 
                 *out++ = alphabet[bits >> 18];
                 *out++ = alphabet[bits >> 12 & 63];
@@ -46,7 +48,8 @@ static char *base64_encode(const uint8_t *bytes, size_t n_bytes) {
 }
 
 /* Decode into `ret_bytes`, which has room for 3/4 of the text. On error -EINVAL, and where. */
-static int base64_decode(const char *text, uint8_t *ret_bytes, size_t *ret_n_bytes, size_t *ret_error_at) {
+static int base64_decode(const char *text, uint8_t *ret_bytes, size_t *ret_n_bytes,
+                         size_t *ret_error_at) {
         size_t n_chars = strlen(text), n_data = strcspn(text, "="), n = 0;
         uint32_t bits = 0;
 
@@ -63,7 +66,8 @@ static int base64_decode(const char *text, uint8_t *ret_bytes, size_t *ret_n_byt
         }
 
         *ret_error_at = n_data;
-        if (n_chars % 4 != 0 || n_chars - n_data > 2 || strspn(text + n_data, "=") != n_chars - n_data || n_data % 4 == 1)
+        if (n_chars % 4 != 0 || n_chars - n_data > 2 ||
+            strspn(text + n_data, "=") != n_chars - n_data || n_data % 4 == 1)
                 return -EINVAL;
 
         *ret_n_bytes = n;
@@ -90,7 +94,8 @@ static int token_read_place(const uint8_t *bytes, size_t n_bytes, PageToken *tok
                 return diag_set(diag, -EINVAL, "unexpected EOF");
 
         token->revision = (int64_t)read_little_endian(bytes + TOKEN_SHORT_BYTES, sizeof(int64_t));
-        if (token->revision <= 0 || n_bytes - TOKEN_HEAD_BYTES > TOKEN_KEY_MAX_BYTES || memchr(key, '\0', n_bytes - TOKEN_HEAD_BYTES))
+        if (token->revision <= 0 || n_bytes - TOKEN_HEAD_BYTES > TOKEN_KEY_MAX_BYTES ||
+            memchr(key, '\0', n_bytes - TOKEN_HEAD_BYTES))
                 return diag_set(diag, -EINVAL, "invalid page token");
 
         token->after = strndup(key, n_bytes - TOKEN_HEAD_BYTES);

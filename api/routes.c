@@ -18,14 +18,18 @@ static const char *const prefixes[] = { "/fleet/v1", "/v1-alpha" };
 
 /* What a path answers to. Methods without a handler get the row's refusal. */
 typedef struct ApiRoute {
-        const char *path; /* below a prefix; one that ends in '/' takes one more segment, the name */
+        const char
+                *path; /* below a prefix; with a '/' at its end: and one more segment, the name */
         ApiHandler handlers[_HTTP_METHOD_MAX];
         int refusal_status;
         const char *refusal;
 } ApiRoute;
 
 static const ApiRoute routes[] = {
-        { "/discovery", { [HTTP_GET] = api_discovery }, 400, "only HTTP GET supported against this resource" },
+        { "/discovery",
+          { [HTTP_GET] = api_discovery },
+          400,
+          "only HTTP GET supported against this resource" },
         { "/machines",
           { [HTTP_GET] = api_machines_list, [HTTP_PATCH] = api_machines_patch },
           405,
@@ -33,13 +37,19 @@ static const ApiRoute routes[] = {
         { "/units",
           { [HTTP_GET] = api_units_list, [HTTP_POST] = api_units_post },
           405,
-          "only GET and POST supported against this resource" },
+          "only GET supported against this resource" },
         { "/units/",
           { [HTTP_GET] = api_unit_get, [HTTP_PUT] = api_unit_put, [HTTP_DELETE] = api_unit_delete },
           405,
           "only GET, PUT and DELETE supported against this resource" },
-        { "/state", { [HTTP_GET] = api_states_list }, 405, "only GET supported against this resource" },
-        { "/state/", { [HTTP_GET] = api_state_get }, 405, "only GET supported against this resource" },
+        { "/state",
+          { [HTTP_GET] = api_states_list },
+          405,
+          "only GET supported against this resource" },
+        { "/state/",
+          { [HTTP_GET] = api_state_get },
+          405,
+          "only GET supported against this resource" },
         { "/wait", { [HTTP_POST] = api_wait }, 405, "only POST supported against this resource" },
 };
 
@@ -124,7 +134,8 @@ static const char *path_rest(const char *path) {
         for (size_t i = 0; i < ELEMENTSOF(prefixes); i++) {
                 size_t n_bytes = strlen(prefixes[i]);
 
-                if (strncmp(path, prefixes[i], n_bytes) == 0 && (path[n_bytes] == '/' || !path[n_bytes]))
+                if (strncmp(path, prefixes[i], n_bytes) == 0 &&
+                    (path[n_bytes] == '/' || !path[n_bytes]))
                         return path + n_bytes;
         }
         return NULL;

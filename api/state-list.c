@@ -44,15 +44,15 @@ typedef struct StatesCall {
         StatesUnit *units;  /* owned: the chunk */
         size_t n_units;
         bool more_units;
-        bool is_resuming;   /* the chunk is the unit at which the page before ended */
-        int64_t chunk;      /* size of the next one */
-        char *chunk_after;  /* owned: where the next one begins, or NULL */
-        char *chunk_last;   /* owned: last key of this one */
-        char **machines;    /* owned: IDs of all machines, once they are needed */
+        bool is_resuming;  /* the chunk is the unit at which the page before ended */
+        int64_t chunk;     /* size of the next one */
+        char *chunk_after; /* owned: where the next one begins, or NULL */
+        char *chunk_last;  /* owned: last key of this one */
+        char **machines;   /* owned: IDs of all machines, once they are needed */
         size_t n_machines;
         bool has_machines;
-        size_t i_unit;      /* where the walk is */
-        size_t i_machine;   /* of a global unit */
+        size_t i_unit;    /* where the walk is */
+        size_t i_machine; /* of a global unit */
         StatesPair pairs[STATES_ROUND];
         UnitState round[STATES_ROUND];
         size_t n_pairs;
@@ -141,8 +141,9 @@ static int state_copy(const Record *record, UnitState *ret_state) {
         state.active = from->active ? strdup(from->active) : NULL;
         state.sub = from->sub ? strdup(from->sub) : NULL;
         state.why = from->why ? strdup(from->why) : NULL;
-        if (!state.name || !state.machine_id || (*from->hash && !state.hash) || (from->load && !state.load) ||
-            (from->active && !state.active) || (from->sub && !state.sub) || (from->why && !state.why)) {
+        if (!state.name || !state.machine_id || (*from->hash && !state.hash) ||
+            (from->load && !state.load) || (from->active && !state.active) ||
+            (from->sub && !state.sub) || (from->why && !state.why)) {
                 unit_state_done(&state);
                 return -ENOMEM;
         }
@@ -175,7 +176,9 @@ static void states_next(ApiCall *call);
 static void round_range(ApiCall *call, size_t i, RegistryRange *range) {
         StatesCall *states = container_of(call, StatesCall, call);
 
-        range->key = (RecordKey){ .kind = RECORD_STATE, .machine = states->pairs[i].machine, .unit = states->pairs[i].unit };
+        range->key = (RecordKey){ .kind = RECORD_STATE,
+                                  .machine = states->pairs[i].machine,
+                                  .unit = states->pairs[i].unit };
         range->revision = states->revision;
 }
 
@@ -247,7 +250,9 @@ static void states_read_chunk(StatesCall *states);
 
 static void states_next(ApiCall *call) {
         StatesCall *states = container_of(call, StatesCall, call);
-        const RegistryRange machines = { .key = { .kind = RECORD_MACHINE }, .revision = states->revision, .keys_only = true };
+        const RegistryRange machines = { .key = { .kind = RECORD_MACHINE },
+                                         .revision = states->revision,
+                                         .keys_only = true };
         bool needs_machines = false;
 
         states->n_pairs = 0;
@@ -256,7 +261,8 @@ static void states_next(ApiCall *call) {
                 return;
         }
 
-        while (!needs_machines && states->n_pairs < STATES_ROUND && states->i_unit < states->n_units)
+        while (!needs_machines && states->n_pairs < STATES_ROUND &&
+               states->i_unit < states->n_units)
                 needs_machines = round_add_unit(states);
 
         if (states->n_pairs > 0) {
@@ -309,19 +315,23 @@ static int states_take_units(StatesCall *states, const RegistryPage *page) {
                 unit->name = strdup(page->records[i].key.unit);
                 if (!unit->name)
                         return -ENOMEM;
-                unit->is_meant = !page->records[i].is_bad && page->records[i].unit.desired != JOB_STATE_INACTIVE;
+                unit->is_meant = !page->records[i].is_bad &&
+                                 page->records[i].unit.desired != JOB_STATE_INACTIVE;
                 states->n_units++;
         }
 
         free(states->chunk_last);
-        states->chunk_last = strdup(page->n_records > 0 ? page->records[page->n_records - 1].key.unit : "");
+        states->chunk_last = strdup(
+                page->n_records > 0 ? page->records[page->n_records - 1].key.unit : "");
         return states->chunk_last ? 0 : -ENOMEM;
 }
 
 static void on_chunk(ApiCall *call, const RegistryPage *page) {
         StatesCall *states = container_of(call, StatesCall, call);
         RegistryRange range = { .key = { .kind = RECORD_PLACEMENT } };
-        const char *single = states->unit ? states->unit : states->is_resuming ? states->from_unit : NULL;
+        const char *single = states->unit          ? states->unit
+                             : states->is_resuming ? states->from_unit
+                                                   : NULL;
 
         states->revision = page->revision;
         states->more_units = page->more || (states->is_resuming && !states->unit);
@@ -349,7 +359,8 @@ static void states_read_chunk(StatesCall *states) {
 
         if (states->chunk_last) {
                 free(states->chunk_after);
-                states->chunk_after = states->is_resuming ? strdup(states->from_unit) : TAKE(states->chunk_last);
+                states->chunk_after = states->is_resuming ? strdup(states->from_unit)
+                                                          : TAKE(states->chunk_last);
                 states->is_resuming = false;
                 if (!states->chunk_after) {
                         api_call_fail(&states->call, -ENOMEM);
@@ -362,7 +373,8 @@ static void states_read_chunk(StatesCall *states) {
         } else {
                 range.after = states->chunk_after;
                 range.limit = states->chunk;
-                states->chunk = 4 * states->chunk < STORE_PAGE_KEYS ? 4 * states->chunk : STORE_PAGE_KEYS;
+                states->chunk = 4 * states->chunk < STORE_PAGE_KEYS ? 4 * states->chunk
+                                                                    : STORE_PAGE_KEYS;
         }
         api_call_read(&states->call, &range, on_chunk);
 }
@@ -457,7 +469,8 @@ void api_states_list(Api *api, HttpExchange *exchange, const char *name) {
                 api_call_error(&states->call, 400, "invalid page token");
         else if (r < 0)
                 api_call_fail(&states->call, r);
-        else if ((states->machine && !is_key_part(states->machine)) || (states->unit && unit_name_check(states->unit, NULL) < 0))
+        else if ((states->machine && !is_key_part(states->machine)) ||
+                 (states->unit && unit_name_check(states->unit, NULL) < 0))
                 states_reply(states);
         else if (states->machine)
                 states_read_machine(states);

@@ -15,7 +15,7 @@ typedef struct StateCall {
         char *name;      /* owned */
         char **machines; /* owned: to look on, for a global unit */
         size_t n_machines;
-        Buf body;        /* the first state found */
+        Buf body; /* the first state found */
 } StateCall;
 
 static void state_free(ApiCall *call) {
@@ -72,7 +72,9 @@ static void on_state(ApiCall *call, const RegistryPage *page) {
 static void machine_range(ApiCall *call, size_t i, RegistryRange *range) {
         StateCall *state = container_of(call, StateCall, call);
 
-        range->key = (RecordKey){ .kind = RECORD_STATE, .machine = state->machines[i], .unit = state->name };
+        range->key = (RecordKey){ .kind = RECORD_STATE,
+                                  .machine = state->machines[i],
+                                  .unit = state->name };
 }
 
 static int machine_take(ApiCall *call, size_t i, const RegistryPage *page) {
@@ -104,7 +106,8 @@ static void on_machines(ApiCall *call, const RegistryPage *page) {
 static void on_unit(ApiCall *call, const RegistryPage *page) {
         const RegistryRange machines = { .key = { .kind = RECORD_MACHINE }, .keys_only = true };
 
-        if (page->n_records == 0 || page->records->is_bad || page->records->unit.desired == JOB_STATE_INACTIVE)
+        if (page->n_records == 0 || page->records->is_bad ||
+            page->records->unit.desired == JOB_STATE_INACTIVE)
                 state_reply(call);
         else
                 api_call_read(call, &machines, on_machines);
@@ -123,7 +126,9 @@ static void on_placement(ApiCall *call, const RegistryPage *page) {
                 return;
         }
 
-        range.key = (RecordKey){ .kind = RECORD_STATE, .machine = page->records->placement.machine, .unit = state->name };
+        range.key = (RecordKey){ .kind = RECORD_STATE,
+                                 .machine = page->records->placement.machine,
+                                 .unit = state->name };
         api_call_read(call, &range, on_state);
 }
 

@@ -38,16 +38,16 @@ typedef struct UnitsItem {
 /* GET units, GET units/NAME */
 typedef struct UnitsCall {
         ApiCall call;
-        char *name;       /* owned: the one asked for; NULL for a list */
+        char *name; /* owned: the one asked for; NULL for a list */
         PageToken token;
         int64_t revision;
         UnitsItem *items; /* owned */
         size_t n_items;
         bool more;
-        char *last;       /* owned: last key of the stretch, bad ones included */
-        HashMap files;    /* UnitsFile.node */
+        char *last;         /* owned: last key of the stretch, bad ones included */
+        HashMap files;      /* UnitsFile.node */
         HashNode **fetched; /* owned array: the files in some order */
-        size_t *placed;   /* owned array: items with a machine */
+        size_t *placed;     /* owned array: items with a machine */
         size_t n_placed;
 } UnitsCall;
 
@@ -115,7 +115,9 @@ static void units_reply_one(UnitsCall *units) {
         int r;
 
         if (!item->file->file) {
-                api_call_error(&units->call, 500, "the content of unit %s (record file/%s) is missing or damaged: submit the unit again",
+                api_call_error(&units->call, 500,
+                               "the content of unit %s (record file/%s) is missing or damaged: "
+                               "submit the unit again",
                                item->name, item->record.file);
                 return;
         }
@@ -137,7 +139,8 @@ static int units_encode(UnitsCall *units, Buf *body) {
         int r = 0;
 
         if (units->more)
-                token = page_token_encode(units->call.api->options.token_limit, units->revision, units->last);
+                token = page_token_encode(units->call.api->options.token_limit, units->revision,
+                                          units->last);
         if (!entities || (units->more && !token))
                 return -ENOMEM;
 
@@ -173,7 +176,8 @@ static void state_range(ApiCall *call, size_t i, RegistryRange *range) {
         UnitsCall *units = container_of(call, UnitsCall, call);
         const UnitsItem *item = &units->items[units->placed[i]];
 
-        range->key = (RecordKey){ .kind = RECORD_STATE, .machine = item->machine, .unit = item->name };
+        range->key =
+                (RecordKey){ .kind = RECORD_STATE, .machine = item->machine, .unit = item->name };
         range->revision = units->revision;
 }
 
@@ -234,7 +238,10 @@ static int placement_take(UnitsItem *item, const Record *record) {
                 item->machine = strdup(record->placement.machine);
         if (record->placement.why)
                 item->why = strdup(record->placement.why);
-        return (record->placement.machine && !item->machine) || (record->placement.why && !item->why) ? -ENOMEM : 0;
+        return (record->placement.machine && !item->machine) ||
+                               (record->placement.why && !item->why)
+                       ? -ENOMEM
+                       : 0;
 }
 
 /* Both are in the order of their names. */
@@ -243,7 +250,8 @@ static int placements_take(UnitsCall *units, const RegistryPage *page) {
         int r = 0;
 
         for (size_t n = 0; n < page->n_records && r == 0; n++) {
-                while (i < units->n_items && strcmp(units->items[i].name, page->records[n].key.unit) < 0)
+                while (i < units->n_items &&
+                       strcmp(units->items[i].name, page->records[n].key.unit) < 0)
                         i++;
                 if (i < units->n_items && streq(units->items[i].name, page->records[n].key.unit))
                         r = placement_take(&units->items[i], &page->records[n]);
@@ -315,7 +323,8 @@ static int units_take_names(UnitsCall *units, const RegistryPage *page) {
         if (units->name)
                 return 0;
         units->more = page->more;
-        units->last = strdup(page->n_records > 0 ? page->records[page->n_records - 1].key.unit : "");
+        units->last = strdup(page->n_records > 0 ? page->records[page->n_records - 1].key.unit
+                                                 : "");
         return units->last ? 0 : -ENOMEM;
 }
 
@@ -329,8 +338,9 @@ static void on_names(ApiCall *call, const RegistryPage *page) {
                 return;
         }
         if (units->name && page->records->is_bad) {
-                api_call_error(call, 500, "the record of unit %s is damaged (%s): submit or destroy the unit", units->name,
-                               page->records->why_bad);
+                api_call_error(call, 500,
+                               "the record of unit %s is damaged (%s): submit or destroy the unit",
+                               units->name, page->records->why_bad);
                 return;
         }
 

@@ -79,7 +79,8 @@ static int decide_desired(UnitChange *change, JobState otherwise, Diag *diag) {
         if (asked->desired_state) {
                 desired = job_state_from_string(asked->desired_state);
                 if (desired < 0) {
-                        diag_set(diag, 0, "invalid value \"%s\" for JobState", asked->desired_state);
+                        diag_set(diag, 0, "invalid value \"%s\" for JobState",
+                                 asked->desired_state);
                         return 400;
                 }
         }
@@ -109,13 +110,15 @@ int unit_change_decide(UnitChange *change, const Record *record, int64_t revisio
 
         change->mod_revision = record ? record->mod_revision : 0;
         change->puts_file = false;
-        change->record = is_usable ? record->unit : (UnitRecord){ .generation = (uint64_t)revision };
+        change->record = is_usable ? record->unit
+                                   : (UnitRecord){ .generation = (uint64_t)revision };
         change->record.generation++;
 
         if (!is_usable && !has_content) {
                 diag_set(diag, 0,
-                         record ? "the record of the unit is damaged: submit the unit again or destroy it" :
-                                  "unit does not exist and options field empty");
+                         record ? "the record of the unit is damaged: submit the unit again or "
+                                  "destroy it"
+                                : "unit does not exist and options field empty");
                 return record ? 500 : 409;
         }
         if (!is_usable)

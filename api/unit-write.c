@@ -26,9 +26,9 @@ typedef struct WriteCall {
         UnitChange *changes; /* owned, in byte order of the names */
         size_t n_changes;
         bool is_batch;
-        bool maybe_made;     /* a transaction was sent and nobody knows what became of it */
-        bool is_as_sent;     /* since the last reading: every record is what that transaction would have made it */
-        int refusal;         /* status of the first unit at fault since the last reading, or 0 */
+        bool maybe_made; /* a transaction was sent and nobody knows what became of it */
+        bool is_as_sent; /* since the last reading: every record is what that transaction would have made it */
+        int refusal; /* status of the first unit at fault since the last reading, or 0 */
         size_t i_refused;
         Diag refusal_diag;
         int64_t revision;    /* of the last reading */
@@ -85,8 +85,10 @@ static void compare_stretches(WriteCall *write, size_t n_stretches) {
         for (size_t i = 0; i < write->n_changes; i += n) {
                 size_t last = i + n < write->n_changes ? i + n - 1 : write->n_changes - 1;
 
-                registry_write_if_unchanged_since(&write->call.write, (RecordKey){ .kind = RECORD_UNIT },
-                                                  write->changes[i].asked.name, write->changes[last].asked.name, write->revision);
+                registry_write_if_unchanged_since(&write->call.write,
+                                                  (RecordKey){ .kind = RECORD_UNIT },
+                                                  write->changes[i].asked.name,
+                                                  write->changes[last].asked.name, write->revision);
         }
 }
 
@@ -98,7 +100,8 @@ static void compare_units(WriteCall *write) {
         for (size_t i = 0; i < write->n_changes; i++) {
                 RecordKey key = { .kind = RECORD_UNIT, .unit = write->changes[i].asked.name };
 
-                registry_write_if_modified_at(&write->call.write, key, write->changes[i].mod_revision);
+                registry_write_if_modified_at(&write->call.write, key,
+                                              write->changes[i].mod_revision);
         }
 }
 
@@ -117,9 +120,11 @@ static void write_units(WriteCall *write) {
                 if (!change->carries_file)
                         continue;
                 if (!write->splits_files)
-                        registry_write_put_file(txn, change->hash, change->text.data, change->text.n_bytes);
+                        registry_write_put_file(txn, change->hash, change->text.data,
+                                                change->text.n_bytes);
                 else if (txn->n_compares < STORE_TXN_OPS_MAX)
-                        registry_write_if_present(txn, (RecordKey){ .kind = RECORD_FILE, .unit = change->hash });
+                        registry_write_if_present(
+                                txn, (RecordKey){ .kind = RECORD_FILE, .unit = change->hash });
         }
         api_call_write(&write->call, on_units_written);
 }
@@ -149,7 +154,8 @@ static void write_files(WriteCall *write) {
                         continue;
                 if (registry_write_size(txn) == STORE_TXN_OPS_MAX ||
                     (!registry_write_is_empty(txn) &&
-                     registry_write_bytes(txn) + change->text.n_bytes + PUT_OVERHEAD_BYTES > STORE_REQUEST_MAX_BYTES))
+                     registry_write_bytes(txn) + change->text.n_bytes + PUT_OVERHEAD_BYTES >
+                             STORE_REQUEST_MAX_BYTES))
                         break;
                 registry_write_put_file(txn, change->hash, change->text.data, change->text.n_bytes);
         }
@@ -170,7 +176,8 @@ static void write_begin(WriteCall *write) {
                 n_bytes += PUT_OVERHEAD_BYTES;
                 n_ops++;
                 change->node = (HashNode){ 0 };
-                change->carries_file = change->puts_file && hash_map_put(&files, &change->node, change->hash) != -EEXIST;
+                change->carries_file = change->puts_file &&
+                                       hash_map_put(&files, &change->node, change->hash) != -EEXIST;
                 if (change->carries_file) {
                         n_bytes += change->text.n_bytes + PUT_OVERHEAD_BYTES;
                         n_ops++;
@@ -191,7 +198,8 @@ static void write_begin(WriteCall *write) {
 
 static bool record_is_as_sent(const UnitChange *change, const Record *record) {
         return record && !record->is_bad && record->unit.generation == change->sent.generation &&
-               record->unit.desired == change->sent.desired && streq(record->unit.file, change->sent.file);
+               record->unit.desired == change->sent.desired &&
+               streq(record->unit.file, change->sent.file);
 }
 
 static int unit_take(ApiCall *call, size_t i, const RegistryPage *page) {
@@ -224,7 +232,8 @@ static void on_decided(ApiCall *call) {
         if (write->maybe_made && write->is_as_sent)
                 write_succeed(write);
         else if (write->refusal != 0)
-                write_refuse(write, write->refusal, write->changes[write->i_refused].asked.name, write->refusal_diag.message);
+                write_refuse(write, write->refusal, write->changes[write->i_refused].asked.name,
+                             write->refusal_diag.message);
         else
                 write_begin(write);
 }
@@ -244,7 +253,9 @@ static void write_fetch_all(ApiCall *call, const RegistryPage *page) {
 }
 
 static void write_read(WriteCall *write) {
-        const RegistryRange range = { .key = { .kind = RECORD_UNIT, .unit = write->changes[0].asked.name }, .keys_only = true };
+        const RegistryRange range = { .key = { .kind = RECORD_UNIT,
+                                               .unit = write->changes[0].asked.name },
+                                      .keys_only = true };
 
         write->revision = 0;
         write->refusal = 0;
@@ -290,7 +301,8 @@ static bool write_check_names(WriteCall *write) {
         qsort(write->changes, write->n_changes, sizeof(UnitChange), compare_names);
         for (size_t i = 1; i < write->n_changes; i++) {
                 if (compare_names(&write->changes[i - 1], &write->changes[i]) == 0) {
-                        write_refuse(write, 400, write->changes[i].asked.name, "given more than once");
+                        write_refuse(write, 400, write->changes[i].asked.name,
+                                     "given more than once");
                         return false;
                 }
         }
@@ -329,8 +341,9 @@ void api_unit_put(Api *api, HttpExchange *exchange, const char *name) {
                 return;
         }
         if (r == 0 && unit.name && *unit.name && !streq(unit.name, name)) {
-                api_reply_error(api, exchange, 400, "name in URL \"%s\" differs from unit name in request body \"%s\"", name,
-                                unit.name);
+                api_reply_error(api, exchange, 400,
+                                "name in URL \"%s\" differs from unit name in request body \"%s\"",
+                                name, unit.name);
                 return;
         }
         if (r == 0) {
@@ -372,7 +385,8 @@ void api_units_post(Api *api, HttpExchange *exchange, const char *name) {
         else if (page.n_units == 0)
                 api_reply_empty(api, exchange, 204);
         else if (page.n_units > API_BATCH_MAX)
-                api_reply_error(api, exchange, 413, "more than %d units in one request", API_BATCH_MAX);
+                api_reply_error(api, exchange, 413, "more than %d units in one request",
+                                API_BATCH_MAX);
         else
                 r = 1;
         if (r != 1)

@@ -11,20 +11,20 @@
 
 /* One unit of a request. */
 typedef struct UnitChange {
-        Unit asked;               /* owned: as decoded; the name is set */
-        Buf text;                 /* owned: canonical text of the options; empty without options */
+        Unit asked; /* owned: as decoded; the name is set */
+        Buf text;   /* owned: canonical text of the options; empty without options */
         char hash[UNIT_HASH_BYTES]; /* of the text */
-        const char *fault;        /* what breaks an option rule, or NULL; owned by `diag` */
+        const char *fault;          /* what breaks an option rule, or NULL; owned by `diag` */
         Diag diag;
-        UnitRecord record;        /* what to write */
-        int64_t mod_revision;     /* of the record that this was decided on; 0 = there is none */
-        int status;               /* the answer when all goes well: 201 or 204 */
-        bool puts_file;           /* the text is to be written */
-        bool carries_file;        /* the first of the request with this text: the one that writes it */
-        UnitRecord sent;          /* what the last transaction would have made of it... */
+        UnitRecord record;    /* what to write */
+        int64_t mod_revision; /* of the record that this was decided on; 0 = there is none */
+        int status;           /* the answer when all goes well: 201 or 204 */
+        bool puts_file;       /* the text is to be written */
+        bool carries_file;    /* the first of the request with this text: the one that writes it */
+        UnitRecord sent;      /* what the last transaction would have made of it... */
         int64_t sent_mod_revision; /* ...out of this... */
-        int sent_status;          /* ...to be answered so */
-        HashNode node;            /* key: hash; while files are counted */
+        int sent_status;           /* ...to be answered so */
+        HashNode node;             /* key: hash; while files are counted */
 } UnitChange;
 
 /* Free the members. */

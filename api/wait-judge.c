@@ -29,7 +29,8 @@ static bool is_overruled(const WaitUnit *unit, JobState wanted, const char **ret
         return true;
 }
 
-static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, WaitTarget target, const char **ret_why) {
+static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, WaitTarget target,
+                               const char **ret_why) {
         const char *active = state->active ? state->active : "";
 
         if (state->generation < unit->generation)
@@ -40,7 +41,8 @@ static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, Wai
         }
 
         if (target == WAIT_LOADED) {
-                bool is_beyond = state->state == JOB_STATE_LAUNCHED && unit->record.desired == JOB_STATE_LAUNCHED;
+                bool is_beyond = state->state == JOB_STATE_LAUNCHED &&
+                                 unit->record.desired == JOB_STATE_LAUNCHED;
 
                 return state->state == JOB_STATE_LOADED || is_beyond ? WAIT_REACHED : WAIT_PENDING;
         }
@@ -50,7 +52,9 @@ static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, Wai
                 *ret_why = "it was started and has failed";
                 return WAIT_FAILED;
         }
-        return streq(active, "active") || streq(active, "reloading") || streq(active, "inactive") ? WAIT_REACHED : WAIT_PENDING;
+        return streq(active, "active") || streq(active, "reloading") || streq(active, "inactive")
+                       ? WAIT_REACHED
+                       : WAIT_PENDING;
 }
 
 /* "loaded" and "launched" */
@@ -70,11 +74,13 @@ static WaitOutcome judge_arrival(const WaitUnit *unit, WaitTarget target, const 
                 outcome = judge_state(unit, state, target, ret_why);
         if (outcome != WAIT_PENDING)
                 return outcome;
-        if (is_overruled(unit, target == WAIT_LOADED ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED, ret_why))
+        if (is_overruled(unit, target == WAIT_LOADED ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED,
+                         ret_why))
                 return WAIT_FAILED;
         if (!unit->machine && unit->kind != WAIT_KIND_PLAIN)
                 return WAIT_PENDING;
-        if (!unit->machine && unit->placement_why && unit->placement_generation >= unit->generation) {
+        if (!unit->machine && unit->placement_why &&
+            unit->placement_generation >= unit->generation) {
                 *ret_why = unit->placement_why;
                 return WAIT_UNPLACED;
         }
@@ -91,7 +97,8 @@ static WaitOutcome judge_departure(const WaitUnit *unit, WaitTarget target, cons
                 return WAIT_PENDING;
         if (is_overruled(unit, JOB_STATE_INACTIVE, ret_why))
                 return WAIT_FAILED;
-        if (state && state->why && state->generation >= unit->generation && unit->record.desired == JOB_STATE_INACTIVE) {
+        if (state && state->why && state->generation >= unit->generation &&
+            unit->record.desired == JOB_STATE_INACTIVE) {
                 *ret_why = state->why;
                 return WAIT_FAILED;
         }

@@ -60,7 +60,8 @@ static int take_placement(WaitUnit *unit, const Record *record) {
         if (record->is_deleted || record->is_bad)
                 return 0;
         unit->placement_generation = record->placement.generation;
-        if (!copy_string(record->placement.machine, &unit->machine) || !copy_string(record->placement.why, &unit->placement_why))
+        if (!copy_string(record->placement.machine, &unit->machine) ||
+            !copy_string(record->placement.why, &unit->placement_why))
                 return -ENOMEM;
         if (unit->machine)
                 wait_want_machine(unit->wait, unit->machine);
@@ -90,7 +91,8 @@ static int take_state(WaitUnit *unit, const Record *record) {
                 return -ENOMEM;
         unit->states = states;
         if (!copy_string(record->key.machine, &state.machine) ||
-            (!record->is_bad && (!copy_string(record->state.active, &state.active) || !copy_string(record->state.why, &state.why)))) {
+            (!record->is_bad && (!copy_string(record->state.active, &state.active) ||
+                                 !copy_string(record->state.why, &state.why)))) {
                 state_done(&state);
                 return -ENOMEM;
         }
@@ -210,7 +212,8 @@ void wait_watch_follow_machine(WaitUnit *unit) {
         int r;
 
         /* Once placed, a unit that is leaving is followed where it was last. */
-        if (!narrow || !machine || (narrow->machine && (!unit->machine || streq(narrow->machine, machine))))
+        if (!narrow || !machine ||
+            (narrow->machine && (!unit->machine || streq(narrow->machine, machine))))
                 return;
 
         registry_follow_stop(&narrow->state);
@@ -220,7 +223,9 @@ void wait_watch_follow_machine(WaitUnit *unit) {
         narrow->machine = strdup(machine);
         key.key.machine = narrow->machine;
         narrow->state = (RegistryFollow){ 0 };
-        r = narrow->machine ? registry_follow_start(unit->wait->call.api->registry, &narrow->state, &key, 1, &state_fns) : -ENOMEM;
+        r = narrow->machine ? registry_follow_start(unit->wait->call.api->registry, &narrow->state,
+                                                    &key, 1, &state_fns)
+                            : -ENOMEM;
         if (r < 0)
                 wait_break(unit->wait, r);
 }
@@ -237,7 +242,8 @@ static int narrow_start(WaitUnit *unit) {
 
         unit->narrow->owner = unit;
         wait_watch_follow_machine(unit);
-        return registry_follow_start(unit->wait->call.api->registry, &unit->narrow->unit, keys, ELEMENTSOF(keys), &unit_fns);
+        return registry_follow_start(unit->wait->call.api->registry, &unit->narrow->unit, keys,
+                                     ELEMENTSOF(keys), &unit_fns);
 }
 
 /* Public */
@@ -251,7 +257,8 @@ int wait_watch_start(WaitCall *wait) {
         int r = 0;
 
         if (wait->is_wide)
-                return registry_follow_start(wait->call.api->registry, &wait->wide, keys, ELEMENTSOF(keys), &wide_fns);
+                return registry_follow_start(wait->call.api->registry, &wait->wide, keys,
+                                             ELEMENTSOF(keys), &wide_fns);
 
         for (size_t i = 0; i < wait->n_units && r == 0; i++)
                 r = narrow_start(&wait->units[i]);

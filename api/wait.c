@@ -19,7 +19,7 @@
 #include "lib/unit/unit-name.h"
 
 enum {
-        WAIT_HEARTBEAT_US = 15 * US_PER_S,  /* docs/api.md */
+        WAIT_HEARTBEAT_US = 15 * US_PER_S, /* docs/api.md */
         WAIT_RETRY_US = 500 * US_PER_MS,
         WAIT_TOLD_PER_TURN = 256,
         WAIT_LINE_MAX_BYTES = 512 * 1024,
@@ -102,7 +102,9 @@ static void wait_fail(ApiCall *call, int status) {
                 wait_start(wait);
 }
 
-static const ApiCallVtable wait_vtable = { .cancel = wait_stop, .free = wait_free, .fail = wait_fail };
+static const ApiCallVtable wait_vtable = { .cancel = wait_stop,
+                                           .free = wait_free,
+                                           .fail = wait_fail };
 
 static void wait_finish(WaitCall *wait) {
         HttpExchange *exchange = TAKE(wait->call.exchange);
@@ -213,7 +215,8 @@ static void wait_read_kinds(WaitCall *wait) {
         for (size_t i = 0; i < wait->n_units; i++) {
                 WaitUnit *unit = &wait->units[i];
 
-                if (unit->is_done || !unit->exists || unit->is_bad || unit->machine || unit->kind != WAIT_KIND_UNKNOWN)
+                if (unit->is_done || !unit->exists || unit->is_bad || unit->machine ||
+                    unit->kind != WAIT_KIND_UNKNOWN)
                         continue;
                 unit->kind = WAIT_KIND_READING;
                 wait->kinds[wait->n_kinds++] = unit;
@@ -303,8 +306,8 @@ static void unit_evaluate(WaitUnit *unit) {
         wait_watch_follow_machine(unit);
         if (!wait_watch_is_synced(unit))
                 return;
-        if ((wait->target == WAIT_LOADED || wait->target == WAIT_LAUNCHED) && unit->exists && !unit->is_bad && !unit->machine &&
-            unit->kind == WAIT_KIND_UNKNOWN)
+        if ((wait->target == WAIT_LOADED || wait->target == WAIT_LAUNCHED) && unit->exists &&
+            !unit->is_bad && !unit->machine && unit->kind == WAIT_KIND_UNKNOWN)
                 wait->needs_kinds = true;
 
         outcome = wait_judge(unit, wait->target, &why);
@@ -326,7 +329,8 @@ static void on_evaluate(LoopDeferred *deferred) {
         WaitCall *wait = container_of(deferred, WaitCall, evaluate);
         ListNode *node;
 
-        for (unsigned n = 0; n < WAIT_TOLD_PER_TURN && wait->error == 0 && (node = list_pop(&wait->dirty)); n++)
+        for (unsigned n = 0;
+             n < WAIT_TOLD_PER_TURN && wait->error == 0 && (node = list_pop(&wait->dirty)); n++)
                 unit_evaluate(container_of(node, WaitUnit, dirty));
 
         if (wait->error < 0 || wait->n_open == 0) {
@@ -349,7 +353,8 @@ static void on_timeout(LoopTimer *timer) {
                 const WaitState *state = wait_unit_state(unit);
 
                 if (!unit->is_done)
-                        unit_close(unit, "timeout", state && state->why ? state->why : unit->placement_why);
+                        unit_close(unit, "timeout",
+                                   state && state->why ? state->why : unit->placement_why);
         }
         wait_finish(wait);
 }
@@ -373,7 +378,8 @@ static void wait_start(WaitCall *wait) {
 
         /* A unit that leaves may be anywhere unless someone says where it was. */
         for (size_t i = 0; i < wait->n_units && !must_be_wide; i++)
-                must_be_wide = (wait->target == WAIT_INACTIVE || wait->target == WAIT_GONE) && !wait->units[i].hint;
+                must_be_wide = (wait->target == WAIT_INACTIVE || wait->target == WAIT_GONE) &&
+                               !wait->units[i].hint;
 
         wait->is_wide = must_be_wide;
         wait->has_started = true;
@@ -387,20 +393,23 @@ static void on_places(ApiCall *call) {
 }
 
 static void place_range(ApiCall *call, size_t i, RegistryRange *range) {
-        range->key = (RecordKey){ .kind = RECORD_PLACEMENT, .unit = container_of(call, WaitCall, call)->units[i].name };
+        range->key = (RecordKey){ .kind = RECORD_PLACEMENT,
+                                  .unit = container_of(call, WaitCall, call)->units[i].name };
 }
 
 static int place_take(ApiCall *call, size_t i, const RegistryPage *page) {
         WaitUnit *unit = &container_of(call, WaitCall, call)->units[i];
 
-        if (unit->hint || page->n_records == 0 || page->records->is_bad || !page->records->placement.machine)
+        if (unit->hint || page->n_records == 0 || page->records->is_bad ||
+            !page->records->placement.machine)
                 return 0;
         unit->hint = strdup(page->records->placement.machine);
         return unit->hint ? 0 : -ENOMEM;
 }
 
 static void wait_begin(WaitCall *wait, uint64_t timeout_ms) {
-        uint64_t timeout_us = timeout_ms > UINT64_MAX / US_PER_MS ? UINT64_MAX : timeout_ms * US_PER_MS;
+        uint64_t timeout_us = timeout_ms > UINT64_MAX / US_PER_MS ? UINT64_MAX
+                                                                  : timeout_ms * US_PER_MS;
         ApiCall *call = &wait->call;
 
         api_count_reply(call->api, 200);
@@ -411,7 +420,8 @@ static void wait_begin(WaitCall *wait, uint64_t timeout_ms) {
 
         if (wait->n_units == 0)
                 loop_defer(wait_loop(wait), &wait->evaluate);
-        else if (wait->n_units <= API_WAIT_NARROW_MAX && (wait->target == WAIT_INACTIVE || wait->target == WAIT_GONE)) {
+        else if (wait->n_units <= API_WAIT_NARROW_MAX &&
+                 (wait->target == WAIT_INACTIVE || wait->target == WAIT_GONE)) {
                 call->fetch.range = place_range;
                 call->fetch.take = place_take;
                 api_call_fetch(call, wait->n_units, on_places);
@@ -446,7 +456,8 @@ static int wait_take_units(WaitCall *wait, WaitRequest *request, Diag *diag) {
                         free(TAKE(unit->hint));
                 if (unit_name_check(unit->name, diag) < 0)
                         return diag_wrap(diag, -EINVAL, "%s", unit->name);
-                if (unit->hint && (strlen(unit->hint) > UNIT_NAME_MAX_BYTES || strchr(unit->hint, '/')))
+                if (unit->hint &&
+                    (strlen(unit->hint) > UNIT_NAME_MAX_BYTES || strchr(unit->hint, '/')))
                         return diag_set(diag, -EINVAL, "%s: invalid machineID", unit->name);
                 r = hash_map_put(&wait->by_name, &unit->node, unit->name);
                 if (r == -EEXIST)
@@ -475,9 +486,11 @@ static bool wait_decode(Api *api, HttpExchange *exchange, WaitRequest *ret_reque
         else if (r < 0)
                 api_reply_failure(api, exchange, r);
         else if (ret_request->n_units > API_WAIT_UNITS_MAX)
-                api_reply_error(api, exchange, 413, "more than %d units in one request", API_WAIT_UNITS_MAX);
+                api_reply_error(api, exchange, 413, "more than %d units in one request",
+                                API_WAIT_UNITS_MAX);
         else if (api->n_waits >= API_WAITS_MAX)
-                api_reply_error(api, exchange, 503, "%d clients are waiting already: try again later", API_WAITS_MAX);
+                api_reply_error(api, exchange, 503,
+                                "%d clients are waiting already: try again later", API_WAITS_MAX);
         else
                 return true;
         return false;

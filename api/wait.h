@@ -50,10 +50,10 @@ typedef struct WaitNarrow {
 
 /* One unit. Strings owned. */
 typedef struct WaitUnit {
-        WaitCall *wait;    /* borrowed */
+        WaitCall *wait; /* borrowed */
         char *name;
-        char *hint;        /* machine that it was on, or NULL */
-        HashNode node;     /* key: name */
+        char *hint;    /* machine that it was on, or NULL */
+        HashNode node; /* key: name */
         ListNode dirty;
         bool exists;
         bool is_bad;       /* its record does not parse */
@@ -66,21 +66,21 @@ typedef struct WaitUnit {
                 WAIT_KIND_GLOBAL,
                 WAIT_KIND_PLAIN,
         } kind;
-        char *machine;     /* of its placement, or NULL */
+        char *machine;       /* of its placement, or NULL */
         char *placement_why; /* or NULL */
         uint64_t placement_generation;
         WaitState *states; /* owned array */
         size_t n_states;
-        char *told;        /* the reason told last */
+        char *told; /* the reason told last */
         bool is_done;
         WaitNarrow *narrow; /* owned; NULL in a wide wait */
 } WaitUnit;
 
 /* What is known of a machine's address. */
 typedef struct WaitMachine {
-        HashNode node;    /* key: id */
-        ListNode unread;  /* while its record was not read */
-        char *address;    /* owned, or NULL */
+        HashNode node;   /* key: id */
+        ListNode unread; /* while its record was not read */
+        char *address;   /* owned, or NULL */
         bool is_known;
         char id[];
 } WaitMachine;
@@ -89,25 +89,25 @@ typedef struct WaitMachine {
 struct WaitCall {
         ApiCall call;
         WaitTarget target;
-        WaitUnit *units;       /* owned */
+        WaitUnit *units; /* owned */
         size_t n_units;
-        size_t n_open;         /* without a final outcome */
-        HashMap by_name;       /* WaitUnit.node */
-        List dirty;            /* WaitUnit.dirty */
-        HashMap machines;      /* WaitMachine.node */
-        List unread;           /* WaitMachine.unread */
-        WaitUnit **kinds;      /* owned: units whose file is being read; n_units of room */
+        size_t n_open;    /* without a final outcome */
+        HashMap by_name;  /* WaitUnit.node */
+        List dirty;       /* WaitUnit.dirty */
+        HashMap machines; /* WaitMachine.node */
+        List unread;      /* WaitMachine.unread */
+        WaitUnit **kinds; /* owned: units whose file is being read; n_units of room */
         size_t n_kinds;
         RegistryFollow wide;
         bool is_wide;
         bool wide_is_synced;
-        int error;             /* what ends it: no memory, a client that does not read */
-        bool has_started;      /* the watches are on */
-        bool needs_kinds;      /* some unit may be global: its file must be read */
+        int error;        /* what ends it: no memory, a client that does not read */
+        bool has_started; /* the watches are on */
+        bool needs_kinds; /* some unit may be global: its file must be read */
         LoopDeferred evaluate;
         LoopTimer timeout;
         LoopTimer heartbeat;
-        LoopTimer retry;       /* of a read that failed */
+        LoopTimer retry; /* of a read that failed */
 };
 
 /* What can be said of a unit now; `ret_why` borrowed from the unit or static, or NULL. */

@@ -222,6 +222,12 @@ void election_resign(Election *election) {
         election_reconsider(election);
 }
 
+void election_doubt(Election *election) {
+        election->is_synced = false;
+        registry_follow_restart(&election->follow);
+        election_set_leading(election, 0);
+}
+
 void election_close(Election *election, void (*closed)(Election *election)) {
         bool is_ours = election->fence > 0;
 

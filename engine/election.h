@@ -47,5 +47,8 @@ void election_set_lease(Election *election, int64_t lease);
 /* Stop leading now, remove our record, and stand again: after a write whose outcome is unknown, so that a copy of it which arrives late is refused. */
 void election_resign(Election *election);
 
+/* Stop leading and look who leads: after a write that was refused, which means that our record is not what we think, whatever the watch has told. */
+void election_doubt(Election *election);
+
 /* Stop leading and standing, remove our record if it stands; then `closed` runs from the loop, once. */
 void election_close(Election *election, void (*closed)(Election *election));

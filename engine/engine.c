@@ -8,8 +8,8 @@
  * during a commit is gathered for the next. One transaction is in flight at a time.
  *
  * When a commit does not end well the view does not know what the store has:
- *   refused (conflict)   we are deposed; the election will say so. Read again.
- *   unreachable          nothing was written. Read again.
+ *   refused (conflict)   we are deposed, though the watch may not have said so yet. Stop leading, and look who leads.
+ *   unreachable, full    nothing was written. Read again, after a while.
  *   unknown              it may be written yet. Resign first, so that our fence falls and a late copy is refused; then lead anew.
  *
  * Only this engine writes schedule and placement records, so they are listed and not watched. Everything is read again now and then, against what a watch may have
@@ -32,6 +32,7 @@ enum {
         ENGINE_RELIST_US = 600 * US_PER_S,     /* read everything again */
         ENGINE_SWEEP_US = 60 * US_PER_S,       /* look for unused files */
         ENGINE_FILE_GRACE_US = 60 * US_PER_S,  /* an unused file is kept for so long */
+        ENGINE_RETRY_US = US_PER_S,            /* after a commit that the store did not take */
 };
 
 struct Engine {
@@ -45,6 +46,7 @@ struct Engine {
         LoopHook hook;         /* plans once a turn */
         LoopTimer relist;
         LoopTimer sweep;
+        LoopTimer retry;       /* set: read again then */
         LoopDeferred closing;
         EngineStats stats;
         bool is_synced;        /* the view is complete */
@@ -61,6 +63,18 @@ static void engine_read_again(Engine *engine) {
         engine->is_synced = false;
         if (engine->follow.registry)
                 registry_follow_restart(&engine->follow);
+}
+
+static void on_retry(LoopTimer *timer) {
+        engine_read_again(container_of(timer, Engine, retry));
+}
+
+static void engine_read_again_later(Engine *engine) {
+        uint64_t jitter_us = env_random_below(loop_env(engine->loop), ENGINE_RETRY_US / 2);
+
+        engine->is_synced = false;
+        if (timer_set_in(engine->loop, &engine->retry, ENGINE_RETRY_US + jitter_us) < 0)
+                engine_read_again(engine);
 }
 
 static void engine_maybe_closed(Engine *engine) {
@@ -90,10 +104,16 @@ static void on_committed(RegistryWrite *write, int status, int64_t revision) {
         log_line(LOG_NOTICE, "Cannot commit the schedule: %s", registry_outcome_to_string(status));
         if (engine->election.fence == 0)
                 return;
-        if (status == REGISTRY_E_UNKNOWN)
+        switch (status) {
+        case REGISTRY_E_UNKNOWN:
                 election_resign(&engine->election);
-        else
-                engine_read_again(engine);
+                break;
+        case REGISTRY_E_CONFLICT:
+                election_doubt(&engine->election);
+                break;
+        default:
+                engine_read_again_later(engine);
+        }
 }
 
 static void engine_commit(Engine *engine) {
@@ -109,7 +129,7 @@ static void engine_commit(Engine *engine) {
                 r = registry_write_commit(&engine->commit, on_committed);
         if (r < 0) {
                 log_line(LOG_ERR, "Cannot commit the schedule: %s", strerror(-r));
-                engine_read_again(engine);
+                engine_read_again_later(engine);
                 return;
         }
 
@@ -153,6 +173,11 @@ static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
         return false;
 }
 
+static void on_file_removed(RegistryWrite *write, int status, int64_t revision) {
+        /* Written again meanwhile: it stays, and the watch tells. */
+        on_committed(write, status == REGISTRY_E_CONFLICT ? -ECANCELED : status, revision);
+}
+
 static void engine_remove_file(Engine *engine, ClusterFile *file) {
         RecordKey key = { .kind = RECORD_FILE, .unit = file->hash };
 
@@ -160,7 +185,7 @@ static void engine_remove_file(Engine *engine, ClusterFile *file) {
         registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
         registry_write_if_modified_at(&engine->commit, key, file->mod_revision);
         registry_write_delete(&engine->commit, key);
-        if (registry_write_commit(&engine->commit, on_committed) == 0)
+        if (registry_write_commit(&engine->commit, on_file_removed) == 0)
                 engine->stats.n_commits++;
 }
 
@@ -272,6 +297,7 @@ static void engine_end(Engine *engine) {
         registry_follow_stop(&engine->follow);
         timer_clear(&engine->relist);
         timer_clear(&engine->sweep);
+        timer_clear(&engine->retry);
         registry_write_cancel(&engine->commit);
         cluster_done(&engine->cluster);
 }
@@ -301,6 +327,7 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 .hook.prepare = on_turn,
                 .relist.fn = on_relist,
                 .sweep.fn = on_sweep,
+                .retry.fn = on_retry,
                 .closing.fn = on_closing,
         };
         env_random_bytes(loop_env(engine->loop), &seed, sizeof(seed));
@@ -327,10 +354,14 @@ const char *engine_leader(const Engine *engine) {
         return engine->election.leader;
 }
 
+bool engine_is_leading(const Engine *engine) {
+        return engine->election.fence > 0;
+}
+
 EngineStats engine_stats(const Engine *engine) {
         EngineStats stats = engine->stats;
 
-        stats.is_leader = engine->election.fence > 0;
+        stats.is_leader = engine_is_leading(engine);
         stats.n_machines = engine->cluster.n_present;
         for (HashNode *node = hash_map_first(&engine->cluster.units); node; node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);

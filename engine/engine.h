@@ -46,7 +46,10 @@ void engine_set_lease(Engine *engine, int64_t lease);
 /* Who leads as far as we know: a machine ID, or NULL. Borrowed until the next turn. */
 const char *engine_leader(const Engine *engine);
 
-/* Read the numbers. */
+/* Does this machine lead? */
+bool engine_is_leading(const Engine *engine);
+
+/* Read the numbers; counts the units in view one by one. */
 EngineStats engine_stats(const Engine *engine);
 
 /* Begin to close: stop leading and standing (the leader's record goes, so that another leads at once). Then `closed` runs from the loop, once, and the engine may

@@ -222,7 +222,7 @@ static DaemonPhase daemon_phase(const Daemon *daemon) {
                 return daemon->was_connected ? PHASE_CUT_OFF : PHASE_WAITING;
         if (!daemon->presence || presence_lease(daemon->presence) == 0)
                 return PHASE_JOINING;
-        return engine_stats(daemon->engine).is_leader ? PHASE_LEADER : PHASE_MEMBER;
+        return engine_is_leading(daemon->engine) ? PHASE_LEADER : PHASE_MEMBER;
 }
 
 /* Give memory back when there is rest after work, the work of the start included. It looks only when the loop is awake anyway. */
@@ -255,12 +255,11 @@ static void on_status(LoopHook *hook) {
 
 static int on_metrics(Buf *out, void *userdata) {
         const Daemon *daemon = userdata;
+        const MetricsSources sources = { .agent = daemon->agent,
+                                         .engine = daemon->engine,
+                                         .http = daemon->http };
 
-        return metrics_append(&(MetricsSources){ .agent = daemon->agent,
-                                                 .engine = daemon->engine,
-                                                 .store = daemon->store,
-                                                 .http = daemon->http },
-                              out);
+        return metrics_append(&sources, out);
 }
 
 /* The end */

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The families of /metrics. Names that fleet 1.0 served or documented are kept where the number still means the same (contract section 9
- * lists which of them were wrong there); the rest follows the same manner. The process_ families are those of every Prometheus client.
+/* The families of /metrics that only the daemon as a whole can tell; the API adds its own and those of the store. Names that fleet 1.0
+ * served or documented are kept where the number still means the same (contract section 9 lists which of them were wrong there); the rest
+ * follows the same manner.
  */
 
 #include "fleetd/metrics.h"
 
 #include <dirent.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include "fleetd/file.h"
 #include "lib/base/env.h"
 
-/* A sample: the first one of a family has its help. */
+/* A sample. The first one of a family has its kind and help. */
 typedef struct Sample {
         const char *family;
         const char *labels; /* in braces, or empty */
-        const char *
-                kind; /* "counter", "gauge" or "summary"; NULL: further sample of the family before */
+        const char *kind;   /* "counter" or "gauge"; NULL for a further one */
         const char *help;
         double value;
 } Sample;
@@ -36,8 +32,7 @@ static int append(Buf *out, const Sample *samples, size_t n_samples) {
                         if (r < 0)
                                 return r;
                 }
-                r = buf_printf(out, "%s%s %.15g\n", sample->family,
-                               sample->labels ? sample->labels : "", sample->value);
+                r = buf_printf(out, "%s%s %.15g\n", sample->family, sample->labels, sample->value);
                 if (r < 0)
                         return r;
         }
@@ -77,7 +72,7 @@ static int append_engine(const Engine *engine, Buf *out) {
                   "Units that shall be somewhere and fit nowhere.", (double)stats.n_unplaced },
         };
 
-        return append(out, samples, sizeof(samples) / sizeof(samples[0]));
+        return append(out, samples, ELEMENTSOF(samples));
 }
 
 static int append_agent(const Agent *agent, Buf *out) {
@@ -95,52 +90,16 @@ static int append_agent(const Agent *agent, Buf *out) {
                   (double)stats.n_reports },
         };
 
-        return append(out, samples, sizeof(samples) / sizeof(samples[0]));
-}
-
-static int append_store(const Store *store, Buf *out) {
-        StoreStats stats = store_stats(store);
-        const Sample samples[] = {
-                { "fleet_registry_connected", "", "gauge", "1 while the store can be reached.",
-                  store_is_connected(store) },
-                { "fleet_registry_connections_total", "", "counter",
-                  "Connections made to the store.", (double)stats.n_connections },
-                { "fleet_registry_operation_count_total", "", "counter", "Requests to the store.",
-                  (double)stats.n_requests },
-                { "fleet_registry_operation_failed_count_total", "", "counter",
-                  "Of them, those that failed.", (double)stats.n_failed },
-                { "fleet_registry_operations_pending", "", "gauge",
-                  "Requests to the store without an answer yet.", (double)stats.n_pending },
-                { "fleet_registry_watches", "", "gauge", "Watches on the store.",
-                  (double)stats.n_watches },
-                { "fleet_registry_operation_duration_seconds_total", "", "counter",
-                  "Time that the answered requests took, summed up.", seconds(stats.latency_us) },
-        };
-
-        return append(out, samples, sizeof(samples) / sizeof(samples[0]));
+        return append(out, samples, ELEMENTSOF(samples));
 }
 
 static int append_http(const HttpServer *http, Buf *out) {
         const Sample samples[] = {
-                { "fleet_api_connections", "", "gauge", "Open connections to the API.",
+                { "fleet_http_connections", "", "gauge", "Open connections to the API.",
                   http_server_connections(http) },
-                { "fleet_api_requests_total", "", "counter", "Requests to the API.",
-                  (double)http_server_requests(http) },
         };
 
-        return append(out, samples, sizeof(samples) / sizeof(samples[0]));
-}
-
-/* Memory in pages: all that is mapped, and what is in RAM (proc(5), statm). */
-static void read_memory(double *ret_virtual, double *ret_resident) {
-        _cleanup_(freep) char *text = NULL;
-        unsigned long n_virtual = 0, n_resident = 0;
-        long page_bytes = sysconf(_SC_PAGESIZE);
-
-        if (file_read("/proc/self/statm", 4096, &text, NULL) == 0)
-                (void)sscanf(text, "%lu %lu", &n_virtual, &n_resident);
-        *ret_virtual = (double)n_virtual * (double)page_bytes;
-        *ret_resident = (double)n_resident * (double)page_bytes;
+        return append(out, samples, ELEMENTSOF(samples));
 }
 
 static double count_descriptors(void) {
@@ -158,27 +117,19 @@ static double count_descriptors(void) {
 static int append_process(Buf *out) {
         struct rusage usage = { 0 };
         struct rlimit limit = { 0 };
-        double n_virtual, n_resident;
 
         (void)getrusage(RUSAGE_SELF, &usage);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
-        read_memory(&n_virtual, &n_resident);
 
         const Sample samples[] = {
-                { "process_cpu_seconds_total", "", "counter", "Processor time spent.",
-                  (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / US_PER_S },
-                { "process_voluntary_wakeups_total", "", "counter",
-                  "Times that the process waited.", (double)usage.ru_nvcsw },
-                { "process_resident_memory_bytes", "", "gauge", "Memory in RAM.", n_resident },
-                { "process_virtual_memory_bytes", "", "gauge", "Memory that is mapped.",
-                  n_virtual },
+                { "fleet_process_wakeups_total", "", "counter", "Times that the daemon woke up.",
+                  (double)usage.ru_nvcsw },
                 { "process_open_fds", "", "gauge", "Open descriptors.", count_descriptors() },
                 { "process_max_fds", "", "gauge", "Descriptors that may be open.",
                   (double)limit.rlim_cur },
         };
 
-        return append(out, samples, sizeof(samples) / sizeof(samples[0]));
+        return append(out, samples, ELEMENTSOF(samples));
 }
 
 int metrics_append(const MetricsSources *sources, Buf *out) {
@@ -188,9 +139,6 @@ int metrics_append(const MetricsSources *sources, Buf *out) {
         if (r < 0)
                 return r;
         r = append_agent(sources->agent, out);
-        if (r < 0)
-                return r;
-        r = append_store(sources->store, out);
         if (r < 0)
                 return r;
         r = append_http(sources->http, out);

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The numbers of the daemon's parts in the text format of Prometheus 0.0.4 (contract section 9). */
+/* The numbers of the daemon's parts, besides those that the API knows by itself, in the text format of Prometheus 0.0.4 (contract section 9). */
 
 #include "agent/agent.h"
 #include "engine/engine.h"
 #include "lib/base/buf.h"
 #include "lib/http/http-server.h"
-#include "lib/store/store.h"
 
 /* Where the numbers come from; all borrowed. */
 typedef struct MetricsSources {
         const Agent *agent;
         const Engine *engine;
-        const Store *store;
         const HttpServer *http;
 } MetricsSources;
 

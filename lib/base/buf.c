@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The growing buffer. Growth doubles, so that appending n bytes costs O(n); one byte more than the content is always
- * kept for the NUL, so that text needs no copy to become a string.
+/* The growing buffer. Growth doubles, so that appending n bytes costs O(n); one byte more than the
+ * content is always kept for the NUL, so that text needs no copy to become a string.
  */
 
 #include "lib/base/buf.h"

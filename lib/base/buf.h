@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A growing byte buffer with a limit: every buffer that a peer feeds states its maximum when it is made. */
+/* A growing byte buffer with a limit: every buffer that a peer feeds states its maximum when it is
+ * made. */
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/macro.h"
 
-/* A buffer; make it with BUF_INIT, free it with buf_done(). The bytes are always followed by a NUL that n_bytes does not
- * count, once anything has been appended. */
+/* A buffer; make it with BUF_INIT, free it with buf_done(). The bytes are always followed by a NUL
+ * that n_bytes does not count, once anything has been appended. */
 typedef struct Buf {
-        char *data;          /* owned; NULL while nothing was appended */
-        size_t n_bytes;      /* how many bytes are valid */
-        size_t n_allocated;  /* how many bytes `data` has room for */
-        size_t max_bytes;    /* appending beyond this fails with -ENOBUFS */
+        char *data;         /* owned; NULL while nothing was appended */
+        size_t n_bytes;     /* how many bytes are valid */
+        size_t n_allocated; /* how many bytes `data` has room for */
+        size_t max_bytes;   /* appending beyond this fails with -ENOBUFS */
 } Buf;
 
 /* An empty buffer that never grows beyond `max` bytes. */
@@ -28,7 +29,8 @@ void buf_done(Buf *buf);
 /* Drop the content and keep the memory. */
 void buf_clear(Buf *buf);
 
-/* Append bytes. Returns 0, -ENOMEM, or -ENOBUFS when the limit would be passed; on error nothing was appended. */
+/* Append bytes. Returns 0, -ENOMEM, or -ENOBUFS when the limit would be passed; on error nothing
+ * was appended. */
 int buf_append(Buf *buf, const void *bytes, size_t n_bytes);
 
 /* Append a string without its NUL. Errors as buf_append(). */
@@ -40,6 +42,6 @@ int buf_printf(Buf *buf, const char *format, ...) __attribute__((format(printf, 
 /* Remove the first `n_bytes` bytes (at most all). */
 void buf_consume(Buf *buf, size_t n_bytes);
 
-/* Hand out the bytes as a NUL-terminated string that the caller frees; the buffer is empty afterwards. NULL on out of
- * memory (only possible when nothing was appended). */
+/* Hand out the bytes as a NUL-terminated string that the caller frees; the buffer is empty
+ * afterwards. NULL on out of memory (only possible when nothing was appended). */
 char *buf_take_string(Buf *buf);

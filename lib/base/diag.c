@@ -36,7 +36,8 @@ int diag_wrap(Diag *diag, int code, const char *format, ...) {
         if (n + sizeof(": ") < sizeof(diag->message)) {
                 memcpy(diag->message + n, ": ", sizeof(": "));
                 n += strlen(": ");
-                (void)snprintf(diag->message + n, sizeof(diag->message) - n, "%.*s", (int)(sizeof(diag->message) - n - 1), inner.message);
+                (void)snprintf(diag->message + n, sizeof(diag->message) - n, "%.*s",
+                               (int)(sizeof(diag->message) - n - 1), inner.message);
         }
         return code;
 }

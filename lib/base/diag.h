@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A message for a person, carried beside an error code through the functions whose failure a person will read: unit files,
- * configuration, request bodies, fleetctl. Everything else returns just a code.
+/* A message for a person, carried beside an error code through the functions whose failure a person
+ * will read: unit files, configuration, request bodies, fleetctl. Everything else returns just a
+ * code.
  */
 
 #include <stdarg.h>
@@ -12,8 +13,10 @@ typedef struct Diag {
         char message[512]; /* NUL-terminated */
 } Diag;
 
-/* Set the message and return `code`, so that `return diag_set(diag, -EINVAL, "...")` is one statement. `diag` may be NULL. */
+/* Set the message and return `code`, so that `return diag_set(diag, -EINVAL, "...")` is one
+ * statement. `diag` may be NULL. */
 int diag_set(Diag *diag, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Put context in front of the message: "<context>: <message>". Returns `code`. `diag` may be NULL. */
+/* Put context in front of the message: "<context>: <message>". Returns `code`. `diag` may be NULL.
+ */
 int diag_wrap(Diag *diag, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

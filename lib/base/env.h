@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The environment seam: time, randomness and the identity of the machine are inputs, so that the whole daemon can run on a
- * virtual clock from a seed. env_system() is the real one; tests bring their own.
+/* The environment seam: time, randomness and the identity of the machine are inputs, so that the
+ * whole daemon can run on a virtual clock from a seed. env_system() is the real one; tests bring
+ * their own.
  */
 
 #include <stddef.h>
@@ -12,8 +13,8 @@ typedef struct Env Env;
 
 /* What an environment provides. The front-ends below are what callers use. */
 typedef struct EnvVtable {
-        uint64_t (*now_us)(Env *env);                               /* see env_now_us() */
-        uint64_t (*wall_us)(Env *env);                              /* see env_wall_us() */
+        uint64_t (*now_us)(Env *env);                                /* see env_now_us() */
+        uint64_t (*wall_us)(Env *env);                               /* see env_wall_us() */
         void (*random_bytes)(Env *env, void *bytes, size_t n_bytes); /* see env_random_bytes() */
 } EnvVtable;
 
@@ -27,7 +28,8 @@ enum {
         US_PER_S = 1000000, /* microseconds in a second */
 };
 
-/* Microseconds of a clock that never goes back and counts suspended time (CLOCK_BOOTTIME, clock_gettime(2)). */
+/* Microseconds of a clock that never goes back and counts suspended time (CLOCK_BOOTTIME,
+ * clock_gettime(2)). */
 uint64_t env_now_us(Env *env);
 
 /* Microseconds since the epoch; may jump either way. For people, never for decisions. */
@@ -39,5 +41,6 @@ void env_random_bytes(Env *env, void *bytes, size_t n_bytes);
 /* A random number below `bound`; 0 when `bound` is 0. */
 uint64_t env_random_below(Env *env, uint64_t bound);
 
-/* The real environment: the kernel's clocks and random numbers. Never NULL, shared, not to be freed. */
+/* The real environment: the kernel's clocks and random numbers. Never NULL, shared, not to be
+ * freed. */
 Env *env_system(void);

@@ -2,8 +2,9 @@
 
 /* The hash map: chained buckets, a power of two of them, doubled when nodes outnumber buckets.
  *
- * The hash is a keyed multiply-and-fold over eight bytes at a time. It is no cryptographic hash: with a random seed it keeps
- * an outsider from aiming at one bucket, which is all that is asked of it here.
+ * The hash is a keyed multiply-and-fold over eight bytes at a time. It is no cryptographic hash:
+ * with a random seed it keeps an outsider from aiming at one bucket, which is all that is asked of
+ * it here.
  */
 
 #include "lib/base/hash-map.h"

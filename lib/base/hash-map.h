@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* An intrusive hash map from strings to objects: the node is embedded in the object, the key is borrowed from it, so an
- * entry costs no allocation. Only the bucket array does. Iteration order is unspecified; what must be deterministic
- * sorts with hash_map_sorted().
+/* An intrusive hash map from strings to objects: the node is embedded in the object, the key is
+ * borrowed from it, so an entry costs no allocation. Only the bucket array does. Iteration order is
+ * unspecified; what must be deterministic sorts with hash_map_sorted().
  */
 
 #include <stddef.h>
@@ -36,8 +36,8 @@ static inline HashMap hash_map_make(uint64_t seed) {
 /* Free the bucket array. The objects are the caller's; their nodes are left as they are. */
 void hash_map_done(HashMap *map);
 
-/* Link an object under `key`. Returns 0, -EEXIST when the key is taken, or -ENOMEM (only when the map must grow from
- * nothing: a later growth that fails makes it slower, not wrong). */
+/* Link an object under `key`. Returns 0, -EEXIST when the key is taken, or -ENOMEM (only when the
+ * map must grow from nothing: a later growth that fails makes it slower, not wrong). */
 int hash_map_put(HashMap *map, HashNode *node, const char *key);
 
 /* The node of `key`, or NULL. */
@@ -46,12 +46,13 @@ HashNode *hash_map_get(const HashMap *map, const char *key);
 /* Unlink a node that is in this map. */
 void hash_map_remove(HashMap *map, HashNode *node);
 
-/* Some first node, or NULL. Walk with hash_map_next(); nothing may be linked meanwhile, and only the node just visited may be
- * unlinked, after its successor was taken. */
+/* Some first node, or NULL. Walk with hash_map_next(); nothing may be linked meanwhile, and only
+ * the node just visited may be unlinked, after its successor was taken. */
 HashNode *hash_map_first(const HashMap *map);
 
 /* The node after `node` in the walk, or NULL. */
 HashNode *hash_map_next(const HashMap *map, const HashNode *node);
 
-/* All nodes in byte order of their keys, as an array of n_nodes that the caller frees. Returns 0 or -ENOMEM. */
+/* All nodes in byte order of their keys, as an array of n_nodes that the caller frees. Returns 0 or
+ * -ENOMEM. */
 int hash_map_sorted(const HashMap *map, HashNode ***ret_nodes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Intrusive, circular, doubly linked list: a node is embedded in its object, linking never allocates. A node that is in
- * no list is zeroed. Walk it with
+/* Intrusive, circular, doubly linked list: a node is embedded in its object, linking never
+ * allocates. A node that is in no list is zeroed. Walk it with
  *
  *         for (ListNode *n = list_first(&list); n; n = list_next(&list, n))
  *

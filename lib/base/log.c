@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The log front-end. The sink and the level are the only process-wide state of lib/: a log has one destination per
- * process, and threading a handle through every function would buy nothing.
+/* The log front-end. The sink and the level are the only process-wide state of lib/: a log has one
+ * destination per process, and threading a handle through every function would buy nothing.
  */
 
 #include "lib/base/log.h"
@@ -35,7 +35,8 @@ bool log_is_shown(int priority) {
         return priority <= log_max_priority;
 }
 
-__attribute__((format(printf, 3, 0))) static void log_va(int priority, const LogSubject *subject, const char *format, va_list args) {
+__attribute__((format(printf, 3, 0))) static void log_va(int priority, const LogSubject *subject,
+                                                         const char *format, va_list args) {
         static const LogSubject nothing;
         char text[2048];
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The log: one line per event, with the unit and the machine it is about as fields. Where the lines go is decided once, by
- * main: the journal (fleetd under systemd) or plain text on stderr. Levels are those of syslog(3). Code in lib/ logs at debug
- * at most; the loop's entry points in agent, engine, api and fleetd are the logging layer.
+/* The log: one line per event, with the unit and the machine it is about as fields. Where the lines
+ * go is decided once, by main: the journal (fleetd under systemd) or plain text on stderr. Levels
+ * are those of syslog(3). Code in lib/ logs at debug at most; the loop's entry points in agent,
+ * engine, api and fleetd are the logging layer.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <syslog.h>
 
-/* What a line is about; either may be NULL. They become FLEET_UNIT= and FLEET_MACHINE= in the journal. */
+/* What a line is about; either may be NULL. They become FLEET_UNIT= and FLEET_MACHINE= in the
+ * journal. */
 typedef struct LogSubject {
         const char *unit;    /* unit name */
         const char *machine; /* machine ID */

@@ -11,18 +11,18 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
 /* Yield the value of a pointer variable and set the variable to NULL: ownership moves on. */
-#define TAKE(pointer)                            \
-        ({                                       \
+#define TAKE(pointer)                                    \
+        ({                                               \
                 __typeof__(pointer) *_slot = &(pointer); \
                 __typeof__(pointer) _taken = *_slot;     \
-                *_slot = NULL;                   \
-                _taken;                          \
+                *_slot = NULL;                           \
+                _taken;                                  \
         })
 
 /* Define `f##p` for _cleanup_(), for a destructor `f` that takes NULL. */
-#define DEFINE_CLEANUP(type, f)                  \
-        static inline void f##p(type **slot) {   \
-                (void)f(*slot);                  \
+#define DEFINE_CLEANUP(type, f)                \
+        static inline void f##p(type **slot) { \
+                (void)f(*slot);                \
         }
 
 /* The object of `type` whose `member` is at `pointer`. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Lists of strings. They are short (a handful of globs or peers), so appending reallocates by one. */
+/* Lists of strings. They are short (a handful of globs or peers), so appending reallocates by one.
+ */
 
 #include "lib/base/strlist.h"
 

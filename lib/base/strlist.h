@@ -15,7 +15,8 @@ typedef struct StrList {
 /* Free everything; the list is empty afterwards. */
 void strlist_done(StrList *list);
 
-/* Append a copy of the first `n_bytes` bytes of `bytes`, which hold no NUL. Returns 0 or -ENOMEM. */
+/* Append a copy of the first `n_bytes` bytes of `bytes`, which hold no NUL. Returns 0 or -ENOMEM.
+ */
 int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes);
 
 /* Append a copy of `string`. Returns 0 or -ENOMEM. */

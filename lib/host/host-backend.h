@@ -125,5 +125,6 @@ void host_entry_changed(Host *host, HostEntry *entry);
 /* The unit has vanished: take it out of the map, tell it, and free it. */
 void host_entry_remove(Host *host, HostEntry *entry);
 
-/* The service manager is connected and every state known, or not any more (`why` is static). Told after the changes. */
+/* The service manager is connected and every state known, or not any more (`why` is static). Told after the changes; while it is not so, changes
+ * wait. */
 void host_set_ready(Host *host, bool is_ready, const char *why);

@@ -36,7 +36,9 @@ unsigned fake_machine_unit_starts(const FakeMachine *machine, const char *name);
 bool fake_machine_unit_is_active(const FakeMachine *machine, const char *name);
 
 /* Call `fn` on every change of activity, before anything else learns of it: for invariants. */
-void fake_machine_set_observer(FakeMachine *machine, void (*fn)(const char *name, bool is_active, void *userdata), void *userdata);
+void fake_machine_set_observer(FakeMachine *machine,
+                               void (*fn)(const char *name, bool is_active, void *userdata),
+                               void *userdata);
 
 /* A host on it, as one run of the daemon has. One at a time. Returns 0 or -ENOMEM. */
 int host_fake_new(Host **ret_host, FakeMachine *machine, Loop *loop);

@@ -85,6 +85,14 @@ static int send_load_error(SystemdOp *op) {
         return get_property(op, "LoadError", on_load_error);
 }
 
+/* A unit whose file had vanished is not read again while it runs (systemd 252 tries, and ends with LoadState=error), other than by a reload; nor, by
+ * older systemds, one that another unit mentions. */
+static bool reload_may_help(const SystemdOp *op, const HostUnit *unit) {
+        if (op->has_reloaded || !(streq(unit->load, "not-found") || streq(unit->load, "error")))
+                return false;
+        return op->was_known || !(streq(unit->active, "inactive") || streq(unit->active, "failed"));
+}
+
 void systemd_load_on_refreshed(SystemdOp *op, const sd_bus_error *error) {
         SystemdUnit *unit = op_unit(op);
         const char *load = unit ? unit->base.unit.load : "";
@@ -95,8 +103,8 @@ void systemd_load_on_refreshed(SystemdOp *op, const sd_bus_error *error) {
         else if (streq(load, "loaded") || streq(load, "merged"))
                 host_op_end(&op->base, 0, NULL);
         else if (streq(load, ""))
-                host_op_end(&op->base, HOST_E_LOAD, "systemd has no such type of unit");
-        else if (streq(load, "not-found") && !op->has_reloaded)
+                host_op_end(&op->base, HOST_E_LOAD, "systemd knows no unit of this name");
+        else if (reload_may_help(op, &unit->base.unit))
                 systemd_stage_add(op, SYSTEMD_STAGE_RELOAD);
         else
                 systemd_op_call(op, send_load_error);
@@ -283,6 +291,7 @@ static int on_unit_got(sd_bus_message *reply, void *userdata, sd_bus_error *ret_
         if (!systemd_op_replied(op))
                 return 0;
 
+        op->was_known = !error;
         if (!error)
                 systemd_op_call(op, send_get_load_state);
         else if (systemd_error_is_timeout(error))

@@ -134,7 +134,7 @@ static void on_manager_signal(HostSystemd *host, sd_bus_message *signal) {
                         systemd_on_job_removed(host, id, unit, result);
         } else if (streq(member, "Reloading")) {
                 if (sd_bus_message_read(signal, "b", &is_active) >= 0 && !is_active &&
-                    host->link == SYSTEMD_LINK_READY)
+                    host->link >= SYSTEMD_LINK_SYNCING)
                         systemd_refresh_all(host);
         }
 }

@@ -426,7 +426,7 @@ static void host_systemd_begin(Host *base, HostOp *base_op) {
         };
         HostSystemd *host = container_of(base, HostSystemd, base);
 
-        if (host->link < SYSTEMD_LINK_SYNCING) {
+        if (host->link != SYSTEMD_LINK_READY) {
                 host_op_end(base_op, -ENOTCONN, "systemd is not connected");
                 return;
         }

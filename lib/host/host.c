@@ -112,6 +112,10 @@ void host_entry_remove(Host *host, HostEntry *entry) {
 static void host_tell_changes(Host *host) {
         ListNode *node;
 
+        /* Half a view is not told: the rest follows with the readiness. */
+        if (!host->is_ready && !host->is_closing)
+                return;
+
         while ((node = list_pop(&host->changed))) {
                 HostEntry *entry = container_of(node, HostEntry, changed);
 

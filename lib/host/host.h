@@ -27,9 +27,9 @@ typedef struct HostUnit HostUnit;
 /* Documented outcomes. */
 enum {
         _HOST_E_OK,
-        HOST_E_LOAD,     /* the file could not be put in place, or the service manager cannot make sense of it */
-        HOST_E_JOB,      /* the job ended in another way than done: failed, timeout, dependency, canceled... */
-        HOST_E_NO_UNIT,  /* the host knows no unit of this name */
+        HOST_E_LOAD, /* the file could not be put in place, or the service manager cannot make sense of it */
+        HOST_E_JOB, /* the job ended in another way than done: failed, timeout, dependency, canceled... */
+        HOST_E_NO_UNIT, /* the host knows no unit of this name */
         _HOST_E_MAX,
 };
 
@@ -48,12 +48,13 @@ struct HostRequest {
 /* One unit as the host sees it; owned by the host, valid until the next change is told. Strings are interned or owned by the host, never
  * NULL. */
 struct HostUnit {
-        HashNode node;              /* in the host's map, by name */
-        char *name;                 /* owned */
-        const char *load;           /* LoadState, "" while unknown */
-        const char *active;         /* ActiveState, "" while unknown */
-        const char *sub;            /* SubState, "" while unknown */
-        char hash[UNIT_HASH_BYTES]; /* of the file in the units directory; empty when there is none or it cannot be read */
+        HashNode node;      /* in the host's map, by name */
+        char *name;         /* owned */
+        const char *load;   /* LoadState, "" while unknown */
+        const char *active; /* ActiveState, "" while unknown */
+        const char *sub;    /* SubState, "" while unknown */
+        char hash
+                [UNIT_HASH_BYTES]; /* of the file in the units directory; empty when there is none or it cannot be read */
 };
 
 /* What the host tells; from the loop only. */
@@ -83,7 +84,8 @@ const HashMap *host_units(const Host *host);
 /* Put a unit in place: write its file (canonical text), link it, enable it when it has [Install], and make sure that the service manager
  * will use this content: a changed file of a loaded unit costs a reload, which all that are pending share; an unknown one costs none. A running
  * unit is not restarted. Ends with HOST_E_LOAD when the service manager refuses the file. Returns 0, -ENOMEM, -ESHUTDOWN. */
-int host_load(Host *host, HostRequest *request, const char *name, const char *text, size_t n_bytes, HostDone done);
+int host_load(Host *host, HostRequest *request, const char *name, const char *text, size_t n_bytes,
+              HostDone done);
 
 /* Start a unit and end when the job has ended: 0 for done, HOST_E_JOB else, at once when it is active already. A unit that has failed is started
  * anew. Returns as host_load(). */

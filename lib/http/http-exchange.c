@@ -109,7 +109,7 @@ void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *r
 }
 
 void http_exchange_abort(HttpExchange *exchange) {
-        void (*closed)(HttpExchange *exchange, void *userdata) = exchange->closed;
+        void (*closed)(HttpExchange * exchange, void *userdata) = exchange->closed;
         struct evhttp_request *request = exchange->request;
 
         if (closed)
@@ -158,7 +158,8 @@ unsigned http_exchange_count_header(const HttpExchange *exchange, const char *na
         const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->request);
         unsigned n = 0;
 
-        for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
+        for (const struct evkeyval *header = headers->tqh_first; header;
+             header = header->next.tqe_next)
                 n += strcasecmp(header->key, name) == 0;
         return n;
 }
@@ -168,7 +169,8 @@ const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes
         return exchange->body;
 }
 
-void http_exchange_set_closed(HttpExchange *exchange, void (*closed)(HttpExchange *exchange, void *userdata),
+void http_exchange_set_closed(HttpExchange *exchange,
+                              void (*closed)(HttpExchange *exchange, void *userdata),
                               void *userdata) {
         exchange->closed = closed;
         exchange->closed_userdata = userdata;
@@ -177,7 +179,10 @@ void http_exchange_set_closed(HttpExchange *exchange, void (*closed)(HttpExchang
 /* The reply */
 
 int http_exchange_add_header(HttpExchange *exchange, const char *name, const char *value) {
-        return evhttp_add_header(evhttp_request_get_output_headers(exchange->request), name, value) < 0 ? -ENOMEM : 0;
+        return evhttp_add_header(evhttp_request_get_output_headers(exchange->request), name,
+                                 value) < 0
+                       ? -ENOMEM
+                       : 0;
 }
 
 void http_exchange_hide_server(HttpExchange *exchange) {
@@ -187,7 +192,8 @@ void http_exchange_hide_server(HttpExchange *exchange) {
 static void add_reply_headers(HttpExchange *exchange, const char *content_type) {
         /* Out of memory leaves a header out; the reply itself still tells the client what happened. */
         if (!exchange->hides_server)
-                (void)http_exchange_add_header(exchange, "Server", exchange->connection->server->name);
+                (void)http_exchange_add_header(exchange, "Server",
+                                               exchange->connection->server->name);
         if (content_type)
                 (void)http_exchange_add_header(exchange, "Content-Type", content_type);
 }
@@ -203,7 +209,8 @@ void http_reply(HttpExchange *exchange, int status, const char *content_type, co
         add_reply_headers(exchange, content_type);
         exchange_free(exchange);
         connection->is_replying = true;
-        if (body && body->n_bytes > 0 && !is_head && evbuffer_add(out, body->data, body->n_bytes) < 0)
+        if (body && body->n_bytes > 0 && !is_head &&
+            evbuffer_add(out, body->data, body->n_bytes) < 0)
                 status = 500;
 
         evhttp_send_reply(request, status, NULL, NULL);

@@ -13,48 +13,48 @@ typedef struct HttpConnection HttpConnection;
 
 /* A connection that evhttp serves. */
 struct HttpConnection {
-        HttpServer *server;               /* borrowed */
-        struct bufferevent *bev;          /* a reference of ours until it is adopted, then evhttp's */
-        struct evhttp_connection *evcon;  /* borrowed; NULL until it is adopted */
-        HttpExchange *exchange;           /* owned: the request at the handler, or NULL */
-        bool is_replying;                 /* a whole reply is on its way out */
-        bool is_half_closed;              /* the client has ended its sending side and waits for the reply */
+        HttpServer *server;      /* borrowed */
+        struct bufferevent *bev; /* a reference of ours until it is adopted, then evhttp's */
+        struct evhttp_connection *evcon; /* borrowed; NULL until it is adopted */
+        HttpExchange *exchange;          /* owned: the request at the handler, or NULL */
+        bool is_replying;                /* a whole reply is on its way out */
+        bool is_half_closed; /* the client has ended its sending side and waits for the reply */
         bufferevent_data_cb evhttp_write; /* evhttp's own callbacks while ours are in their place */
         bufferevent_event_cb evhttp_event;
-        LoopDeferred refusal;             /* puts evhttp's own error page into our form */
-        ListNode node;                    /* in the server's list */
+        LoopDeferred refusal; /* puts evhttp's own error page into our form */
+        ListNode node;        /* in the server's list */
 };
 
 /* A request at the handler. */
 struct HttpExchange {
-        HttpConnection *connection; /* borrowed */
+        HttpConnection *connection;     /* borrowed */
         struct evhttp_request *request; /* evhttp's; ours to free once it has no connection */
-        char *path;                 /* owned: the target up to '?' */
-        const char *query;          /* borrowed from `path`'s allocation, or NULL */
-        const char *body;           /* borrowed from the request */
+        char *path;                     /* owned: the target up to '?' */
+        const char *query;              /* borrowed from `path`'s allocation, or NULL */
+        const char *body;               /* borrowed from the request */
         size_t n_body_bytes;
         bool hides_server;
-        bool has_begun;             /* a reply in pieces is under way */
+        bool has_begun; /* a reply in pieces is under way */
         void (*closed)(HttpExchange *exchange, void *userdata);
         void *closed_userdata;
 };
 
 /* The server. */
 struct HttpServer {
-        Loop *loop;           /* borrowed */
-        struct evhttp *http;  /* owned */
-        char *name;           /* owned: for the Server: header */
+        Loop *loop;          /* borrowed */
+        struct evhttp *http; /* owned */
+        char *name;          /* owned: for the Server: header */
         HttpLimits limits;
         HttpHandler handler;
         void *userdata;
-        List listeners;       /* HttpListener.node */
-        List connections;     /* HttpConnection.node */
-        List arrivals;        /* HttpConnection.node of those not adopted yet */
+        List listeners;   /* HttpListener.node */
+        List connections; /* HttpConnection.node */
+        List arrivals;    /* HttpConnection.node of those not adopted yet */
         unsigned n_connections;
         uint64_t n_requests;
         bool is_accepting;
         LoopDeferred adopt;
-        LoopTimer retry;      /* accept again after descriptors ran out */
+        LoopTimer retry; /* accept again after descriptors ran out */
 };
 
 /* Take a request that evhttp has read, and give it to the handler. */

@@ -35,8 +35,8 @@ enum { HTTP_RETRY_US = 500 * US_PER_MS };
 
 /* A socket that we listen on. */
 typedef struct HttpListener {
-        HttpServer *server;               /* borrowed */
-        struct evconnlistener *listener;  /* evhttp's, which closes the descriptor */
+        HttpServer *server;              /* borrowed */
+        struct evconnlistener *listener; /* evhttp's, which closes the descriptor */
         LoopIo guard;
         ListNode node;
 } HttpListener;
@@ -45,7 +45,8 @@ typedef struct HttpListener {
 
 static void server_set_accepting(HttpServer *server, bool accept) {
         server->is_accepting = accept;
-        for (ListNode *n = list_first(&server->listeners); n; n = list_next(&server->listeners, n)) {
+        for (ListNode *n = list_first(&server->listeners); n;
+             n = list_next(&server->listeners, n)) {
                 HttpListener *listener = container_of(n, HttpListener, node);
 
                 if (accept) {
@@ -69,7 +70,8 @@ static bool descriptor_is_free(int fd) {
 }
 
 static void server_check_accepting(HttpServer *server) {
-        bool accept = server->n_connections < server->limits.max_connections && !timer_is_set(&server->retry);
+        bool accept = server->n_connections < server->limits.max_connections &&
+                      !timer_is_set(&server->retry);
 
         if (accept != server->is_accepting)
                 server_set_accepting(server, accept);
@@ -118,7 +120,8 @@ static void on_connection_end(struct evhttp_connection *evcon, void *userdata) {
 }
 
 static HttpConnection *connection_find(HttpServer *server, const struct evhttp_connection *evcon) {
-        for (ListNode *n = list_first(&server->connections); n; n = list_next(&server->connections, n)) {
+        for (ListNode *n = list_first(&server->connections); n;
+             n = list_next(&server->connections, n)) {
                 HttpConnection *connection = container_of(n, HttpConnection, node);
 
                 if (connection->evcon == evcon)
@@ -127,7 +130,8 @@ static HttpConnection *connection_find(HttpServer *server, const struct evhttp_c
         return NULL;
 }
 
-static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *userdata) {
+static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info,
+                      void *userdata) {
         HttpConnection *connection = userdata;
 
         (void)buffer;
@@ -157,16 +161,18 @@ static void on_refusal(LoopDeferred *deferred) {
         if (sscanf(head, "HTTP/%*d.%*d %d", &status) != 1 || status < 400)
                 return;
 
-        n = snprintf(body, sizeof(body), "{\"error\":{\"code\":%d,\"message\":\"%s\"}}", status, refusal_text(status));
+        n = snprintf(body, sizeof(body), "{\"error\":{\"code\":%d,\"message\":\"%s\"}}", status,
+                     refusal_text(status));
         (void)evbuffer_unfreeze(out, 1);
         (void)evbuffer_drain(out, evbuffer_get_length(out));
         (void)evbuffer_freeze(out, 1);
         connection->is_replying = true;
-        (void)evbuffer_add_printf(out,
-                                  "HTTP/1.1 %d %s\r\nServer: %s\r\nContent-Type: application/json\r\n"
-                                  "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                                  status, status == 413 ? "Request Entity Too Large" : "Refused",
-                                  connection->server->name, n, body);
+        (void)evbuffer_add_printf(
+                out,
+                "HTTP/1.1 %d %s\r\nServer: %s\r\nContent-Type: application/json\r\n"
+                "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                status, status == 413 ? "Request Entity Too Large" : "Refused",
+                connection->server->name, n, body);
 }
 
 /* Did the client close both ways? Of TCP that is only known when writing fails: there the end of its sending counts. */
@@ -184,7 +190,8 @@ static void on_watched_event(struct bufferevent *bev, short what, void *userdata
         HttpConnection *connection = userdata;
         bool is_end = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
 
-        if (is_end && connection->exchange && !connection->exchange->has_begun && !peer_is_gone(bufferevent_getfd(bev))) {
+        if (is_end && connection->exchange && !connection->exchange->has_begun &&
+            !peer_is_gone(bufferevent_getfd(bev))) {
                 connection->is_half_closed = true;
                 (void)bufferevent_disable(bev, EV_READ);
                 return;
@@ -207,8 +214,10 @@ void http_connection_watch(HttpConnection *connection) {
         if (userdata != connection) {
                 connection->evhttp_write = write;
                 connection->evhttp_event = event;
-                bufferevent_setcb(connection->bev, NULL, on_watched_write, on_watched_event, connection);
-                bufferevent_setwatermark(connection->bev, EV_READ, 0, connection->server->limits.max_header_bytes);
+                bufferevent_setcb(connection->bev, NULL, on_watched_write, on_watched_event,
+                                  connection);
+                bufferevent_setwatermark(connection->bev, EV_READ, 0,
+                                         connection->server->limits.max_header_bytes);
         }
         if (connection->is_half_closed)
                 (void)bufferevent_disable(connection->bev, EV_READ);
@@ -277,8 +286,8 @@ static void on_request(struct evhttp_request *request, void *userdata) {
 
 /* Public */
 
-int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name, const HttpLimits *limits, HttpHandler handler,
-                    void *userdata) {
+int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name,
+                    const HttpLimits *limits, HttpHandler handler, void *userdata) {
         _cleanup_(http_server_freep) HttpServer *server = calloc(1, sizeof(*server));
 
         assert(handler);
@@ -326,7 +335,8 @@ int http_server_listen(HttpServer *server, int fd) {
         struct evconnlistener *accepting;
         int flags = fcntl(fd, F_GETFL);
 
-        if (!listener || flags < 0 || !is_listening(fd) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        if (!listener || flags < 0 || !is_listening(fd) ||
+            fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
                 int r = !listener ? -ENOMEM : flags < 0 ? -EBADF : -EINVAL;
 
                 (void)close(fd);

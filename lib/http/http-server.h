@@ -22,12 +22,13 @@ typedef struct HttpExchange HttpExchange;
 
 /* Limits; every one must be set. */
 typedef struct HttpLimits {
-        size_t max_header_bytes;   /* request line and headers; more is 400 and a closed connection */
-        size_t max_body_bytes;     /* more is 413 */
-        unsigned max_connections;  /* further ones wait in the kernel's queue until one ends */
-        unsigned idle_timeout_s;   /* a connection on which nothing comes or goes for so long is closed */
+        size_t max_header_bytes; /* request line and headers; more is 400 and a closed connection */
+        size_t max_body_bytes;   /* more is 413 */
+        unsigned max_connections; /* further ones wait in the kernel's queue until one ends */
+        unsigned idle_timeout_s;  /* a connection on which nothing moves for so long is closed */
 } HttpLimits;
 
+/* Methods of RFC 9110 and RFC 5789 that callers tell apart; any other is HTTP_OTHER. */
 typedef enum HttpMethod {
         HTTP_GET,
         HTTP_HEAD,
@@ -44,8 +45,8 @@ typedef enum HttpMethod {
 typedef void (*HttpHandler)(HttpExchange *exchange, void *userdata);
 
 /* Make a server. `server_name` is sent as Server: header unless a reply leaves it out. Returns 0 or -ENOMEM. */
-int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name, const HttpLimits *limits, HttpHandler handler,
-                    void *userdata);
+int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name,
+                    const HttpLimits *limits, HttpHandler handler, void *userdata);
 
 /* Serve a listening stream socket (unix or TCP); takes the descriptor, also on error. Returns 0 or a negative errno. */
 int http_server_listen(HttpServer *server, int fd);
@@ -60,11 +61,16 @@ uint64_t http_server_requests(const HttpServer *server);
 
 /* The request. All borrowed from the exchange. */
 HttpMethod http_exchange_method(const HttpExchange *exchange);
-const char *http_exchange_path(const HttpExchange *exchange);                              /* raw, before '?', still percent-encoded */
-const char *http_exchange_query(const HttpExchange *exchange);                             /* after '?', or NULL */
-const char *http_exchange_header(const HttpExchange *exchange, const char *name);          /* first of that name, or NULL */
-unsigned http_exchange_count_header(const HttpExchange *exchange, const char *name);       /* how many of that name */
-const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes);         /* contiguous; may be empty, never NULL */
+/* The path, before '?', still percent-encoded. */
+const char *http_exchange_path(const HttpExchange *exchange);
+/* What is after '?', or NULL. */
+const char *http_exchange_query(const HttpExchange *exchange);
+/* The first header of that name, or NULL. */
+const char *http_exchange_header(const HttpExchange *exchange, const char *name);
+/* How many headers of that name. */
+unsigned http_exchange_count_header(const HttpExchange *exchange, const char *name);
+/* The body: contiguous, may be empty, never NULL. */
+const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes);
 
 /* Values of a query parameter, percent-decoded: the `index`-th (from 0) of that name, or NULL when there are fewer. The caller frees. */
 char *http_exchange_parameter(const HttpExchange *exchange, const char *name, unsigned index);
@@ -92,4 +98,6 @@ void http_reply_end(HttpExchange *exchange);
 /* Be told once, from the loop, when the client has gone before the reply's end; the exchange is gone then and must not be touched. Every handler
  * that does not reply at once sets it. Over a unix socket, a client that has only ended its sending side (shutdown(2)) before the reply begins
  * still gets it; over TCP the two cannot be told apart. */
-void http_exchange_set_closed(HttpExchange *exchange, void (*closed)(HttpExchange *exchange, void *userdata), void *userdata);
+void http_exchange_set_closed(HttpExchange *exchange,
+                              void (*closed)(HttpExchange *exchange, void *userdata),
+                              void *userdata);

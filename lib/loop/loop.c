@@ -2,12 +2,13 @@
 
 /* The event loop over libevent.
  *
- * libevent waits for descriptors and signals; deferred calls, timers and prepare hooks are ours. Timers live in a heap of our own on the
- * environment's clock, so that a virtual clock drives them, and so that timers of the same instant fire in the order of their setting.
- * libevent 2.1 has no watcher that runs before its wait, hence the turn of our own around EVLOOP_ONCE.
+ * libevent waits for descriptors and signals; deferred calls, timers and prepare hooks are ours.
+ * Timers live in a heap of our own on the environment's clock, so that a virtual clock drives them,
+ * and so that timers of the same instant fire in the order of their setting. libevent 2.1 has no
+ * watcher that runs before its wait, hence the turn of our own around EVLOOP_ONCE.
  *
- * Each phase works on what was there when it began: a deferred call that defers again, or a timer that sets itself to "now", waits for the
- * next turn, after the sockets had theirs.
+ * Each phase works on what was there when it began: a deferred call that defers again, or a timer
+ * that sets itself to "now", waits for the next turn, after the sockets had theirs.
  */
 
 #include "lib/loop/loop.h"
@@ -18,20 +19,20 @@
 #include <signal.h>
 
 struct Loop {
-        Env *env;                 /* borrowed */
-        struct event_base *base;  /* owned */
-        struct event *wake;       /* owned: ends the wait when our next timer is due */
-        List deferred;            /* LoopDeferred.node, in order of queueing */
-        List hooks;               /* LoopHook.node */
-        List last_hooks;          /* LoopHook.node: those that run after them */
-        LoopTimer **heap;         /* owned: set timers, earliest first */
+        Env *env;                /* borrowed */
+        struct event_base *base; /* owned */
+        struct event *wake;      /* owned: ends the wait when our next timer is due */
+        List deferred;           /* LoopDeferred.node, in order of queueing */
+        List hooks;              /* LoopHook.node */
+        List last_hooks;         /* LoopHook.node: those that run after them */
+        LoopTimer **heap;        /* owned: set timers, earliest first */
         size_t n_timers;
         size_t n_heap_allocated;
-        uint64_t n_timers_set;    /* so far: the next timer's sequence */
+        uint64_t n_timers_set; /* so far: the next timer's sequence */
         uint64_t now_us;
-        bool is_now_stale;        /* a wait has passed since now_us was read */
+        bool is_now_stale; /* a wait has passed since now_us was read */
         int exit_code;
-        bool is_hook_new;         /* a last hook was added and has not run */
+        bool is_hook_new; /* a last hook was added and has not run */
         bool is_exiting;
 };
 
@@ -50,7 +51,8 @@ int loop_new(Loop **ret_loop, Env *env) {
 
         assert(env);
 
-        /* Writing to a peer that has gone is an error of that write (EPIPE), never the end of the process (signal(7)). */
+        /* Writing to a peer that has gone is an error of that write (EPIPE), never the end of the
+         * process (signal(7)). */
         (void)signal(SIGPIPE, SIG_IGN);
 
         loop = calloc(1, sizeof(*loop));
@@ -131,7 +133,8 @@ static void loop_run_deferred(Loop *loop) {
         List batch = { 0 };
         ListNode *node;
 
-        /* In a list of their own, so that each can still be cancelled by one that runs before it. */
+        /* In a list of their own, so that each can still be cancelled by one that runs before it.
+         */
         list_splice(&batch, &loop->deferred);
         while ((node = list_pop(&batch))) {
                 LoopDeferred *deferred = container_of(node, LoopDeferred, node);
@@ -170,7 +173,8 @@ static void hooks_run(List *hooks) {
         }
 }
 
-/* What is handed out may make others queue more: the last hooks run until none was added, within reason. */
+/* What is handed out may make others queue more: the last hooks run until none was added, within
+ * reason. */
 static void loop_prepare(Loop *loop) {
         hooks_run(&loop->hooks);
         for (unsigned i = 0; i < LOOP_LAST_PASSES_MAX; i++) {
@@ -212,7 +216,8 @@ static void heap_sift_down(Loop *loop, LoopTimer *timer) {
 
                 if (child >= loop->n_timers)
                         break;
-                if (child + 1 < loop->n_timers && timer_is_before(loop->heap[child + 1], loop->heap[child]))
+                if (child + 1 < loop->n_timers &&
+                    timer_is_before(loop->heap[child + 1], loop->heap[child]))
                         child++;
                 if (!timer_is_before(loop->heap[child], timer))
                         break;
@@ -290,7 +295,8 @@ static void loop_run_timers(Loop *loop) {
         while (loop->n_timers > 0) {
                 LoopTimer *timer = loop->heap[0];
 
-                /* One that was set in this phase sorts behind all older ones of its instant: nothing older is missed. */
+                /* One that was set in this phase sorts behind all older ones of its instant:
+                 * nothing older is missed. */
                 if (timer->deadline_us > loop->now_us || timer->sequence >= n_timers_set)
                         break;
                 timer_clear(timer);
@@ -322,14 +328,16 @@ static int loop_wait(Loop *loop, uint64_t wait_us) {
         int r;
 
         if (wait_us > 0 && wait_us < UINT64_MAX) {
-                struct timeval timeout = { .tv_sec = (time_t)(wait_us / US_PER_S), .tv_usec = (suseconds_t)(wait_us % US_PER_S) };
+                struct timeval timeout = { .tv_sec = (time_t)(wait_us / US_PER_S),
+                                           .tv_usec = (suseconds_t)(wait_us % US_PER_S) };
 
                 if (event_add(loop->wake, &timeout) < 0)
                         return -ENOMEM;
         }
 
         loop->is_now_stale = true;
-        /* EVLOOP_ONCE always: without it libevent goes on for as long as some descriptor is ready. */
+        /* EVLOOP_ONCE always: without it libevent goes on for as long as some descriptor is ready.
+         */
         r = event_base_loop(loop->base, EVLOOP_ONCE | (wait_us > 0 ? 0 : EVLOOP_NONBLOCK));
         (void)event_del(loop->wake);
         return r < 0 ? -EIO : 0;
@@ -379,7 +387,9 @@ int loop_io_watch(Loop *loop, LoopIo *io, int fd, unsigned events) {
                 return 0;
 
         event = event_new(loop->base, fd,
-                          (short)((events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0) | EV_PERSIST), on_io, io);
+                          (short)((events & LOOP_READ ? EV_READ : 0) |
+                                  (events & LOOP_WRITE ? EV_WRITE : 0) | EV_PERSIST),
+                          on_io, io);
         if (!event)
                 return -ENOMEM;
         if (event_add(event, NULL) < 0) {

@@ -2,14 +2,17 @@
 
 /* Streams over sockets.
  *
- * A stream is a non-blocking descriptor with two evbuffers. It goes through RESOLVING (names only, by evdns, which reads /etc/hosts and
- * /etc/resolv.conf), CONNECTING, OPEN and CLOSED; every event is told from the loop, by a descriptor's or timer's callback or by a deferred
- * call, never inside the function that caused it. A connection that breaks while there is input left is told as readable first.
+ * A stream is a non-blocking descriptor with two evbuffers. It goes through RESOLVING (names only,
+ * by evdns, which reads /etc/hosts and /etc/resolv.conf), CONNECTING, OPEN and CLOSED; every event
+ * is told from the loop, by a descriptor's or timer's callback or by a deferred call, never inside
+ * the function that caused it. A connection that breaks while there is input left is told as
+ * readable first.
  *
- * What is written during a turn goes out together at its end, without asking the kernel first whether there is room: only what it does not take is watched for.
+ * What is written during a turn goes out together at its end, without asking the kernel first
+ * whether there is room: only what it does not take is watched for.
  *
- * The owner may free the stream from any of its callbacks: nothing here touches the object after calling out, except where `is_alive` says that
- * it may.
+ * The owner may free the stream from any of its callbacks: nothing here touches the object after
+ * calling out, except where `is_alive` says that it may.
  */
 
 #include "lib/loop/stream.h"
@@ -29,7 +32,8 @@
 
 enum {
         STREAM_READ_MIN_BYTES = 4 * 1024,
-        STREAM_READ_MAX_BYTES = 256 * 1024, /* per turn, so that one busy peer does not starve the others */
+        STREAM_READ_MAX_BYTES =
+                256 * 1024, /* per turn, so that one busy peer does not starve the others */
 };
 
 struct Stream {
@@ -37,19 +41,21 @@ struct Stream {
         StreamFn fn;
         void *userdata;
         LoopIo io;
-        LoopTimer timer;         /* bounds resolving and connecting */
-        LoopHook flush;          /* sends what was written, at the end of the turn; registered while there is something */
-        LoopDeferred deferred;   /* tells the first event, or the end, from the loop */
-        struct evdns_base *dns;  /* owned while resolving */
+        LoopTimer timer; /* bounds resolving and connecting */
+        LoopHook flush; /* sends what was written, at the end of the turn; registered while there is
+                           something */
+        LoopDeferred deferred;  /* tells the first event, or the end, from the loop */
+        struct evdns_base *dns; /* owned while resolving */
         struct evdns_getaddrinfo_request *lookup; /* or NULL */
-        struct evbuffer *input;  /* owned */
-        struct evbuffer *output; /* owned */
-        bool *is_alive;          /* set to false when the stream is freed while one of its callbacks runs */
-        int fd;                  /* owned, or -1 */
-        int error;               /* negative errno, or 0 */
-        bool is_told;            /* STREAM_CONNECTED was told */
-        int write_error;         /* why, as a negative errno */
-        bool is_write_broken;    /* nothing can be sent any more; what the peer had sent is still read */
+        struct evbuffer *input;                   /* owned */
+        struct evbuffer *output;                  /* owned */
+        bool *is_alive;  /* set to false when the stream is freed while one of its callbacks runs */
+        int fd;          /* owned, or -1 */
+        int error;       /* negative errno, or 0 */
+        bool is_told;    /* STREAM_CONNECTED was told */
+        int write_error; /* why, as a negative errno */
+        bool is_write_broken; /* nothing can be sent any more; what the peer had sent is still read
+                               */
         uint16_t port;
         enum {
                 STREAM_RESOLVING,
@@ -167,7 +173,8 @@ static bool stream_on_writable(Stream *stream) {
         if (evbuffer_get_length(stream->output) == 0 || stream->is_write_broken)
                 return true;
 
-        /* A final answer may be waiting behind the broken end: reading finds it, and then the end. */
+        /* A final answer may be waiting behind the broken end: reading finds it, and then the end.
+         */
         if (evbuffer_write(stream->output, stream->fd) < 0 && errno != EAGAIN && errno != EINTR) {
                 stream->write_error = -errno;
                 stream->is_write_broken = true;
@@ -178,10 +185,12 @@ static bool stream_on_writable(Stream *stream) {
                 return false;
         }
 
-        return evbuffer_get_length(stream->output) > 0 || (stream_tell(stream, STREAM_WRITABLE) && stream->state == STREAM_OPEN);
+        return evbuffer_get_length(stream->output) > 0 ||
+               (stream_tell(stream, STREAM_WRITABLE) && stream->state == STREAM_OPEN);
 }
 
-/* Reads what is there, at most STREAM_READ_MAX_BYTES: evbuffer_read() of libevent 2.1 takes 4 kB at a time. Returns as readv(2). */
+/* Reads what is there, at most STREAM_READ_MAX_BYTES: evbuffer_read() of libevent 2.1 takes 4 kB at
+ * a time. Returns as readv(2). */
 static ssize_t stream_read(Stream *stream) {
         struct evbuffer_iovec room;
         int n_waiting = 0;
@@ -197,7 +206,8 @@ static ssize_t stream_read(Stream *stream) {
                 return -1;
         }
 
-        n = read(stream->fd, room.iov_base, room.iov_len < STREAM_READ_MAX_BYTES ? room.iov_len : STREAM_READ_MAX_BYTES);
+        n = read(stream->fd, room.iov_base,
+                 room.iov_len < STREAM_READ_MAX_BYTES ? room.iov_len : STREAM_READ_MAX_BYTES);
         room.iov_len = n > 0 ? (size_t)n : 0;
         (void)evbuffer_commit_space(stream->input, &room, 1);
         return n;
@@ -278,7 +288,8 @@ static void stream_connect(Stream *stream, const struct sockaddr *address, sockl
                 return;
         }
 
-        /* Small requests must not wait for the acknowledgement of the ones before (tcp(7)). Unix sockets have no such option. */
+        /* Small requests must not wait for the acknowledgement of the ones before (tcp(7)). Unix
+         * sockets have no such option. */
         if (address->sa_family != AF_UNIX)
                 (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 
@@ -291,7 +302,8 @@ static void stream_connect(Stream *stream, const struct sockaddr *address, sockl
 static void stream_on_resolved(int result, struct evutil_addrinfo *addresses, void *userdata) {
         Stream *stream = userdata;
 
-        /* It also runs, with EVUTIL_EAI_CANCEL, while the stream is being freed or has run out of time. */
+        /* It also runs, with EVUTIL_EAI_CANCEL, while the stream is being freed or has run out of
+         * time. */
         if (result == EVUTIL_EAI_CANCEL)
                 return;
 
@@ -314,10 +326,12 @@ static int stream_resolve(Stream *stream, const char *host) {
         char port[sizeof("65535")];
 
         stream->dns = evdns_base_new(loop_event_base(stream->loop),
-                                     EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+                                     EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                             EVDNS_BASE_DISABLE_WHEN_INACTIVE);
         if (!stream->dns) {
                 /* No resolv.conf: names from the hosts file still work. */
-                stream->dns = evdns_base_new(loop_event_base(stream->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+                stream->dns = evdns_base_new(loop_event_base(stream->loop),
+                                             EVDNS_BASE_DISABLE_WHEN_INACTIVE);
                 if (!stream->dns)
                         return -ENOMEM;
                 (void)evdns_base_load_hosts(stream->dns, "/etc/hosts");
@@ -325,12 +339,13 @@ static int stream_resolve(Stream *stream, const char *host) {
 
         (void)snprintf(port, sizeof(port), "%u", stream->port);
         stream->state = STREAM_RESOLVING;
-        stream->lookup = evdns_getaddrinfo(stream->dns, host, port, &hints, stream_on_resolved, stream);
+        stream->lookup = evdns_getaddrinfo(stream->dns, host, port, &hints, stream_on_resolved,
+                                           stream);
         return 0;
 }
 
-int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16_t port, uint64_t timeout_us, StreamFn fn,
-                       void *userdata) {
+int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16_t port,
+                       uint64_t timeout_us, StreamFn fn, void *userdata) {
         _cleanup_(stream_freep) Stream *stream = NULL;
         struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
         struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -360,7 +375,8 @@ int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16
         return 0;
 }
 
-int stream_connect_unix(Stream **ret_stream, Loop *loop, const char *path, uint64_t timeout_us, StreamFn fn, void *userdata) {
+int stream_connect_unix(Stream **ret_stream, Loop *loop, const char *path, uint64_t timeout_us,
+                        StreamFn fn, void *userdata) {
         _cleanup_(stream_freep) Stream *stream = NULL;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int r;
@@ -419,7 +435,8 @@ int stream_write(Stream *stream, const void *bytes, size_t n_bytes) {
         if (evbuffer_add(stream->output, bytes, n_bytes) < 0)
                 return -ENOMEM;
 
-        if (stream->state == STREAM_OPEN && !(stream->io.events & LOOP_WRITE) && !list_node_is_linked(&stream->flush.node))
+        if (stream->state == STREAM_OPEN && !(stream->io.events & LOOP_WRITE) &&
+            !list_node_is_linked(&stream->flush.node))
                 loop_hook_add_last(stream->loop, &stream->flush);
         return 0;
 }

@@ -3,8 +3,9 @@
 
 /* The entities inside larger JSON values. Private to lib/model.
  *
- * x_write() writes one as an object into a value under construction. x_read() fills a zeroed one from what must be an object, and returns
- * what json-in.h says; on error it may be half filled, and the caller frees it with x_done() all the same.
+ * x_write() writes one as an object into a value under construction. x_read() fills a zeroed one
+ * from what must be an object, and returns what json-in.h says; on error it may be half filled, and
+ * the caller frees it with x_done() all the same.
  */
 
 #include <jansson.h>

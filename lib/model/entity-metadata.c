@@ -2,9 +2,10 @@
 
 /* The body of PATCH machines: a list of changes of machine metadata (contract section 4.8).
  *
- * The whole list is checked before any of it is handed out, item by item, each in the order op, path, value, with the
- * contract's messages. A value is a string, as the documentation of fleet 1.0 said, or an object with a "value", as its
- * code wanted; "Value" needs no rule of its own, since members match without regard to case.
+ * The whole list is checked before any of it is handed out, item by item, each in the order op,
+ * path, value, with the contract's messages. A value is a string, as the documentation of fleet 1.0
+ * said, or an object with a "value", as its code wanted; "Value" needs no rule of its own, since
+ * members match without regard to case.
  */
 
 #include <errno.h>

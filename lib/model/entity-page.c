@@ -2,10 +2,12 @@
 
 /* Machine, and the pages of all three lists (contract sections 4.3 and 4.4).
  *
- * A page is written element by element into the caller's buffer; there is never a tree of it. Reading one does build
- * jansson's tree first: clients do that, and the API for the batches of units whose size its body limit bounds.
+ * A page is written element by element into the caller's buffer; there is never a tree of it.
+ * Reading one does build jansson's tree first: clients do that, and the API for the batches of
+ * units whose size its body limit bounds.
  *
- * Which of its arrays a page uses is not stored: an empty page looks the same for every list, "{}", as it does on the wire.
+ * Which of its arrays a page uses is not stored: an empty page looks the same for every list, "{}",
+ * as it does on the wire.
  */
 
 #include <errno.h>

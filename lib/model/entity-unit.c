@@ -2,9 +2,10 @@
 
 /* Unit, UnitState and the error body of the HTTP API (contract sections 4.1 and 4.3).
  *
- * Members go out in alphabetical order, those without content are left out; an option with an empty value so has no "value".
- * Decoding is the inverse for what we write, and takes what other clients may: any order, unknown members, null.
- * Whether names and states are valid is the API's question: it has a status and a message for each answer.
+ * Members go out in alphabetical order, those without content are left out; an option with an empty
+ * value so has no "value". Decoding is the inverse for what we write, and takes what other clients
+ * may: any order, unknown members, null. Whether names and states are valid is the API's question:
+ * it has a status and a message for each answer.
  */
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 
 /* The request and the reply lines of POST /fleet/v1/wait (docs/api.md).
  *
- * A result is one line of the reply without its newline: compact JSON has none inside. Unlike the entities of
- * fleet 1.0 these are ours alone, so decoding insists on what both sides need: a state that can be waited for, names, outcomes.
- * A timeout of 0 means something and is always written.
+ * A result is one line of the reply without its newline: compact JSON has none inside. Unlike the
+ * entities of fleet 1.0 these are ours alone, so decoding insists on what both sides need: a state
+ * that can be waited for, names, outcomes. A timeout of 0 means something and is always written.
  */
 
 #include <errno.h>

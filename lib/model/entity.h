@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The entities of the HTTP API (contract section 4.3) and of our additions to it (docs/api.md), as values and as JSON, for the server and
- * the client alike: each has an encoder and a decoder.
+/* The entities of the HTTP API (contract section 4.3) and of our additions to it (docs/api.md), as
+ * values and as JSON, for the server and the client alike: each has an encoder and a decoder.
  *
- * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and return buf_append()'s errors, or -ERANGE for a
- * number over INT64_MAX; on error the Buf is as it was. Bytes that are not UTF-8 go out as U+FFFD. Decoders return 0, -ENOMEM, or -EBADMSG with a message in `diag` (may be NULL); they bound what they take by the size of the input.
+ * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and
+ * return buf_append()'s errors, or -ERANGE for a number over INT64_MAX; on error the Buf is as it
+ * was. Bytes that are not UTF-8 go out as U+FFFD. Decoders return 0, -ENOMEM, or -EBADMSG with a
+ * message in `diag` (may be NULL); they bound what they take by the size of the input.
  */
 
 #include <stdbool.h>
@@ -22,12 +24,13 @@
 
 /* Unit. Strings owned; zeroed is empty. */
 typedef struct Unit {
-        char *name;             /* or NULL: in a request body it may be left to the URL */
-        UnitFile *options;      /* or NULL when no options were given */
-        char *desired_state;    /* as written, or NULL: decoding keeps unknown values, so that the API can say which */
-        char *current_state;    /* or NULL */
-        char *machine_id;       /* or NULL */
-        char *why;              /* ours ("why"): the reason when it is not where it should be, or NULL */
+        char *name;          /* or NULL: in a request body it may be left to the URL */
+        UnitFile *options;   /* or NULL when no options were given */
+        char *desired_state; /* as written, or NULL: decoding keeps unknown values, so that the API
+                                can say which */
+        char *current_state; /* or NULL */
+        char *machine_id;    /* or NULL */
+        char *why; /* ours ("why"): the reason when it is not where it should be, or NULL */
 } Unit;
 
 /* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
@@ -79,12 +82,15 @@ void page_done(Page *page);
 int page_encode(const Page *page, Buf *out);
 int page_decode(const char *json, size_t n_bytes, Page *ret_page, Diag *diag);
 
-/* The body of POST /fleet/v1/units: {"units":[Unit,...]} is a Page with units, too; decode it with page_decode(). */
+/* The body of POST /fleet/v1/units: {"units":[Unit,...]} is a Page with units, too; decode it with
+ * page_decode(). */
 
-/* The error body: {"error":{"code":C,"message":"M"}}, code first (contract section 4.1). `code` is not negative. */
+/* The error body: {"error":{"code":C,"message":"M"}}, code first (contract section 4.1). `code` is
+ * not negative. */
 int error_encode(int code, const char *message, Buf *out);
 
-/* Read an error body; the caller frees the message, which may be empty. Returns 0, -ENOMEM, or -EBADMSG when it is none. */
+/* Read an error body; the caller frees the message, which may be empty. Returns 0, -ENOMEM, or
+ * -EBADMSG when it is none. */
 int error_decode(const char *json, size_t n_bytes, int *ret_code, char **ret_message);
 
 /* One change of machine metadata (contract section 4.8). Strings owned. */
@@ -94,16 +100,20 @@ typedef struct MetadataChange {
         char *value;   /* not empty; NULL for op "remove" */
 } MetadataChange;
 
-/* Decode the body of PATCH machines: checks the whole list first. Value is accepted as a string and as {"value":"..."} or {"Value":"..."}.
- * On -EBADMSG the diag is one of the contract's messages. The caller frees with metadata_changes_free(). */
-int metadata_changes_decode(const char *json, size_t n_bytes, MetadataChange **ret_changes, size_t *ret_n, Diag *diag);
+/* Decode the body of PATCH machines: checks the whole list first. Value is accepted as a string and
+ * as {"value":"..."} or {"Value":"..."}. On -EBADMSG the diag is one of the contract's messages.
+ * The caller frees with metadata_changes_free(). */
+int metadata_changes_decode(const char *json, size_t n_bytes, MetadataChange **ret_changes,
+                            size_t *ret_n, Diag *diag);
 void metadata_changes_free(MetadataChange *changes, size_t n_changes);
 
-/* The body of POST /fleet/v1/wait (docs/api.md): {"state":"launched","timeoutMs":2000,"units":[{"name":..,"machineID":..},..]}. */
+/* The body of POST /fleet/v1/wait (docs/api.md):
+ * {"state":"launched","timeoutMs":2000,"units":[{"name":..,"machineID":..},..]}. */
 typedef struct WaitRequest {
         char *state;         /* "inactive", "loaded", "launched" or "gone" */
         uint64_t timeout_ms; /* 0 = as long as the client stays */
-        Unit *units;         /* name set; machine_id is a hint for "gone": where the unit was; current_state unused */
+        Unit *units; /* name set; machine_id is a hint for "gone": where the unit was; current_state
+                        unused */
         size_t n_units;
 } WaitRequest;
 
@@ -115,8 +125,9 @@ int wait_request_decode(const char *json, size_t n_bytes, WaitRequest *ret_reque
 /* One line of the reply to a wait (docs/api.md). Strings owned. */
 typedef struct WaitResult {
         char *name;
-        char *outcome;    /* "reached", "failed", "unplaced" (not final: the wait goes on), "timeout", "unknown-unit" */
-        char *state;      /* current fleet state, or NULL */
+        char *outcome; /* "reached", "failed", "unplaced" (not final: the wait goes on), "timeout",
+                          "unknown-unit" */
+        char *state;   /* current fleet state, or NULL */
         char *machine_id; /* or NULL */
         char *primary_ip; /* of that machine, or NULL */
         char *why;        /* reason for anything but "reached", or NULL */

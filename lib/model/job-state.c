@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The names of the three states, as the API, the records and fleetctl write them. One table serves both directions; the
- * names are fixed by contract section 1, and are compared with their case.
+/* The names of the three states, as the API, the records and fleetctl write them. One table serves
+ * both directions; the names are fixed by contract section 1, and are compared with their case.
  */
 
 #include "lib/model/job-state.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The three states of fleet (contract section 1): what a user desires of a unit, and how far its machine has come. */
+/* The three states of fleet (contract section 1): what a user desires of a unit, and how far its
+ * machine has come. */
 
 #include <errno.h>
 

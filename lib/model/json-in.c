@@ -2,13 +2,14 @@
 
 /* JSON from peers, over jansson: parsing, and typed access to members with messages that name them.
  *
- * Lenient as Go's encoding/json was for fleet 1.0 (unknown members ignored, null is absent, the last of equal keys counts, keys
- * without regard to case), strict in types. jansson itself refuses what would hurt: NUL in strings, text that is not UTF-8,
- * more than 2048 levels.
+ * Lenient as Go's encoding/json was for fleet 1.0 (unknown members ignored, null is absent, the
+ * last of equal keys counts, keys without regard to case), strict in types. jansson itself refuses
+ * what would hurt: NUL in strings, text that is not UTF-8, more than 2048 levels.
  *
- * jansson's lexer forgets an allocation that failed while it gathers a string, and goes on with a shorter string. So the
- * allocations of a parse go through a hook that remembers, and json_in_parse() believes the flag, not the result. The
- * hook has no context pointer: the flag is this file's only, and process-wide, state. Parsing is not for several threads.
+ * jansson's lexer forgets an allocation that failed while it gathers a string, and goes on with a
+ * shorter string. So the allocations of a parse go through a hook that remembers, and
+ * json_in_parse() believes the flag, not the result. The hook has no context pointer: the flag is
+ * this file's only, and process-wide, state. Parsing is not for several threads.
  */
 
 #include "lib/model/json-in.h"

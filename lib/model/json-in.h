@@ -3,9 +3,10 @@
 
 /* Reading JSON that a peer wrote. Private to lib/model: no json_t goes further than this directory.
  *
- * All functions return 0; -ENOMEM; or -EBADMSG with a message in `diag` (may be NULL) that names the member. A member that is absent and one
- * that is null are the same, and keys match without regard to case where no exact one is there: so fleet 1.0 read its requests.
- * Out-params are written on success only; strings and metadata are owned by the caller.
+ * All functions return 0; -ENOMEM; or -EBADMSG with a message in `diag` (may be NULL) that names
+ * the member. A member that is absent and one that is null are the same, and keys match without
+ * regard to case where no exact one is there: so fleet 1.0 read its requests. Out-params are
+ * written on success only; strings and metadata are owned by the caller.
  */
 
 #include <jansson.h>
@@ -17,7 +18,8 @@
 #include "lib/model/metadata.h"
 #include "lib/unit/unit-file.h"
 
-/* Parse a text whose outermost value is of `type` (JSON_OBJECT or JSON_ARRAY). The caller drops the reference. */
+/* Parse a text whose outermost value is of `type` (JSON_OBJECT or JSON_ARRAY). The caller drops the
+ * reference. */
 int json_in_parse(const char *json, size_t n_bytes, json_type type, json_t **ret_root, Diag *diag);
 
 /* The value of a member, or NULL when it is absent or null. Borrowed from the object. */

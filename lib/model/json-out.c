@@ -2,11 +2,13 @@
 
 /* The JSON writer (RFC 8259): compact, in the order of the calls.
  *
- * Encoding does not go through a tree. A page of 10,000 states would need one of many megabytes, and what a daemon
- * once allocated it seldom gives back. Appending text needs only the text; every encoder knows its keys and their order.
+ * Encoding does not go through a tree. A page of 10,000 states would need one of many megabytes,
+ * and what a daemon once allocated it seldom gives back. Appending text needs only the text; every
+ * encoder knows its keys and their order.
  *
- * Strings are escaped as RFC 8259 section 7 demands, and no more. Bytes that are not UTF-8, which can come from a service's error
- * message, become U+FFFD, so that no single string can make a whole list unreadable.
+ * Strings are escaped as RFC 8259 section 7 demands, and no more. Bytes that are not UTF-8, which
+ * can come from a service's error message, become U+FFFD, so that no single string can make a whole
+ * list unreadable.
  */
 
 #include "lib/model/json-out.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Writing JSON straight into a Buf. Private to lib/model. The caller writes members in alphabetical order of their keys; commas are
- * put by the writer. Errors stick: the first one is returned by json_out_end(), and everything after it is skipped.
+/* Writing JSON straight into a Buf. Private to lib/model. The caller writes members in alphabetical
+ * order of their keys; commas are put by the writer. Errors stick: the first one is returned by
+ * json_out_end(), and everything after it is skipped.
  */
 
 #include <stdbool.h>
@@ -23,7 +24,8 @@ typedef struct JsonOut {
 /* Begin to append a value to `buf`. */
 JsonOut json_out_begin(Buf *buf);
 
-/* Returns the first error: 0, buf_append()'s, or -ERANGE for a number; on error `buf` is as it was at json_out_begin(). */
+/* Returns the first error: 0, buf_append()'s, or -ERANGE for a number; on error `buf` is as it was
+ * at json_out_begin(). */
 int json_out_end(JsonOut *out);
 
 /* Open and close objects ('{', '}') and arrays ('[', ']'). */
@@ -39,7 +41,8 @@ void json_out_string(JsonOut *out, const char *key, const char *value);
 /* A member with a string value, also when it is empty. */
 void json_out_any_string(JsonOut *out, const char *key, const char *value);
 
-/* A member with a number, also when it is 0. Numbers over INT64_MAX, which readers refuse, are -ERANGE. */
+/* A member with a number, also when it is 0. Numbers over INT64_MAX, which readers refuse, are
+ * -ERANGE. */
 void json_out_number(JsonOut *out, const char *key, uint64_t number);
 
 /* The object of a metadata's entries, those with empty values, too. */

@@ -2,12 +2,13 @@
 
 /* Metadata: a sorted array of owned pairs.
  *
- * Machines have a handful of keys, and the engine asks for them per unit and machine, so a sorted array with binary
- * search beats anything with nodes. Sorted order makes merging, comparing and printing single passes, and lets
- * whoever adds keys in order (our own JSON has sorted keys) add each at the end.
+ * Machines have a handful of keys, and the engine asks for them per unit and machine, so a sorted
+ * array with binary search beats anything with nodes. Sorted order makes merging, comparing and
+ * printing single passes, and lets whoever adds keys in order (our own JSON has sorted keys) add
+ * each at the end.
  *
- * Invariants: keys are unique and in byte order; no string is NULL. A function that fails leaves its argument as it was, or
- * its result untouched.
+ * Invariants: keys are unique and in byte order; no string is NULL. A function that fails leaves
+ * its argument as it was, or its result untouched.
  */
 
 #include "lib/model/metadata.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Metadata of a machine: keys with values, sorted by key. The configured ones come with the machine's record; those set over the API
- * are merged over them, where an empty value hides the configured key (contract section 4.8). */
+/* Metadata of a machine: keys with values, sorted by key. The configured ones come with the
+ * machine's record; those set over the API are merged over them, where an empty value hides the
+ * configured key (contract section 4.8). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@ typedef struct MetadataEntry {
 
 /* A set of entries in byte order of the keys; zeroed is empty. */
 typedef struct Metadata {
-        MetadataEntry *entries; /* owned array, with room for the next power of two at or above n_entries */
+        MetadataEntry *entries; /* owned array, with room for the next power of two at or above
+                                   n_entries */
         size_t n_entries;
 } Metadata;
 
@@ -40,9 +42,11 @@ int metadata_copy(const Metadata *metadata, Metadata *ret_copy);
 /* Equal keys and values? */
 bool metadata_equals(const Metadata *a, const Metadata *b);
 
-/* Does a machine with this metadata satisfy MachineMetadata (contract section 5.2: same key = any, different keys = all)? */
+/* Does a machine with this metadata satisfy MachineMetadata (contract section 5.2: same key = any,
+ * different keys = all)? */
 bool metadata_satisfies(const Metadata *metadata, const Requirements *requirements);
 
-/* Parse the configuration's "k=v,k=v" (contract section 8): trimmed, pairs without '=' are an error in `diag` (-EINVAL) that names the
- * pair, later duplicates win, a value may contain '='. Returns 0, -EINVAL or -ENOMEM. */
+/* Parse the configuration's "k=v,k=v" (contract section 8): trimmed, pairs without '=' are an error
+ * in `diag` (-EINVAL) that names the pair, later duplicates win, a value may contain '='. Returns
+ * 0, -EINVAL or -ENOMEM. */
 int metadata_parse(const char *text, Metadata *ret_metadata, Diag *diag);

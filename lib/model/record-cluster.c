@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The records that are about machines and who leads them: machine/, metadata/ and engine/leader. Their shapes are in
- * docs/records.md; how encoders and decoders are made is said at the head of record-unit.c.
+/* The records that are about machines and who leads them: machine/, metadata/ and engine/leader.
+ * Their shapes are in docs/records.md; how encoders and decoders are made is said at the head of
+ * record-unit.c.
  *
- * Metadata set over the API keeps entries with empty values: they are tombstones, and mean something. Everywhere else an
- * empty member is one that is not there.
+ * Metadata set over the API keeps entries with empty values: they are tombstones, and mean
+ * something. Everywhere else an empty member is one that is not there.
  */
 
 #include <errno.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The records that are about one unit: what the user wants (unit/), what a machine shall do (schedule/), where the unit is
- * (placement/), and what systemd says of it (state/). Their shapes are in docs/records.md.
+/* The records that are about one unit: what the user wants (unit/), what a machine shall do
+ * (schedule/), where the unit is (placement/), and what systemd says of it (state/). Their shapes
+ * are in docs/records.md.
  *
- * Each encoder writes its members in alphabetical order straight into the text. Each decoder fills a local record and hands
- * it out once it is complete, so a caller never sees half of one. Decoders check types and the few values that code relies
- * on (hashes, states); whether a record makes sense beside the others is for who reads them together.
+ * Each encoder writes its members in alphabetical order straight into the text. Each decoder fills
+ * a local record and hands it out once it is complete, so a caller never sees half of one. Decoders
+ * check types and the few values that code relies on (hashes, states); whether a record makes sense
+ * beside the others is for who reads them together.
  */
 
 #include <assert.h>

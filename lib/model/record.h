@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The values of the cluster's records (docs/records.md), and their JSON. Keys are lib/registry's business.
+/* The values of the cluster's records (docs/records.md), and their JSON. Keys are lib/registry's
+ * business.
  *
- * Every decoder takes bytes that anything may have written: it returns 0; -ENOMEM; or -EBADMSG with a message in `diag` (may be NULL) that
- * says what is wrong with the value. Unknown members are ignored, so that a newer version may add some. Every encoder returns a compact
- * JSON text with sorted keys that the caller frees, empty members left out; or -ENOMEM, -ENOBUFS (more than RECORD_MAX_BYTES), or -ERANGE
- * (a number over INT64_MAX, which no decoder would take). Numbers are always written, and 0 when they are absent. Of equal members the
- * last one counts.
+ * Every decoder takes bytes that anything may have written: it returns 0; -ENOMEM; or -EBADMSG with
+ * a message in `diag` (may be NULL) that says what is wrong with the value. Unknown members are
+ * ignored, so that a newer version may add some. Every encoder returns a compact JSON text with
+ * sorted keys that the caller frees, empty members left out; or -ENOMEM, -ENOBUFS (more than
+ * RECORD_MAX_BYTES), or -ERANGE (a number over INT64_MAX, which no decoder would take). Numbers are
+ * always written, and 0 when they are absent. Of equal members the last one counts.
  */
 
 #include <stdbool.h>
@@ -28,7 +30,8 @@ enum {
 typedef struct UnitRecord {
         char file[UNIT_HASH_BYTES]; /* hash of its content, key of the file record */
         JobState desired;           /* what the user asked for */
-        uint64_t generation;        /* grows with every request of a user about this unit; a start asked for again is a new one */
+        uint64_t generation; /* grows with every request of a user about this unit; a start asked
+                                for again is a new one */
 } UnitRecord;
 
 /* To JSON; from JSON. As said above. */
@@ -49,7 +52,8 @@ void machine_record_done(MachineRecord *record);
 int machine_record_encode(const MachineRecord *record, char **ret_json);
 int machine_record_decode(const char *json, size_t n_bytes, MachineRecord *ret_record, Diag *diag);
 
-/* metadata/<machine>: metadata set over the API; an empty value is a tombstone. The value is one flat JSON object. */
+/* metadata/<machine>: metadata set over the API; an empty value is a tombstone. The value is one
+ * flat JSON object. */
 int metadata_record_encode(const Metadata *metadata, char **ret_json);
 int metadata_record_decode(const char *json, size_t n_bytes, Metadata *ret_metadata, Diag *diag);
 
@@ -62,10 +66,11 @@ typedef struct ScheduleRecord {
 
 /* To JSON; from JSON. As said above. */
 int schedule_record_encode(const ScheduleRecord *record, char **ret_json);
-int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record, Diag *diag);
+int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record,
+                           Diag *diag);
 
-/* placement/<unit>: where a unit is, or why it is nowhere. Written with the schedule row, by the leading engine. Not written for global
- * units that fit somewhere. */
+/* placement/<unit>: where a unit is, or why it is nowhere. Written with the schedule row, by the
+ * leading engine. Not written for global units that fit somewhere. */
 typedef struct PlacementRecord {
         char *machine;       /* machine ID, or NULL: then `why` says why not */
         char *why;           /* for people: per machine why the unit does not fit, or NULL */
@@ -75,17 +80,24 @@ typedef struct PlacementRecord {
 /* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void placement_record_done(PlacementRecord *record);
 int placement_record_encode(const PlacementRecord *record, char **ret_json);
-int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *ret_record, Diag *diag);
+int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *ret_record,
+                            Diag *diag);
 
-/* state/<machine>/<unit>: what systemd says of a unit there. On the machine's lease; written by that machine's agent. */
+/* state/<machine>/<unit>: what systemd says of a unit there. On the machine's lease; written by
+ * that machine's agent. */
 typedef struct StateRecord {
-        char *load;                 /* systemd's LoadState, e.g. "loaded"; decoded ones are never NULL, but may be empty */
-        char *active;               /* ActiveState, e.g. "active"; the same */
-        char *sub;                  /* SubState, e.g. "running"; the same */
-        char hash[UNIT_HASH_BYTES]; /* content that is on the machine; empty when none could be put there */
-        JobState state;             /* how far the agent has come: loaded, launched (start requested); inactive = could not be loaded */
-        uint64_t generation;        /* of the request it has come to the end of, well or not; smaller while it still works on it */
-        char *why;                  /* the reason when the request failed ("job failed", systemd's error), or NULL when all is well */
+        char *load;   /* systemd's LoadState, e.g. "loaded"; decoded ones are never NULL, but may be
+                         empty */
+        char *active; /* ActiveState, e.g. "active"; the same */
+        char *sub;    /* SubState, e.g. "running"; the same */
+        char hash[UNIT_HASH_BYTES]; /* content that is on the machine; empty when none could be put
+                                       there */
+        JobState state; /* how far the agent has come: loaded, launched (start requested); inactive
+                           = could not be loaded */
+        uint64_t generation; /* of the request it has come to the end of, well or not; smaller while
+                                it still works on it */
+        char *why; /* the reason when the request failed ("job failed", systemd's error), or NULL
+                      when all is well */
 } StateRecord;
 
 /* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */

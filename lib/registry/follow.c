@@ -8,8 +8,9 @@
  *          +------------+ a while; compacted: from the start        |
  *          +--------------------------------------------------------+
  *
- * Everything is told from the loop. A follower may be stopped and freed by what it tells: `is_alive` says so to the code on the stack, and the read
- * in flight, which has memory of its own, forgets the follower.
+ * Everything is told from the loop. A follower may be stopped and freed by what it tells:
+ * `is_alive` says so to the code on the stack, and the read in flight, which has memory of its own,
+ * forgets the follower.
  */
 
 #include "lib/registry/follow.h"
@@ -60,9 +61,11 @@ static bool follow_tell(RegistryFollow *follow, const StoreKv *kv, bool is_delet
 }
 
 static void follow_retry_later(RegistryFollow *follow) {
-        uint64_t jitter_us = env_random_below(loop_env(follow->registry->loop), follow->backoff_us / 2 + 1);
+        uint64_t jitter_us = env_random_below(loop_env(follow->registry->loop),
+                                              follow->backoff_us / 2 + 1);
 
-        (void)timer_set_in(follow->registry->loop, &follow->retry, follow->backoff_us / 2 + jitter_us);
+        (void)timer_set_in(follow->registry->loop, &follow->retry,
+                           follow->backoff_us / 2 + jitter_us);
         follow->backoff_us *= 2;
         if (follow->backoff_us > FOLLOW_BACKOFF_MAX_US)
                 follow->backoff_us = FOLLOW_BACKOFF_MAX_US;
@@ -78,7 +81,8 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
         }
 
         for (size_t i = 0; i < report->n_events; i++)
-                if (!follow_tell(follow, &report->events[i].kv, report->events[i].kind == STORE_EVENT_DELETE))
+                if (!follow_tell(follow, &report->events[i].kv,
+                                 report->events[i].kind == STORE_EVENT_DELETE))
                         return;
 }
 
@@ -89,8 +93,10 @@ static void follow_synced(RegistryFollow *follow) {
 
                 if (part->is_list_only)
                         continue;
-                r = store_watch_start(follow->registry->store, &part->watch, (StoreBytes){ part->key.data, part->key.n_bytes },
-                                      (StoreBytes){ part->end.data, part->end.n_bytes }, follow->revision + 1, on_watch);
+                r = store_watch_start(follow->registry->store, &part->watch,
+                                      (StoreBytes){ part->key.data, part->key.n_bytes },
+                                      (StoreBytes){ part->end.data, part->end.n_bytes },
+                                      follow->revision + 1, on_watch);
                 if (r < 0) {
                         follow_retry_later(follow);
                         return;
@@ -112,7 +118,8 @@ static int follow_advance(RegistryFollow *follow, const StoreReply *reply) {
                 return 0;
         }
 
-        r = buf_append(&follow->from, reply->kvs[reply->n_kvs - 1].key.data, reply->kvs[reply->n_kvs - 1].key.n_bytes);
+        r = buf_append(&follow->from, reply->kvs[reply->n_kvs - 1].key.data,
+                       reply->kvs[reply->n_kvs - 1].key.n_bytes);
         return r < 0 ? r : buf_append(&follow->from, &next, 1);
 }
 
@@ -160,12 +167,14 @@ static void follow_list_page(RegistryFollow *follow) {
                 return;
         }
 
-        range.key = follow->from.n_bytes > 0 ? (StoreBytes){ follow->from.data, follow->from.n_bytes } :
-                                               (StoreBytes){ part->key.data, part->key.n_bytes };
+        range.key = follow->from.n_bytes > 0
+                            ? (StoreBytes){ follow->from.data, follow->from.n_bytes }
+                            : (StoreBytes){ part->key.data, part->key.n_bytes };
         range.end = (StoreBytes){ part->end.data, part->end.n_bytes };
 
         page = calloc(1, sizeof(*page));
-        if (page && store_range(follow->registry->store, &page->request, &range, STORE_LIST_TIMEOUT_US, on_page) == 0) {
+        if (page && store_range(follow->registry->store, &page->request, &range,
+                                STORE_LIST_TIMEOUT_US, on_page) == 0) {
                 page->follow = follow;
                 follow->page = page;
                 return;
@@ -238,8 +247,8 @@ static int follow_add_part(RegistryFollow *follow, const RegistryFollowKey *key)
         return record_key_end(&part->key, &part->end);
 }
 
-int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys, size_t n_keys,
-                          const RegistryFollowFns *fns) {
+int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys,
+                          size_t n_keys, const RegistryFollowFns *fns) {
         assert(!follow->registry);
         assert(n_keys > 0 && n_keys <= REGISTRY_FOLLOW_MAX);
         assert(fns->on_record && fns->on_synced);

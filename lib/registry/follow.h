@@ -13,7 +13,8 @@ typedef struct RegistryFollow RegistryFollow;
 
 /* How a follower is told. */
 typedef struct RegistryFollowFns {
-        /* A (new) list begins: what is not told by a record before on_synced() is gone. May be NULL. */
+        /* A (new) list begins: what is not told by a record before on_synced() is gone. May be
+         * NULL. */
         void (*on_reset)(RegistryFollow *follow);
         /* A record is there, changed or went. */
         void (*on_record)(RegistryFollow *follow, const Record *record);
@@ -38,27 +39,28 @@ struct RegistryFollow {
         const RegistryFollowFns *fns; /* static */
         RegistryFollowPart parts[REGISTRY_FOLLOW_MAX];
         size_t n_parts;
-        size_t i_listing;             /* part being listed */
-        int64_t revision;             /* of the list; 0 before its first page */
-        Buf from;                     /* where the next page begins; empty = at the part's first key */
-        void *page;                   /* the read in flight; outlives a follower that stops meanwhile */
+        size_t i_listing; /* part being listed */
+        int64_t revision; /* of the list; 0 before its first page */
+        Buf from;         /* where the next page begins; empty = at the part's first key */
+        void *page;       /* the read in flight; outlives a follower that stops meanwhile */
         LoopTimer retry;
         uint64_t backoff_us;
         LoopDeferred restart;
-        bool *is_alive;               /* told by registry_follow_stop() to the code that is telling a record */
+        bool *is_alive; /* told by registry_follow_stop() to the code that is telling a record */
         bool is_synced;
 };
 
-/* A key to follow: every record that begins so. `is_list_only` ones are told by lists, at the same revision as the others, and not watched. */
+/* A key to follow: every record that begins so. `is_list_only` ones are told by lists, at the same
+ * revision as the others, and not watched. */
 typedef struct RegistryFollowKey {
         RecordKey key;
         bool is_list_only;
 } RegistryFollowKey;
 
-/* Follow up to REGISTRY_FOLLOW_MAX keys: all are listed at one revision, in pages, in the order given, then watched from the next. Unreachable
- * stores are waited for. Returns 0, -ENOMEM. */
-int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys, size_t n_keys,
-                          const RegistryFollowFns *fns);
+/* Follow up to REGISTRY_FOLLOW_MAX keys: all are listed at one revision, in pages, in the order
+ * given, then watched from the next. Unreachable stores are waited for. Returns 0, -ENOMEM. */
+int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys,
+                          size_t n_keys, const RegistryFollowFns *fns);
 
 /* Throw away the place and list again, from the next turn. */
 void registry_follow_restart(RegistryFollow *follow);

@@ -2,9 +2,10 @@
 
 /* Keys and values of records.
  *
- * A key is the prefix, the kind's word, and one or two parts without slashes. A table says which parts a kind has and how its value is decoded.
- * What is found in the store may have been written by anything: a key that is none of ours, or a value that does not parse, is told once and
- * then left alone; it never stops the others.
+ * A key is the prefix, the kind's word, and one or two parts without slashes. A table says which
+ * parts a kind has and how its value is decoded. What is found in the store may have been written
+ * by anything: a key that is none of ours, or a value that does not parse, is told once and then
+ * left alone; it never stops the others.
  */
 
 #include "lib/registry/key.h"
@@ -82,11 +83,14 @@ int record_key_encode(const Registry *registry, const RecordKey *key, Buf *out) 
         assert(key->kind < _RECORD_KIND_MAX);
 
         if (format->has_machine && format->has_unit)
-                return buf_printf(out, "%s%s%s%s%s", registry->prefix, format->word, key->machine ? key->machine : "",
-                                  key->machine ? "/" : "", key->machine && key->unit ? key->unit : "");
+                return buf_printf(out, "%s%s%s%s%s", registry->prefix, format->word,
+                                  key->machine ? key->machine : "", key->machine ? "/" : "",
+                                  key->machine && key->unit ? key->unit : "");
         if (format->has_machine)
-                return buf_printf(out, "%s%s%s", registry->prefix, format->word, key->machine ? key->machine : "");
-        return buf_printf(out, "%s%s%s", registry->prefix, format->word, format->has_unit && key->unit ? key->unit : "");
+                return buf_printf(out, "%s%s%s", registry->prefix, format->word,
+                                  key->machine ? key->machine : "");
+        return buf_printf(out, "%s%s%s", registry->prefix, format->word,
+                          format->has_unit && key->unit ? key->unit : "");
 }
 
 int record_key_end(const Buf *prefix, Buf *out) {
@@ -178,7 +182,8 @@ static int record_key_decode(const Registry *registry, char *text, RecordKey *re
         return -EBADMSG;
 }
 
-int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool keys_only, Record *ret_record, char **ret_strings) {
+int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool keys_only,
+                  Record *ret_record, char **ret_strings) {
         _cleanup_(freep) char *strings = NULL;
         Record record = {
                 .is_deleted = is_deleted,
@@ -197,7 +202,8 @@ int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool k
         if (!strings)
                 return -ENOMEM;
 
-        if (strlen(key) != kv->key.n_bytes || record_key_decode(registry, strings, &record.key) < 0) {
+        if (strlen(key) != kv->key.n_bytes ||
+            record_key_decode(registry, strings, &record.key) < 0) {
                 registry_tell_bad(registry, key, kv->mod_revision, "no key of ours");
                 return -EBADMSG;
         }

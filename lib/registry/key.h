@@ -8,14 +8,15 @@
 
 enum {
         REGISTRY_PREFIX_MAX_BYTES = 256, /* longest key prefix */
-        REGISTRY_KEY_MAX_BYTES = 1024,   /* longest key: prefix, two parts of at most 256 bytes, separators */
-        REGISTRY_N_TOLD = 16,            /* bad records remembered as told */
+        REGISTRY_KEY_MAX_BYTES =
+                1024,         /* longest key: prefix, two parts of at most 256 bytes, separators */
+        REGISTRY_N_TOLD = 16, /* bad records remembered as told */
 };
 
 struct Registry {
-        Store *store;    /* borrowed */
-        Loop *loop;      /* borrowed */
-        char *prefix;    /* owned, ends in a slash */
+        Store *store; /* borrowed */
+        Loop *loop;   /* borrowed */
+        char *prefix; /* owned, ends in a slash */
         void (*on_bad)(const char *key, const char *why, void *userdata); /* or NULL */
         void *on_bad_userdata;
         uint64_t told[REGISTRY_N_TOLD]; /* digests of bad records that were told, a ring */
@@ -28,12 +29,15 @@ bool record_key_is_complete(const RecordKey *key);
 /* Append the encoded key; an incomplete one ends in a slash. Errors as buf_append(). */
 int record_key_encode(const Registry *registry, const RecordKey *key, Buf *out);
 
-/* Append the first key behind all those that begin with the encoded incomplete key `prefix`. Errors as buf_append(). */
+/* Append the first key behind all those that begin with the encoded incomplete key `prefix`. Errors
+ * as buf_append(). */
 int record_key_end(const Buf *prefix, Buf *out);
 
-/* Decode a key and its value. The record borrows from `kv` and from `ret_strings`, which the caller frees after record_done(). Returns 0, -ENOMEM, or
- * -EBADMSG for a key that is none of ours (already told as bad). */
-int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool keys_only, Record *ret_record, char **ret_strings);
+/* Decode a key and its value. The record borrows from `kv` and from `ret_strings`, which the caller
+ * frees after record_done(). Returns 0, -ENOMEM, or -EBADMSG for a key that is none of ours
+ * (already told as bad). */
+int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool keys_only,
+                  Record *ret_record, char **ret_strings);
 
 /* Free what decoding a value allocated. */
 void record_done(Record *record);

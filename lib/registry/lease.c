@@ -7,7 +7,8 @@
  *                        |  ^   granted
  *                        +--+ every third of the TTL; sooner after a failed try
  *
- * One request is in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that two members can be asked before the lease ends.
+ * One request is in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
+ * two members can be asked before the lease ends.
  */
 
 #include "lib/registry/lease.h"
@@ -36,7 +37,8 @@ static uint64_t lease_timeout_us(const Lease *lease) {
 }
 
 static void lease_try_in(Lease *lease, uint64_t delay_us) {
-        /* Without memory for a timer slot there is none left to do anything with; the owner hears of it. */
+        /* Without memory for a timer slot there is none left to do anything with; the owner hears
+         * of it. */
         if (timer_set_in(lease->loop, &lease->timer, delay_us) < 0) {
                 lease->status = -ENOMEM;
                 lease->fn(lease, LEASE_FAILED);
@@ -44,7 +46,8 @@ static void lease_try_in(Lease *lease, uint64_t delay_us) {
 }
 
 static void lease_on_failed(Lease *lease, int status) {
-        uint64_t delay_us = lease->backoff_us / 2 + env_random_below(loop_env(lease->loop), lease->backoff_us / 2 + 1);
+        uint64_t delay_us = lease->backoff_us / 2 +
+                            env_random_below(loop_env(lease->loop), lease->backoff_us / 2 + 1);
 
         lease->backoff_us *= 2;
         if (lease->backoff_us > LEASE_BACKOFF_MAX_US)
@@ -110,7 +113,8 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
 static void lease_send(Lease *lease) {
         int r;
 
-        /* A renounced lease may still have its last request in flight: its end brings us back here. */
+        /* A renounced lease may still have its last request in flight: its end brings us back here.
+         */
         if (store_request_is_pending(&lease->request)) {
                 lease_try_in(lease, LEASE_BACKOFF_MIN_US);
                 return;
@@ -119,9 +123,11 @@ static void lease_send(Lease *lease) {
         lease->sent_us = loop_now_us(lease->loop);
         lease->asked = lease->id;
         if (lease->id == 0)
-                r = store_lease_grant(lease->store, &lease->request, lease->ttl_s, STORE_CALL_TIMEOUT_US, on_granted);
+                r = store_lease_grant(lease->store, &lease->request, lease->ttl_s,
+                                      STORE_CALL_TIMEOUT_US, on_granted);
         else
-                r = store_lease_keep_alive(lease->store, &lease->request, lease->id, lease_timeout_us(lease), on_kept);
+                r = store_lease_keep_alive(lease->store, &lease->request, lease->id,
+                                           lease_timeout_us(lease), on_kept);
         if (r < 0)
                 lease_on_failed(lease, r);
 }

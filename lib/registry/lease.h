@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew by its owner's wish when it was lost. A machine's
- * presence and everything it reports hangs on one.
+/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew by its
+ * owner's wish when it was lost. A machine's presence and everything it reports hangs on one.
  */
 
 #include <stdbool.h>
@@ -14,9 +14,10 @@
 typedef struct Lease Lease;
 
 typedef enum LeaseEvent {
-        LEASE_HELD,   /* granted, or the one to adopt was found alive; lease->id is set */
-        LEASE_KEPT,   /* renewed */
-        LEASE_LOST,   /* the store does not know it any more: its records are gone. lease->id is 0; a new one is asked for at once */
+        LEASE_HELD, /* granted, or the one to adopt was found alive; lease->id is set */
+        LEASE_KEPT, /* renewed */
+        LEASE_LOST, /* the store does not know it any more: its records are gone. lease->id is 0; a
+                       new one is asked for at once */
         LEASE_FAILED, /* a try to grant or renew failed; tries go on. lease->status says how */
 } LeaseEvent;
 
@@ -34,18 +35,20 @@ struct Lease {
         int64_t asked;           /* the lease that the request in flight is about; 0 = a grant */
         int64_t ttl_s;           /* asked for; what the store gave once it is held */
         uint64_t sent_us;        /* when the request in flight was sent */
-        uint64_t valid_until_us; /* by our clock it has not ended before: last answered request's sending + TTL */
+        uint64_t valid_until_us; /* by our clock it has not ended before: last answered request's
+                                    sending + TTL */
         uint64_t backoff_us;
-        int status;              /* of the last failed try: a STORE_E_* or negative errno */
-        bool is_proven;          /* the held lease has been confirmed by the store */
+        int status;     /* of the last failed try: a STORE_E_* or negative errno */
+        bool is_proven; /* the held lease has been confirmed by the store */
 };
 
-/* Get a lease and keep it. `adopt` is the lease of an earlier run of this daemon, tried first; 0 = none. Returns 0 or -ENOMEM. */
+/* Get a lease and keep it. `adopt` is the lease of an earlier run of this daemon, tried first; 0 =
+ * none. Returns 0 or -ENOMEM. */
 int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn);
 
 /* Give up the lease that is held, without telling the store, and get a new one. */
 void lease_renounce(Lease *lease);
 
-/* Stop renewing: it will run out by itself. Nothing is told any more. A request may still be on its way: the memory must stay until the store has
- * closed. */
+/* Stop renewing: it will run out by itself. Nothing is told any more. A request may still be on its
+ * way: the memory must stay until the store has closed. */
 void lease_stop(Lease *lease);

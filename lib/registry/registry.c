@@ -47,7 +47,9 @@ Loop *registry_loop(const Registry *registry) {
         return registry->loop;
 }
 
-void registry_set_bad_record_fn(Registry *registry, void (*fn)(const char *key, const char *why, void *userdata), void *userdata) {
+void registry_set_bad_record_fn(Registry *registry,
+                                void (*fn)(const char *key, const char *why, void *userdata),
+                                void *userdata) {
         registry->on_bad = fn;
         registry->on_bad_userdata = userdata;
 }
@@ -61,7 +63,8 @@ const char *registry_outcome_to_string(int status) {
                 [REGISTRY_E_COMPACTED] = "the revision was compacted away",
                 [REGISTRY_E_NO_LEASE] = "the lease has ended",
                 [REGISTRY_E_TOO_LARGE] = "the change is too large for one transaction",
-                [REGISTRY_E_REFUSED] = "the store refuses the request: it is full, or denies access",
+                [REGISTRY_E_REFUSED] =
+                        "the store refuses the request: it is full, or denies access",
         };
 
         if (status < 0)
@@ -107,7 +110,8 @@ static int record_batch_decode(RegistryRead *read, const StoreReply *reply, Reco
                 return -ENOMEM;
 
         for (size_t i = 0; i < reply->n_kvs; i++) {
-                int r = record_decode(read->registry, &reply->kvs[i], false, read->keys_only, &batch->records[batch->n_records],
+                int r = record_decode(read->registry, &reply->kvs[i], false, read->keys_only,
+                                      &batch->records[batch->n_records],
                                       &batch->strings[batch->n_records]);
 
                 if (r == -EBADMSG)
@@ -151,7 +155,8 @@ static void on_range(StoreRequest *request, int status, const StoreReply *reply)
         registry_read_end(read, 0, &page);
 }
 
-static int registry_range_encode(const Registry *registry, const RegistryRange *range, Buf *key, Buf *end) {
+static int registry_range_encode(const Registry *registry, const RegistryRange *range, Buf *key,
+                                 Buf *end) {
         static const char next = '\0';
         Buf prefix = buf_make(REGISTRY_KEY_MAX_BYTES);
         int r;
@@ -178,9 +183,13 @@ static int registry_range_encode(const Registry *registry, const RegistryRange *
         return r;
 }
 
-int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range, RegistryReadDone done) {
-        _cleanup_(buf_done) Buf key = buf_make(REGISTRY_KEY_MAX_BYTES), end = buf_make(REGISTRY_KEY_MAX_BYTES);
-        StoreRange args = { .revision = range->revision, .limit = range->limit, .keys_only = range->keys_only };
+int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range,
+                  RegistryReadDone done) {
+        _cleanup_(buf_done) Buf key = buf_make(REGISTRY_KEY_MAX_BYTES),
+                                end = buf_make(REGISTRY_KEY_MAX_BYTES);
+        StoreRange args = { .revision = range->revision,
+                            .limit = range->limit,
+                            .keys_only = range->keys_only };
         int r;
 
         assert(done);
@@ -193,7 +202,9 @@ int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *r
         args.key = (StoreBytes){ key.data, key.n_bytes };
         args.end = (StoreBytes){ end.data, end.n_bytes };
         r = store_range(registry->store, &read->request, &args,
-                        range->limit == 0 && !record_key_is_complete(&range->key) ? STORE_LIST_TIMEOUT_US : STORE_CALL_TIMEOUT_US,
+                        range->limit == 0 && !record_key_is_complete(&range->key)
+                                ? STORE_LIST_TIMEOUT_US
+                                : STORE_CALL_TIMEOUT_US,
                         on_range);
         if (r < 0)
                 return r;

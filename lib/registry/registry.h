@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The cluster's records over a store (docs/records.md): the only code that knows a key or its encoding. Reads give decoded records, writes
- * are transactions of typed operations with comparisons. Requests follow the contract of lib/loop/loop.h.
+/* The cluster's records over a store (docs/records.md): the only code that knows a key or its
+ * encoding. Reads give decoded records, writes are transactions of typed operations with
+ * comparisons. Requests follow the contract of lib/loop/loop.h.
  */
 
 #include <stdbool.h>
@@ -19,13 +20,16 @@ typedef struct Registry Registry;
 /* Documented outcomes of reads and writes. */
 enum {
         _REGISTRY_E_OK,
-        REGISTRY_E_CONFLICT,    /* a comparison did not hold: nothing was written; read again, then decide */
+        REGISTRY_E_CONFLICT,    /* a comparison did not hold: nothing was written; read again, then
+                                   decide */
         REGISTRY_E_UNREACHABLE, /* the store cannot be reached: nothing was written */
-        REGISTRY_E_UNKNOWN,     /* no answer: the change may have been made or may yet be; read again, then decide */
-        REGISTRY_E_COMPACTED,   /* the revision asked for is gone: begin the list anew */
-        REGISTRY_E_NO_LEASE,    /* the lease of a record to write has ended: nothing was written */
-        REGISTRY_E_TOO_LARGE,   /* more than one transaction can hold: nothing was written */
-        REGISTRY_E_REFUSED,     /* the store denies it or is full: nothing was written; a person must look */
+        REGISTRY_E_UNKNOWN,   /* no answer: the change may have been made or may yet be; read again,
+                                 then decide */
+        REGISTRY_E_COMPACTED, /* the revision asked for is gone: begin the list anew */
+        REGISTRY_E_NO_LEASE,  /* the lease of a record to write has ended: nothing was written */
+        REGISTRY_E_TOO_LARGE, /* more than one transaction can hold: nothing was written */
+        REGISTRY_E_REFUSED,   /* the store denies it or is full: nothing was written; a person must
+                                 look */
         _REGISTRY_E_MAX,
 };
 
@@ -45,8 +49,8 @@ typedef enum RecordKind {
         _RECORD_KIND_MAX,
 } RecordKind;
 
-/* What a key means, or, with parts left NULL, all keys that begin so: {RECORD_SCHEDULE, machine, NULL} is one machine's schedule,
- * {RECORD_UNIT} all units. Strings borrowed. */
+/* What a key means, or, with parts left NULL, all keys that begin so: {RECORD_SCHEDULE, machine,
+ * NULL} is one machine's schedule, {RECORD_UNIT} all units. Strings borrowed. */
 typedef struct RecordKey {
         RecordKind kind;
         const char *machine; /* for MACHINE, METADATA, SCHEDULE, STATE; or NULL */
@@ -57,12 +61,14 @@ typedef struct RecordKey {
 typedef struct Record {
         RecordKey key;
         bool is_deleted; /* a watch saw it go: only key and mod_revision are set */
-        bool is_bad;     /* the value does not parse: `why_bad` says how; the union is zeroed. Leave alone what it governs */
+        bool is_bad;     /* the value does not parse: `why_bad` says how; the union is zeroed. Leave
+                            alone what it governs */
         const char *why_bad;
         int64_t create_revision;
         int64_t mod_revision;
         int64_t lease;
-        const char *text;    /* FILE: the canonical text, not NUL-terminated; for every kind, the raw value */
+        const char *text; /* FILE: the canonical text, not NUL-terminated; for every kind, the raw
+                             value */
         size_t n_text_bytes;
         union {
                 UnitRecord unit;
@@ -75,7 +81,8 @@ typedef struct Record {
         };
 } Record;
 
-/* Make a registry over a store (borrowed, must outlive it). `prefix` is the key prefix; a missing slash at its end is added. Returns 0 or -ENOMEM. */
+/* Make a registry over a store (borrowed, must outlive it). `prefix` is the key prefix; a missing
+ * slash at its end is added. Returns 0 or -ENOMEM. */
 int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *prefix);
 
 /* Free it; nothing may be in flight. Takes NULL; returns NULL. */
@@ -88,8 +95,11 @@ Store *registry_store(const Registry *registry);
 /* The loop it lives on. Borrowed. */
 Loop *registry_loop(const Registry *registry);
 
-/* Be told, from the loop, of each record that does not parse, once per revision of it: for the log. `key` is the full key, printable. */
-void registry_set_bad_record_fn(Registry *registry, void (*fn)(const char *key, const char *why, void *userdata), void *userdata);
+/* Be told, from the loop, of each record that does not parse, once per revision of it: for the log.
+ * `key` is the full key, printable. */
+void registry_set_bad_record_fn(Registry *registry,
+                                void (*fn)(const char *key, const char *why, void *userdata),
+                                void *userdata);
 
 /* Reading */
 
@@ -97,20 +107,22 @@ typedef struct RegistryRead RegistryRead;
 
 /* What to read. */
 typedef struct RegistryRange {
-        RecordKey key;      /* one record, or the first parts of many */
-        const char *after;  /* with an incomplete key: begin behind this last part (unit name, machine or hash); NULL = from the start */
-        const char *until;  /* with an incomplete key: end with this last part, inclusive; NULL = to the end */
-        int64_t revision;   /* 0 = now */
-        int64_t limit;      /* 0 = all */
-        bool keys_only;     /* values are not fetched and not decoded */
+        RecordKey key;     /* one record, or the first parts of many */
+        const char *after; /* with an incomplete key: begin behind this last part (unit name,
+                              machine or hash); NULL = from the start */
+        const char *until; /* with an incomplete key: end with this last part, inclusive; NULL = to
+                              the end */
+        int64_t revision;  /* 0 = now */
+        int64_t limit;     /* 0 = all */
+        bool keys_only;    /* values are not fetched and not decoded */
 } RegistryRange;
 
 /* What came. */
 typedef struct RegistryPage {
         const Record *records; /* in order of their keys; borrowed */
         size_t n_records;
-        int64_t revision;      /* at which it was read: continue there */
-        bool more;             /* the limit cut it */
+        int64_t revision; /* at which it was read: continue there */
+        bool more;        /* the limit cut it */
 } RegistryPage;
 
 /* Ends a read: `page` is not NULL exactly when status is 0. */
@@ -121,12 +133,13 @@ struct RegistryRead {
         StoreRequest request;
         Registry *registry; /* borrowed; NULL while idle */
         RegistryReadDone done;
-        int64_t revision;   /* asked for */
+        int64_t revision; /* asked for */
         bool keys_only;
 };
 
 /* Read records, without cost for what is outside the range. Returns 0, -ENOMEM, -ESHUTDOWN. */
-int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range, RegistryReadDone done);
+int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range,
+                  RegistryReadDone done);
 
 /* Give up; the callback runs with -ECANCELED. */
 void registry_read_cancel(RegistryRead *read);

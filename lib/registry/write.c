@@ -2,9 +2,10 @@
 
 /* Writing records.
  *
- * While a transaction is made, its keys and values lie one after the other in a buffer, and the items refer to them by offset, since the buffer moves
- * as it grows. The first error while building is kept and told by the commit, so that a caller can write a transaction down as a plain sequence of
- * calls.
+ * While a transaction is made, its keys and values lie one after the other in a buffer, and the
+ * items refer to them by offset, since the buffer moves as it grows. The first error while building
+ * is kept and told by the commit, so that a caller can write a transaction down as a plain sequence
+ * of calls.
  */
 
 #include "lib/registry/write.h"
@@ -85,14 +86,17 @@ static Span write_bytes(RegistryWrite *write, const void *bytes, size_t n_bytes)
         return span;
 }
 
-static void write_compare(RegistryWrite *write, const RecordKey *key, int target, int result, int64_t revision) {
+static void write_compare(RegistryWrite *write, const RecordKey *key, int target, int result,
+                          int64_t revision) {
         WriteItem *item = write_add(write);
 
         if (!item)
                 return;
 
         assert(record_key_is_complete(key));
-        *item = (WriteItem){ .is_compare = true, .target = target, .result = result, .revision = revision };
+        *item = (WriteItem){
+                .is_compare = true, .target = target, .result = result, .revision = revision
+        };
         item->key = write_key(write, key);
         write->n_compares++;
 }
@@ -113,7 +117,8 @@ void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t 
         write_compare(write, &key, STORE_COMPARE_MOD, STORE_COMPARE_EQUAL, revision);
 }
 
-void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from, const char *until, int64_t revision) {
+void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from,
+                                       const char *until, int64_t revision) {
         WriteItem *item = write_add(write);
         Span tail;
 
@@ -121,17 +126,22 @@ void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, cons
                 return;
 
         assert(!record_key_is_complete(&key));
-        *item = (WriteItem){ .is_compare = true, .target = STORE_COMPARE_MOD, .result = STORE_COMPARE_LESS, .revision = revision + 1 };
+        *item = (WriteItem){ .is_compare = true,
+                             .target = STORE_COMPARE_MOD,
+                             .result = STORE_COMPARE_LESS,
+                             .revision = revision + 1 };
         item->key = write_key(write, &key);
         tail = write_bytes(write, from, strlen(from));
         item->key.n_bytes += tail.n_bytes;
         item->end = write_key(write, &key);
-        tail = write_bytes(write, until, strlen(until) + 1); /* with its NUL: the first key behind `until` */
+        tail = write_bytes(write, until,
+                           strlen(until) + 1); /* with its NUL: the first key behind `until` */
         item->end.n_bytes += tail.n_bytes;
         write->n_compares++;
 }
 
-static void write_put(RegistryWrite *write, RecordKey key, const void *value, size_t n_bytes, int64_t lease) {
+static void write_put(RegistryWrite *write, RecordKey key, const void *value, size_t n_bytes,
+                      int64_t lease) {
         WriteItem *item = write_add(write);
 
         if (!item)
@@ -156,7 +166,8 @@ static void write_put_json(RegistryWrite *write, RecordKey key, int r, char *jso
         free(json);
 }
 
-void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text, size_t n_bytes) {
+void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text,
+                             size_t n_bytes) {
         write_put(write, (RecordKey){ .kind = RECORD_FILE, .unit = hash }, text, n_bytes, 0);
 }
 
@@ -167,39 +178,49 @@ void registry_write_put_unit(RegistryWrite *write, const char *unit, const UnitR
         write_put_json(write, (RecordKey){ .kind = RECORD_UNIT, .unit = unit }, r, json, 0);
 }
 
-void registry_write_put_metadata(RegistryWrite *write, const char *machine, const Metadata *metadata) {
+void registry_write_put_metadata(RegistryWrite *write, const char *machine,
+                                 const Metadata *metadata) {
         char *json = NULL;
         int r = metadata_record_encode(metadata, &json);
 
-        write_put_json(write, (RecordKey){ .kind = RECORD_METADATA, .machine = machine }, r, json, 0);
+        write_put_json(write, (RecordKey){ .kind = RECORD_METADATA, .machine = machine }, r, json,
+                       0);
 }
 
-void registry_write_put_machine(RegistryWrite *write, const char *machine, const MachineRecord *record, int64_t lease) {
+void registry_write_put_machine(RegistryWrite *write, const char *machine,
+                                const MachineRecord *record, int64_t lease) {
         char *json = NULL;
         int r = machine_record_encode(record, &json);
 
-        write_put_json(write, (RecordKey){ .kind = RECORD_MACHINE, .machine = machine }, r, json, lease);
+        write_put_json(write, (RecordKey){ .kind = RECORD_MACHINE, .machine = machine }, r, json,
+                       lease);
 }
 
-void registry_write_put_schedule(RegistryWrite *write, const char *machine, const char *unit, const ScheduleRecord *record) {
+void registry_write_put_schedule(RegistryWrite *write, const char *machine, const char *unit,
+                                 const ScheduleRecord *record) {
         char *json = NULL;
         int r = schedule_record_encode(record, &json);
 
-        write_put_json(write, (RecordKey){ .kind = RECORD_SCHEDULE, .machine = machine, .unit = unit }, r, json, 0);
+        write_put_json(write,
+                       (RecordKey){ .kind = RECORD_SCHEDULE, .machine = machine, .unit = unit }, r,
+                       json, 0);
 }
 
-void registry_write_put_placement(RegistryWrite *write, const char *unit, const PlacementRecord *record) {
+void registry_write_put_placement(RegistryWrite *write, const char *unit,
+                                  const PlacementRecord *record) {
         char *json = NULL;
         int r = placement_record_encode(record, &json);
 
         write_put_json(write, (RecordKey){ .kind = RECORD_PLACEMENT, .unit = unit }, r, json, 0);
 }
 
-void registry_write_put_state(RegistryWrite *write, const char *machine, const char *unit, const StateRecord *record, int64_t lease) {
+void registry_write_put_state(RegistryWrite *write, const char *machine, const char *unit,
+                              const StateRecord *record, int64_t lease) {
         char *json = NULL;
         int r = state_record_encode(record, &json);
 
-        write_put_json(write, (RecordKey){ .kind = RECORD_STATE, .machine = machine, .unit = unit }, r, json, lease);
+        write_put_json(write, (RecordKey){ .kind = RECORD_STATE, .machine = machine, .unit = unit },
+                       r, json, lease);
 }
 
 void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record, int64_t lease) {
@@ -290,7 +311,8 @@ int registry_write_commit(RegistryWrite *write, RegistryWriteDone done) {
         txn.compares = compares;
         txn.ops = ops;
         write->done = done;
-        return store_txn(write->registry->store, &write->request, &txn, STORE_CALL_TIMEOUT_US, on_txn);
+        return store_txn(write->registry->store, &write->request, &txn, STORE_CALL_TIMEOUT_US,
+                         on_txn);
 }
 
 void registry_write_cancel(RegistryWrite *write) {

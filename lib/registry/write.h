@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Writing records: a transaction of comparisons and operations, made step by step and committed at once. */
+/* Writing records: a transaction of comparisons and operations, made step by step and committed at
+ * once. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@
 
 typedef struct RegistryWrite RegistryWrite;
 
-/* Ends a write. `revision` is the commit's, 0 unless status is 0. The write keeps its operations until registry_write_clear(). */
+/* Ends a write. `revision` is the commit's, 0 unless status is 0. The write keeps its operations
+ * until registry_write_clear(). */
 typedef void (*RegistryWriteDone)(RegistryWrite *write, int status, int64_t revision);
 
 /* A transaction being made or in flight; embed it, zero it before the first use. */
@@ -19,13 +21,13 @@ struct RegistryWrite {
         StoreRequest request;
         Registry *registry; /* borrowed; NULL before registry_write_begin() */
         RegistryWriteDone done;
-        Buf bytes;          /* keys and values, referred to by offset until the commit */
-        void *items;        /* owned array of comparisons and operations */
+        Buf bytes;   /* keys and values, referred to by offset until the commit */
+        void *items; /* owned array of comparisons and operations */
         size_t n_items;
         size_t n_items_allocated;
         size_t n_compares;
         size_t n_ops;
-        int error;          /* first error while it was built; told by registry_write_commit() */
+        int error; /* first error while it was built; told by registry_write_commit() */
 };
 
 /* Begin a transaction: empty, ready for the calls below. What was in it is dropped. */
@@ -36,21 +38,30 @@ void registry_write_begin(RegistryWrite *write, Registry *registry);
 void registry_write_if_absent(RegistryWrite *write, RecordKey key);
 /* The record exists. */
 void registry_write_if_present(RegistryWrite *write, RecordKey key);
-/* The record was created by the commit `revision` and has existed since: the fence of an engine, with RECORD_LEADER. */
+/* The record was created by the commit `revision` and has existed since: the fence of an engine,
+ * with RECORD_LEADER. */
 void registry_write_if_created_at(RegistryWrite *write, RecordKey key, int64_t revision);
 /* The record was last changed by the commit `revision`; 0 = it does not exist. */
 void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t revision);
-/* No record under this incomplete key, between `from` and `until` inclusive (last parts), was changed after `revision`. */
-void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from, const char *until, int64_t revision);
+/* No record under this incomplete key, between `from` and `until` inclusive (last parts), was
+ * changed after `revision`. */
+void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from,
+                                       const char *until, int64_t revision);
 
 /* Operations. Errors are kept and told by the commit. `lease` 0 = none. */
-void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text, size_t n_bytes);
+void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text,
+                             size_t n_bytes);
 void registry_write_put_unit(RegistryWrite *write, const char *unit, const UnitRecord *record);
-void registry_write_put_metadata(RegistryWrite *write, const char *machine, const Metadata *metadata);
-void registry_write_put_machine(RegistryWrite *write, const char *machine, const MachineRecord *record, int64_t lease);
-void registry_write_put_schedule(RegistryWrite *write, const char *machine, const char *unit, const ScheduleRecord *record);
-void registry_write_put_placement(RegistryWrite *write, const char *unit, const PlacementRecord *record);
-void registry_write_put_state(RegistryWrite *write, const char *machine, const char *unit, const StateRecord *record, int64_t lease);
+void registry_write_put_metadata(RegistryWrite *write, const char *machine,
+                                 const Metadata *metadata);
+void registry_write_put_machine(RegistryWrite *write, const char *machine,
+                                const MachineRecord *record, int64_t lease);
+void registry_write_put_schedule(RegistryWrite *write, const char *machine, const char *unit,
+                                 const ScheduleRecord *record);
+void registry_write_put_placement(RegistryWrite *write, const char *unit,
+                                  const PlacementRecord *record);
+void registry_write_put_state(RegistryWrite *write, const char *machine, const char *unit,
+                              const StateRecord *record, int64_t lease);
 void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record, int64_t lease);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
@@ -58,13 +69,15 @@ void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Is there nothing to write? */
 bool registry_write_is_empty(const RegistryWrite *write);
 
-/* How many comparisons and operations it holds: the larger of the two counts. STORE_TXN_OPS_MAX is a good size to commit at. */
+/* How many comparisons and operations it holds: the larger of the two counts. STORE_TXN_OPS_MAX is
+ * a good size to commit at. */
 size_t registry_write_size(const RegistryWrite *write);
 
 /* How many bytes of keys and values it holds; STORE_REQUEST_MAX_BYTES is the limit. */
 size_t registry_write_bytes(const RegistryWrite *write);
 
-/* Commit. Returns 0 (started), -ENOMEM, -ESHUTDOWN, or the first error of its building; then it never started. */
+/* Commit. Returns 0 (started), -ENOMEM, -ESHUTDOWN, or the first error of its building; then it
+ * never started. */
 int registry_write_commit(RegistryWrite *write, RegistryWriteDone done);
 
 /* Give up waiting; the callback runs with -ECANCELED, the change may be made all the same. */

@@ -12,8 +12,9 @@
 
 #include "lib/base/list.h"
 
+/* Sizes of the framing. */
 enum {
-        GRPC_FRAME_HEADER_BYTES = 5,
+        GRPC_FRAME_HEADER_BYTES = 5,       /* flag and length */
         GRPC_MESSAGE_MAX_BYTES = 64 << 20, /* a longer message is an error, not an allocation */
 };
 

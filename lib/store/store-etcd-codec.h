@@ -43,24 +43,38 @@ typedef struct EtcdWatchReply {
         size_t n_events;
 } EtcdWatchReply;
 
+/* Encode a request into the call's message (field numbers: proto/etcd.proto). Each returns 0 or
+ * -ENOMEM. */
 int etcd_encode_range(GrpcCall *call, const StoreRange *range);
 
 /* -EMSGSIZE: it is over a limit of etcd's, or has comparisons and operations in numbers that no
  * nesting fits. */
 int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn);
 
+/* LeaseGrantRequest; the store chooses the ID. */
 int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s);
+/* LeaseRevokeRequest. */
 int etcd_encode_lease_revoke(GrpcCall *call, int64_t lease);
+/* LeaseKeepAliveRequest, one of many on a stream. */
 int etcd_encode_lease_keep_alive(GrpcCall *call, int64_t lease);
+/* WatchRequest that begins a watch, with fragments and progress notifications. */
 int etcd_encode_watch_create(GrpcCall *call, int64_t watch_id, StoreBytes key, StoreBytes end,
                              int64_t start_revision);
+/* WatchRequest that ends it. */
 int etcd_encode_watch_cancel(GrpcCall *call, int64_t watch_id);
+/* AuthenticateRequest. */
 int etcd_encode_authenticate(GrpcCall *call, const char *username, const char *password);
+/* StatusRequest of Maintenance: does the member answer? */
 int etcd_encode_status(GrpcCall *call);
 
+/* Decode the reply to a request. Each returns 0, -ENOMEM, or -EBADMSG for what is no such message;
+ * what `ret_reply` refers to lives in its arena. */
 int etcd_decode_range(const GrpcMessage *message, EtcdReply *ret_reply);
+/* TxnResponse; answers of nested transactions are not looked at. */
 int etcd_decode_txn(const GrpcMessage *message, EtcdReply *ret_reply);
+/* LeaseGrantResponse: ID and TTL. */
 int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply);
+/* LeaseRevokeResponse: only the revision. */
 int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply);
 
 /* reply.lease_ttl_s is 0 when the lease does not exist. */

@@ -26,9 +26,10 @@ typedef struct EtcdEndpoints {
         unsigned n_failures; /* in a row */
 } EtcdEndpoints;
 
+/* How long to wait once every endpoint has failed; doubles from the least to the most. */
 enum {
-        ETCD_BACKOFF_MIN_US = 200 * US_PER_MS,
-        ETCD_BACKOFF_MAX_US = 2000 * US_PER_MS,
+        ETCD_BACKOFF_MIN_US = 200 * US_PER_MS,  /* the least */
+        ETCD_BACKOFF_MAX_US = 2000 * US_PER_MS, /* the most */
 };
 
 /* Read the URLs: http://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The

@@ -22,7 +22,9 @@
 typedef struct EtcdStore EtcdStore;
 typedef struct EtcdWatch EtcdWatch;
 
+/* How long each step of a connection may take. */
 enum {
+        /* The TCP connection. */
         ETCD_CONNECT_TIMEOUT_US = 1 * US_PER_S,
 
         /* Connecting and the first answer; twice that once all members have failed. */
@@ -99,8 +101,9 @@ typedef struct EtcdWatches {
         LoopTimer created; /* set while a watch is not confirmed */
 } EtcdWatches;
 
+/* The backend's object. */
 struct EtcdStore {
-        Store store;
+        Store store;    /* first: the front-end's part */
         char *username; /* owned; or NULL */
         char *password; /* owned; or NULL */
         EtcdLink link;

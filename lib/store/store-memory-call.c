@@ -7,11 +7,13 @@
  *     start ──> ARRIVING ──> carried out ──> REPLYING ──> finished
  *         └──> refused           └─────────> lost, waits for its deadline
  *
- * A call is the copy of a request that travels; the request is its caller's. They part when the request ends (at its deadline, or
- * cancelled) while the call is still on its way: what was sent is carried out all the same, which is what makes an unanswered write an
- * unknown one. A call without a request is freed when it has been carried out.
+ * A call is the copy of a request that travels; the request is its caller's. They part when the
+ * request ends (at its deadline, or cancelled) while the call is still on its way: what was sent is
+ * carried out all the same, which is what makes an unanswered write an unknown one. A call without
+ * a request is freed when it has been carried out.
  *
- * Whether something is lost is drawn when it leaves; a cut loses in addition whatever arrives while it lasts.
+ * Whether something is lost is drawn when it leaves; a cut loses in addition whatever arrives while
+ * it lasts.
  */
 
 #include <assert.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the files of the store in memory share: the store with its clients. Only the store-memory*.c files include this. */
+/* What the files of the store in memory share: the store with its clients. Only the store-memory*.c
+ * files include this. */
 
 #include "lib/store/store-backend.h"
 #include "lib/store/store-memory-data.h"

@@ -2,13 +2,15 @@
 
 /* The versions of the store in memory.
  *
- * A key owns the chain of its versions, newest first; the history is an array of the same versions in the order in which they were
- * made. A commit is prepared first (every allocation happens there) and then made, which cannot fail half-way: versions get
- * the next revision, are linked and entered into the history.
+ * A key owns the chain of its versions, newest first; the history is an array of the same versions
+ * in the order in which they were made. A commit is prepared first (every allocation happens there)
+ * and then made, which cannot fail half-way: versions get the next revision, are linked and entered
+ * into the history.
  *
- * Compaction at revision C follows etcd: of each key the last version at or before C stays, so that ranges at C and later are
- * complete, and every change of C and later stays, so that watches from C on are. Hence what the history still names is never
- * dropped from a chain: a version is superseded only by one at or before C, and was itself made before that.
+ * Compaction at revision C follows etcd: of each key the last version at or before C stays, so that
+ * ranges at C and later are complete, and every change of C and later stays, so that watches from C
+ * on are. Hence what the history still names is never dropped from a chain: a version is superseded
+ * only by one at or before C, and was itself made before that.
  */
 
 #include "lib/store/store-memory-data.h"
@@ -263,8 +265,8 @@ uint64_t memory_data_sequence_of(const MemoryData *data, int64_t revision) {
         return data->first_sequence + low;
 }
 
-/* `version` is the last one of its key at or before `revision`: drops what is older, and itself when it only says that the key
- * was deleted earlier. */
+/* `version` is the last one of its key at or before `revision`: drops what is older, and itself
+ * when it only says that the key was deleted earlier. */
 static void memory_version_trim(MemoryData *data, MemoryVersion *version, int64_t revision) {
         MemoryVersion *older = TAKE(version->older);
         MemoryKey *key = version->key;
@@ -297,7 +299,8 @@ void memory_data_compact(MemoryData *data, int64_t revision) {
         if (revision <= data->compacted)
                 return;
 
-        /* The last change of a key comes after its others here, so none of them names a key that is gone. */
+        /* The last change of a key comes after its others here, so none of them names a key that is
+         * gone. */
         for (uint64_t sequence = data->first_sequence; sequence < end_sequence; sequence++) {
                 MemoryVersion *version = memory_data_change(data, sequence)->version;
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The data of the store in memory: keys with all their versions, the history that watches read, and leases. It knows nothing of
- * requests, clients, time or faults; only the store-memory*.c files include this.
+/* The data of the store in memory: keys with all their versions, the history that watches read, and
+ * leases. It knows nothing of requests, clients, time or faults; only the store-memory*.c files
+ * include this.
  *
- * Whoever keeps a version beyond the current call holds a reference on it, since a compaction may drop it.
+ * Whoever keeps a version beyond the current call holds a reference on it, since a compaction may
+ * drop it.
  */
 
 #include <stdbool.h>
@@ -25,9 +27,9 @@ typedef struct MemoryLease MemoryLease;
 
 /* A key that has a version: alive, or deleted and not yet compacted away. */
 struct MemoryKey {
-        size_t n_refs; /* one per version that names it, and one of the index */
-        MemoryVersion *
-                newest; /* owned chain towards older ones; NULL only while its first version is staged */
+        size_t n_refs;         /* one per version that names it, and one of the index */
+        MemoryVersion *newest; /* owned chain towards older ones; NULL only while its first version
+                                  is staged */
         MemoryVersion *staged; /* borrowed: what the commit being prepared does to it, or NULL */
         MemoryLease *lease;    /* borrowed: the lease that it hangs on, or NULL */
         ListNode lease_node;   /* in the lease's list of keys */
@@ -95,11 +97,12 @@ typedef struct MemoryData {
 /* Byte order. */
 int store_bytes_compare(StoreBytes a, StoreBytes b);
 
-/* Is `key` in the range? Empty end = only `start`; an end of one zero byte = everything from `start` on, as in etcd. */
+/* Is `key` in the range? Empty end = only `start`; an end of one zero byte = everything from
+ * `start` on, as in etcd. */
 bool store_bytes_is_in_range(StoreBytes key, StoreBytes start, StoreBytes end);
 
-/* store-memory-index.c: the first key >= `bytes`, or NULL; the key, or NULL; the key, made if need be, or NULL on out of memory;
- * unlink a key and drop the index's reference; drop a reference. */
+/* store-memory-index.c: the first key >= `bytes`, or NULL; the key, or NULL; the key, made if need
+ * be, or NULL on out of memory; unlink a key and drop the index's reference; drop a reference. */
 MemoryKey *memory_index_lower_bound(const MemoryIndex *index, StoreBytes bytes);
 MemoryKey *memory_index_find(const MemoryIndex *index, StoreBytes bytes);
 MemoryKey *memory_index_add(MemoryIndex *index, StoreBytes bytes);
@@ -120,13 +123,14 @@ void memory_version_unref(MemoryVersion *version);
 /* A version as others see it; borrowed. */
 StoreKv memory_version_kv(const MemoryVersion *version, bool keys_only);
 
-/* Prepare a put, or the deletion of every live key of a range that the commit does not touch yet. Return 0 or -ENOMEM. */
+/* Prepare a put, or the deletion of every live key of a range that the commit does not touch yet.
+ * Return 0 or -ENOMEM. */
 int memory_commit_put(MemoryData *data, MemoryCommit *commit, StoreBytes key, StoreBytes value,
                       int64_t lease);
 int memory_commit_delete(MemoryData *data, MemoryCommit *commit, StoreBytes key, StoreBytes end);
 
-/* Make what was prepared, as one revision; nothing prepared = no new revision. Returns 0, or -ENOMEM: nothing was made. The commit is empty
- * afterwards, either way. */
+/* Make what was prepared, as one revision; nothing prepared = no new revision. Returns 0, or
+ * -ENOMEM: nothing was made. The commit is empty afterwards, either way. */
 int memory_data_commit(MemoryData *data, MemoryCommit *commit, uint64_t now_us);
 
 /* Give up what was prepared. */
@@ -135,7 +139,8 @@ void memory_commit_abort(MemoryData *data, MemoryCommit *commit);
 /* Forget history below `revision`, which is at most the current one. */
 void memory_data_compact(MemoryData *data, int64_t revision);
 
-/* The number of the first change of `revision` or a later one; the number after the last change when there is none. */
+/* The number of the first change of `revision` or a later one; the number after the last change
+ * when there is none. */
 uint64_t memory_data_sequence_of(const MemoryData *data, int64_t revision);
 
 /* The number that the next change will get. */
@@ -144,8 +149,8 @@ uint64_t memory_data_next_sequence(const MemoryData *data);
 /* The change of a number that is still there. */
 const MemoryChange *memory_data_change(const MemoryData *data, uint64_t sequence);
 
-/* store-memory-lease.c: the lease, or NULL; make one (0 or -ENOMEM); end one with its keys, in one commit (0 or -ENOMEM: it is still
- * there); hang a key on a lease or, with NULL, on none. */
+/* store-memory-lease.c: the lease, or NULL; make one (0 or -ENOMEM); end one with its keys, in one
+ * commit (0 or -ENOMEM: it is still there); hang a key on a lease or, with NULL, on none. */
 MemoryLease *memory_lease_find(const MemoryData *data, int64_t id);
 int memory_lease_add(MemoryData *data, int64_t ttl_s, uint64_t now_us, MemoryLease **ret_lease);
 int memory_lease_end(MemoryData *data, MemoryLease *lease, uint64_t now_us);
@@ -164,7 +169,8 @@ typedef struct MemoryAnswer {
 /* Let go of what an answer holds. */
 void memory_answer_done(MemoryAnswer *answer);
 
-/* store-memory-txn.c: carry out a request. They return a STORE_E_* or a negative errno; the answer is filled on 0 only. */
+/* store-memory-txn.c: carry out a request. They return a STORE_E_* or a negative errno; the answer
+ * is filled on 0 only. */
 int memory_data_range(MemoryData *data, const StoreRange *range, MemoryAnswer *ret_answer);
 int memory_data_txn(MemoryData *data, const StoreTxn *txn, uint64_t now_us,
                     MemoryAnswer *ret_answer);

@@ -2,11 +2,13 @@
 
 /* The ordered index of the store in memory: a skip list of the keys.
  *
- * A key has one link per level; a quarter of the keys of a level are on the next one, too, so that finding one among n looks at some
- * 4 log4(n) keys. Heights come from a generator of the index's own with a fixed start: the same calls build the same list, without
- * touching the randomness that decides what a simulation does.
+ * A key has one link per level; a quarter of the keys of a level are on the next one, too, so that
+ * finding one among n looks at some 4 log4(n) keys. Heights come from a generator of the index's
+ * own with a fixed start: the same calls build the same list, without touching the randomness that
+ * decides what a simulation does.
  *
- * Keys are counted references, because versions outlive their place in the index while an answer that names them is on its way.
+ * Keys are counted references, because versions outlive their place in the index while an answer
+ * that names them is on its way.
  */
 
 #include <assert.h>

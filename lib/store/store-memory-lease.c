@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The leases of the store in memory: an array in order of their ids, which only grow, so that adding one appends; each with the list
- * of the keys that hang on it. Whether a lease has run out, and who looks, is store-memory.c's affair.
+/* The leases of the store in memory: an array in order of their ids, which only grow, so that
+ * adding one appends; each with the list of the keys that hang on it. Whether a lease has run out,
+ * and who looks, is store-memory.c's affair.
  */
 
 #include <assert.h>

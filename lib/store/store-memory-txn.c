@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the store in memory does with a range and with a transaction; where etcd has an opinion on a corner, this is etcd's:
+/* What the store in memory does with a range and with a transaction; where etcd has an opinion on a
+ * corner, this is etcd's:
  *
- * - an empty key is refused; an end before the key is an empty range; on an empty range a comparison sees 0;
+ * - an empty key is refused; an end before the key is an empty range; on an empty range a
+ * comparison sees 0;
  * - a key written twice is refused, whether or not the comparisons hold; deletions may overlap;
  * - an unknown lease refuses the transaction only when its operations are to be made;
  * - a transaction that changes nothing has no revision of its own;
- * - a revision of the future is answered like one that is gone: what is known of it is useless, list again.
+ * - a revision of the future is answered like one that is gone: what is known of it is useless,
+ * list again.
  */
 
 #include <assert.h>

@@ -2,12 +2,14 @@
 
 /* The watches of the store in memory.
  *
- * A watch is either up to date (it is told of by the next commit that concerns it) or it has one delivery on its way. A delivery reads
- * the history from the watch's cursor on, and takes what was committed at least one latency ago; what is younger is another
- * delivery. So reports cannot overtake each other, however latencies are drawn.
+ * A watch is either up to date (it is told of by the next commit that concerns it) or it has one
+ * delivery on its way. A delivery reads the history from the watch's cursor on, and takes what was
+ * committed at least one latency ago; what is younger is another delivery. So reports cannot
+ * overtake each other, however latencies are drawn.
  *
- * A client that is cut off gets nothing. When the cut heals, each watch starts over behind the last event that its owner saw, like a
- * client that reconnects; it may find that revision compacted away.
+ * A client that is cut off gets nothing. When the cut heals, each watch starts over behind the last
+ * event that its owner saw, like a client that reconnects; it may find that revision compacted
+ * away.
  */
 
 #include <errno.h>
@@ -181,7 +183,8 @@ static int compare_versions(const void *a, const void *b) {
         return store_bytes_compare((*x)->key->bytes, (*y)->key->bytes);
 }
 
-/* The versions of the changes from number `sequence` on, in byte order of their keys; to be freed, NULL on out of memory. */
+/* The versions of the changes from number `sequence` on, in byte order of their keys; to be freed,
+ * NULL on out of memory. */
 static const MemoryVersion **sort_changes(const MemoryData *data, uint64_t sequence, size_t n) {
         const MemoryVersion **versions = calloc(n, sizeof(*versions));
 
@@ -217,7 +220,8 @@ void memory_store_notify(MemoryStore *memory, uint64_t sequence) {
         if (n == 0 || list_is_empty(&memory->watches))
                 return;
 
-        /* Without memory for the order all are scheduled: those that are not concerned will find nothing. */
+        /* Without memory for the order all are scheduled: those that are not concerned will find
+         * nothing. */
         versions = sort_changes(&memory->data, sequence, n);
         for (ListNode *node = list_first(&memory->watches); node;
              node = list_next(&memory->watches, node)) {

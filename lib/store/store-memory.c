@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store in memory: the store itself, the expiry of its leases, its clients, and the doors for tests.
+/* The store in memory: the store itself, the expiry of its leases, its clients, and the doors for
+ * tests.
  *
- * The parts: store-memory-index.c (ordered keys), store-memory-data.c (versions, history, compaction), store-memory-lease.c,
- * store-memory-txn.c (what a request does), store-memory-call.c (requests on their way, faults), store-memory-watch.c.
+ * The parts: store-memory-index.c (ordered keys), store-memory-data.c (versions, history,
+ * compaction), store-memory-lease.c, store-memory-txn.c (what a request does), store-memory-call.c
+ * (requests on their way, faults), store-memory-watch.c.
  *
- * Leases run out as in etcd: never early, noticed by a look every half second, at most 1,000 per second. Without quorum none runs out,
- * and when it returns each gets its full time again. The quorum concerns leases only: to silence the store, cut its clients.
+ * Leases run out as in etcd: never early, noticed by a look every half second, at most 1,000 per
+ * second. Without quorum none runs out, and when it returns each gets its full time again. The
+ * quorum concerns leases only: to silence the store, cut its clients.
  */
 
 #include "lib/store/store-memory.h"
@@ -47,7 +50,8 @@ int memory_store_arm_expiry(MemoryStore *memory) {
         if (!memory->has_quorum)
                 return 0;
 
-        /* A look that comes too early does no harm: it is what finds the next one. So only a lease shorter than all others moves it. */
+        /* A look that comes too early does no harm: it is what finds the next one. So only a lease
+         * shorter than all others moves it. */
         lease = memory->data.n_leases > 0 ? memory->data.leases[memory->data.n_leases - 1] : NULL;
         if (!lease ||
             (timer_is_set(&memory->expiry) && memory->expiry.deadline_us <= lease->deadline_us))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store's front-end: checks arguments, counts, and keeps the promises that no backend should have to think of: a request is idle
- * before its callback runs, a watch never sees an event twice, an ended watch is off before it is told.
+/* The store's front-end: checks arguments, counts, and keeps the promises that no backend should
+ * have to think of: a request is idle before its callback runs, a watch never sees an event twice,
+ * an ended watch is off before it is told.
  */
 
 #include "lib/store/store.h"
@@ -57,7 +58,8 @@ static int store_began(Store *store, StoreRequest *request, int r) {
         return 0;
 }
 
-int store_range(Store *store, StoreRequest *request, const StoreRange *range, uint64_t timeout_us, StoreDone done) {
+int store_range(Store *store, StoreRequest *request, const StoreRange *range, uint64_t timeout_us,
+                StoreDone done) {
         int r = store_begin(store, request, done);
 
         assert(range->limit >= 0 && range->revision >= 0);
@@ -66,41 +68,49 @@ int store_range(Store *store, StoreRequest *request, const StoreRange *range, ui
         return store_began(store, request, store->vtable->range(store, request, range, timeout_us));
 }
 
-int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us, StoreDone done) {
+int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us,
+              StoreDone done) {
         int r = store_begin(store, request, done);
 
         if (r < 0)
                 return r;
-        r = txn->n_ops > STORE_NESTED_OPS_MAX || txn->n_compares > STORE_TXN_OPS_MAX ? -E2BIG :
-                store->vtable->txn(store, request, txn, timeout_us);
+        r = txn->n_ops > STORE_NESTED_OPS_MAX || txn->n_compares > STORE_TXN_OPS_MAX
+                    ? -E2BIG
+                    : store->vtable->txn(store, request, txn, timeout_us);
         return store_began(store, request, r);
 }
 
-int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us, StoreDone done) {
+int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
+                      StoreDone done) {
         int r = store_begin(store, request, done);
 
         assert(ttl_s > 0);
         if (r < 0)
                 return r;
-        return store_began(store, request, store->vtable->lease_grant(store, request, ttl_s, timeout_us));
+        return store_began(store, request,
+                           store->vtable->lease_grant(store, request, ttl_s, timeout_us));
 }
 
-int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us, StoreDone done) {
+int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                           StoreDone done) {
         int r = store_begin(store, request, done);
 
         assert(lease != 0);
         if (r < 0)
                 return r;
-        return store_began(store, request, store->vtable->lease_keep_alive(store, request, lease, timeout_us));
+        return store_began(store, request,
+                           store->vtable->lease_keep_alive(store, request, lease, timeout_us));
 }
 
-int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us, StoreDone done) {
+int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                       StoreDone done) {
         int r = store_begin(store, request, done);
 
         assert(lease != 0);
         if (r < 0)
                 return r;
-        return store_began(store, request, store->vtable->lease_revoke(store, request, lease, timeout_us));
+        return store_began(store, request,
+                           store->vtable->lease_revoke(store, request, lease, timeout_us));
 }
 
 void store_cancel(StoreRequest *request) {
@@ -126,7 +136,8 @@ void store_request_finish(StoreRequest *request, int status, const StoreReply *r
         done(request, status, reply);
 }
 
-int store_watch_start(Store *store, StoreWatch *watch, StoreBytes key, StoreBytes end, int64_t start_revision, StoreWatchFn fn) {
+int store_watch_start(Store *store, StoreWatch *watch, StoreBytes key, StoreBytes end,
+                      int64_t start_revision, StoreWatchFn fn) {
         int r;
 
         assert(store);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The store seam: an ordered map from byte keys to byte values with etcd's semantics. Every commit has one revision; a range can be read
- * at a past revision; a transaction compares and then writes, atomically; a watch tells every change from a revision on, or that the
- * revision was compacted away; a lease takes its keys with it when it ends.
+/* The store seam: an ordered map from byte keys to byte values with etcd's semantics. Every commit
+ * has one revision; a range can be read at a past revision; a transaction compares and then writes,
+ * atomically; a watch tells every change from a revision on, or that the revision was compacted
+ * away; a lease takes its keys with it when it ends.
  *
- * Requests follow the contract of lib/loop/loop.h. Each has a deadline and ends exactly once with 0, a STORE_E_* or a negative errno:
- * -ECANCELED (store_cancel() or the store is closing) and -ENOMEM.
+ * Requests follow the contract of lib/loop/loop.h. Each has a deadline and ends exactly once with
+ * 0, a STORE_E_* or a negative errno: -ECANCELED (store_cancel() or the store is closing) and
+ * -ENOMEM.
  *
- * Whoever writes must remember: STORE_E_UNKNOWN means that the change may have been made, or may be made seconds from now. So every
- * write is a transaction whose comparison turns a late copy into a no-op, and after STORE_E_UNKNOWN one reads again and then decides.
+ * Whoever writes must remember: STORE_E_UNKNOWN means that the change may have been made, or may be
+ * made seconds from now. So every write is a transaction whose comparison turns a late copy into a
+ * no-op, and after STORE_E_UNKNOWN one reads again and then decides.
  */
 
 #include <stdbool.h>
@@ -27,28 +30,33 @@ typedef struct StoreWatch StoreWatch;
 /* Documented outcomes. */
 enum {
         _STORE_E_OK,
-        STORE_E_UNREACHABLE, /* no member answered, or none has a leader; for a read: nothing is known; a write was certainly not made */
+        STORE_E_UNREACHABLE, /* no member answered, or none has a leader; for a read: nothing is
+                                known; a write was certainly not made */
         STORE_E_UNKNOWN,     /* the answer never came: a write may have been made or may yet be */
         STORE_E_COMPACTED,   /* the revision asked for is gone: list again */
         STORE_E_NO_LEASE,    /* the lease does not exist (any more) */
         STORE_E_DENIED,      /* authentication or permission failed: retrying will not help */
         STORE_E_NO_SPACE,    /* the store is full (quota): reads and keep-alives still work */
         STORE_E_TOO_LARGE,   /* the request is over the store's limits: split it */
-        STORE_E_INVALID,     /* the store refused the request as malformed: a bug of ours, or a store of another kind */
+        STORE_E_INVALID, /* the store refused the request as malformed: a bug of ours, or a store of
+                            another kind */
         _STORE_E_MAX,
 };
 
-/* A sentence's worth of words for a STORE_E_* or negative errno, e.g. "the store did not answer". Static. */
+/* A sentence's worth of words for a STORE_E_* or negative errno, e.g. "the store did not answer".
+ * Static. */
 const char *store_outcome_to_string(int status);
 
 enum {
-        STORE_TXN_OPS_MAX = 128,             /* comparisons, and operations, of one transaction (etcd --max-txn-ops) */
-        STORE_REQUEST_MAX_BYTES = 1500000,   /* keys and values of one transaction together (etcd --max-request-bytes is 1.5 MiB) */
-        STORE_PAGE_KEYS = 5000,              /* a good page size for long lists (measured) */
-        STORE_CALL_TIMEOUT_US = 3000000,     /* deadline of a normal call */
-        STORE_LIST_TIMEOUT_US = 30000000,    /* deadline of a page of a long list */
+        STORE_TXN_OPS_MAX =
+                128, /* comparisons, and operations, of one transaction (etcd --max-txn-ops) */
+        STORE_REQUEST_MAX_BYTES = 1500000,     /* keys and values of one transaction together (etcd
+                                                  --max-request-bytes is 1.5 MiB) */
+        STORE_PAGE_KEYS = 5000,                /* a good page size for long lists (measured) */
+        STORE_CALL_TIMEOUT_US = 3000000,       /* deadline of a normal call */
+        STORE_LIST_TIMEOUT_US = 30000000,      /* deadline of a page of a long list */
         STORE_KEEP_ALIVE_TIMEOUT_US = 2000000, /* deadline of a keep-alive */
-        STORE_LEASE_TTL_MIN_S = 2,           /* smallest lease that etcd grants with its defaults */
+        STORE_LEASE_TTL_MIN_S = 2, /* smallest lease that etcd grants with its defaults */
 };
 
 /* Bytes, borrowed. */
@@ -71,21 +79,24 @@ typedef struct StoreKv {
         int64_t lease;           /* 0 = none */
 } StoreKv;
 
-/* What a request brought; borrowed until the callback returns. Only the members of its kind are set. */
+/* What a request brought; borrowed until the callback returns. Only the members of its kind are
+ * set. */
 typedef struct StoreReply {
-        int64_t revision;      /* all: the store's revision when it answered; of the commit, for a transaction that wrote */
-        const StoreKv *kvs;    /* range: in byte order of the keys */
+        int64_t revision;   /* all: the store's revision when it answered; of the commit, for a
+                               transaction that wrote */
+        const StoreKv *kvs; /* range: in byte order of the keys */
         size_t n_kvs;
-        bool more;             /* range: the limit cut it; continue after the last key at the same revision */
-        bool succeeded;        /* txn: all comparisons held, the operations were made */
-        int64_t lease;         /* lease_grant */
-        int64_t lease_ttl_s;   /* lease_grant, lease_keep_alive: the TTL that the store gave */
+        bool more; /* range: the limit cut it; continue after the last key at the same revision */
+        bool succeeded;      /* txn: all comparisons held, the operations were made */
+        int64_t lease;       /* lease_grant */
+        int64_t lease_ttl_s; /* lease_grant, lease_keep_alive: the TTL that the store gave */
 } StoreReply;
 
 /* Ends a request. `reply` is not NULL exactly when status is 0. */
 typedef void (*StoreDone)(StoreRequest *request, int status, const StoreReply *reply);
 
-/* A request; embed it and zero it before the first use. Everything in it belongs to the store between start and callback. */
+/* A request; embed it and zero it before the first use. Everything in it belongs to the store
+ * between start and callback. */
 struct StoreRequest {
         StoreDone done;
         Store *store;            /* borrowed; NULL while idle */
@@ -105,10 +116,12 @@ typedef struct StoreRange {
         bool keys_only;   /* values come empty */
 } StoreRange;
 
-/* One comparison of a transaction: the key's create or mod revision, 0 for a key that does not exist. */
+/* One comparison of a transaction: the key's create or mod revision, 0 for a key that does not
+ * exist. */
 typedef struct StoreCompare {
         StoreBytes key;
-        StoreBytes end; /* empty = only `key`; else the comparison must hold for every key in [key, end) */
+        StoreBytes end; /* empty = only `key`; else the comparison must hold for every key in [key,
+                           end) */
         enum {
                 STORE_COMPARE_CREATE,
                 STORE_COMPARE_MOD,
@@ -138,28 +151,35 @@ typedef struct StoreTxn {
         const StoreCompare *compares;
         size_t n_compares; /* <= STORE_TXN_OPS_MAX */
         const StoreOp *ops;
-        size_t n_ops;      /* see store_txn() */
+        size_t n_ops; /* see store_txn() */
 } StoreTxn;
 
-/* Read a range. `timeout_us` > 0 is the deadline from now. Arguments are copied. Returns 0 (started), -ENOMEM, -ESHUTDOWN after
- * store_close(). */
-int store_range(Store *store, StoreRequest *request, const StoreRange *range, uint64_t timeout_us, StoreDone done);
+/* Read a range. `timeout_us` > 0 is the deadline from now. Arguments are copied. Returns 0
+ * (started), -ENOMEM, -ESHUTDOWN after store_close(). */
+int store_range(Store *store, StoreRequest *request, const StoreRange *range, uint64_t timeout_us,
+                StoreDone done);
 
-/* Compare and write. Completes with 0 also when a comparison did not hold (reply.succeeded). Up to 4,096 operations are taken; backends
- * whose store limits lists to STORE_TXN_OPS_MAX nest them, which stays atomic. Returns as store_range(), and -E2BIG for more. */
-int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us, StoreDone done);
+/* Compare and write. Completes with 0 also when a comparison did not hold (reply.succeeded). Up to
+ * 4,096 operations are taken; backends whose store limits lists to STORE_TXN_OPS_MAX nest them,
+ * which stays atomic. Returns as store_range(), and -E2BIG for more. */
+int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us,
+              StoreDone done);
 
-/* Grant a lease of `ttl_s` seconds; the store may raise it (reply.lease_ttl_s). Returns as store_range(). */
-int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us, StoreDone done);
+/* Grant a lease of `ttl_s` seconds; the store may raise it (reply.lease_ttl_s). Returns as
+ * store_range(). */
+int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
+                      StoreDone done);
 
 /* Keep a lease alive once. STORE_E_NO_LEASE when it has ended. Returns as store_range(). */
-int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us, StoreDone done);
+int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                           StoreDone done);
 
 /* End a lease and delete its keys, in one commit. Returns as store_range(). */
-int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us, StoreDone done);
+int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                       StoreDone done);
 
-/* Give up a request: its callback runs from the loop with -ECANCELED. Does nothing for an idle one or one whose end is already on
- * its way. A write may be made all the same. */
+/* Give up a request: its callback runs from the loop with -ECANCELED. Does nothing for an idle one
+ * or one whose end is already on its way. A write may be made all the same. */
 void store_cancel(StoreRequest *request);
 
 /* Is the request in flight? */
@@ -178,15 +198,18 @@ typedef struct StoreEvent {
 typedef struct StoreWatchReport {
         enum {
                 STORE_WATCH_EVENTS,    /* changes, in order of revision; each exactly once */
-                STORE_WATCH_COMPACTED, /* the revision to resume from is gone: the watch has ended; list and watch again */
+                STORE_WATCH_COMPACTED, /* the revision to resume from is gone: the watch has ended;
+                                          list and watch again */
                 STORE_WATCH_DENIED,    /* not permitted: the watch has ended */
         } kind;
-        const StoreEvent *events; /* borrowed until the callback returns; all events of one revision come in one report */
+        const StoreEvent *events; /* borrowed until the callback returns; all events of one revision
+                                     come in one report */
         size_t n_events;
-        int64_t revision;         /* of the last event; or what the store was compacted to */
+        int64_t revision; /* of the last event; or what the store was compacted to */
 } StoreWatchReport;
 
-/* Gets the reports; runs from the loop. The watch may be stopped, started again and freed from here. */
+/* Gets the reports; runs from the loop. The watch may be stopped, started again and freed from
+ * here. */
 typedef void (*StoreWatchFn)(StoreWatch *watch, const StoreWatchReport *report);
 
 /* A watch; embed it and zero it before the first use. */
@@ -198,17 +221,21 @@ struct StoreWatch {
         int64_t next_revision; /* where it resumes after a lost connection */
 };
 
-/* Watch [key, end) (empty end = the key alone) from `start_revision` (>= 1) on. Lost connections and silent members are survived: the watch
- * resumes where it was. Returns 0, -ENOMEM, -ESHUTDOWN. */
-int store_watch_start(Store *store, StoreWatch *watch, StoreBytes key, StoreBytes end, int64_t start_revision, StoreWatchFn fn);
+/* Watch [key, end) (empty end = the key alone) from `start_revision` (>= 1) on. Lost connections
+ * and silent members are survived: the watch resumes where it was. Returns 0, -ENOMEM, -ESHUTDOWN.
+ */
+int store_watch_start(Store *store, StoreWatch *watch, StoreBytes key, StoreBytes end,
+                      int64_t start_revision, StoreWatchFn fn);
 
 /* Stop it; nothing is called any more. Does nothing when it is off. */
 void store_watch_stop(StoreWatch *watch);
 
 /* Can the store be reached, as far as is known? Told on every change. */
-typedef void (*StoreConnectionFn)(Store *store, bool is_connected, const char *detail, void *userdata);
+typedef void (*StoreConnectionFn)(Store *store, bool is_connected, const char *detail,
+                                  void *userdata);
 
-/* Be told, from the loop, when the connection comes and goes; `detail` says to which endpoint or why not, for the log. One listener. */
+/* Be told, from the loop, when the connection comes and goes; `detail` says to which endpoint or
+ * why not, for the log. One listener. */
 void store_set_connection_fn(Store *store, StoreConnectionFn fn, void *userdata);
 
 /* Is the store connected now? */
@@ -227,8 +254,8 @@ typedef struct StoreStats {
 /* Read the numbers. */
 StoreStats store_stats(const Store *store);
 
-/* Begin to close: pending requests end with -ECANCELED, watches stop silently; then `closed` runs from the loop, once, and the store may be
- * freed. */
+/* Begin to close: pending requests end with -ECANCELED, watches stop silently; then `closed` runs
+ * from the loop, once, and the store may be freed. */
 void store_close(Store *store, void (*closed)(Store *store, void *userdata), void *userdata);
 
 /* Free a store that is closed or was never used. Takes NULL; returns NULL. */

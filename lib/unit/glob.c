@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Globs of Conflicts and Replaces (contract section 6): '*' a run without a slash, '?' one character that is no slash, classes,
- * and the backslash, over the whole string.
+/* Globs of Conflicts and Replaces (contract section 6): '*' a run without a slash, '?' one
+ * character that is no slash, classes, and the backslash, over the whole string.
  *
- * First the pattern is checked to its end: a malformed one matches nothing, whatever the string. Then the matcher walks both,
- * and on a mismatch goes back to the last '*' only, which takes one byte more. Earlier ones need no second chance: what is
- * between two '*' holds a slash only literally, so moving it to the right finds nothing that the last '*' could not reach.
- * That bounds the time by the product of the lengths, which matters since patterns come from users.
+ * First the pattern is checked to its end: a malformed one matches nothing, whatever the string.
+ * Then the matcher walks both, and on a mismatch goes back to the last '*' only, which takes one
+ * byte more. Earlier ones need no second chance: what is between two '*' holds a slash only
+ * literally, so moving it to the right finds nothing that the last '*' could not reach. That bounds
+ * the time by the product of the lengths, which matters since patterns come from users.
  *
- * It works on bytes. Unit names are ASCII, and for an ASCII string a class or a range with other characters in the pattern
- * decides the same by bytes as by characters.
+ * It works on bytes. Unit names are ASCII, and for an ASCII string a class or a range with other
+ * characters in the pattern decides the same by bytes as by characters.
  */
 
 #include "lib/unit/unit-name.h"
 
-/* Step over one character of a class, which may be escaped. NULL when it is malformed or the pattern ends. */
+/* Step over one character of a class, which may be escaped. NULL when it is malformed or the
+ * pattern ends. */
 static const char *class_take_character(const char *pattern, unsigned char *ret_character) {
         if (*pattern == '-' || *pattern == ']')
                 return NULL;
@@ -27,7 +29,8 @@ static const char *class_take_character(const char *pattern, unsigned char *ret_
         return pattern + 1;
 }
 
-/* Does the class behind the '[' at `pattern` contain `c`? Returns what follows its ']', or NULL when it is malformed. */
+/* Does the class behind the '[' at `pattern` contain `c`? Returns what follows its ']', or NULL
+ * when it is malformed. */
 static const char *class_match(const char *pattern, char c, bool *ret_matches) {
         bool is_negated = *pattern == '^', contains = false;
         size_t n_ranges = 0;
@@ -78,8 +81,8 @@ static bool pattern_is_valid(const char *pattern) {
         return true;
 }
 
-/* Match one character of the string, which is not at its end, against one element of the valid pattern, which is no '*'.
- * Returns what follows the element, or NULL when it does not match. */
+/* Match one character of the string, which is not at its end, against one element of the valid
+ * pattern, which is no '*'. Returns what follows the element, or NULL when it does not match. */
 static const char *element_match(const char *pattern, char c) {
         bool matches;
 

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The [X-Fleet] section (contract section 5.2): from options to requirements, and the rules over them.
+/* The [X-Fleet] section (contract section 5.2): from options to requirements, and the rules over
+ * them.
  *
- * One table holds every key with its deprecated spellings. Reading walks the options once: a value has its specifiers expanded,
- * is cut into its parts (a value in double quotes holds several), and each part goes to the reader of the key's kind. Unknown
- * keys and malformed metadata are dropped here; requirements_unknown_keys() serves the warning about them.
+ * One table holds every key with its deprecated spellings. Reading walks the options once: a value
+ * has its specifiers expanded, is cut into its parts (a value in double quotes holds several), and
+ * each part goes to the reader of the key's kind. Unknown keys and malformed metadata are dropped
+ * here; requirements_unknown_keys() serves the warning about them.
  *
- * MachineID alone has a precedence among its spellings: the rank in the table decides, then the order in the file.
+ * MachineID alone has a precedence among its spellings: the rank in the table decides, then the
+ * order in the file.
  *
- * requirements_check() compares every peer with every glob, and the engine every glob with the units of a machine, so it first
- * bounds how many there are and how long: an API request may bring a megabyte of them. That bound is ours; fleet 1.0 had none.
+ * requirements_check() compares every peer with every glob, and the engine every glob with the
+ * units of a machine, so it first bounds how many there are and how long: an API request may bring
+ * a megabyte of them. That bound is ours; fleet 1.0 had none.
  */
 
 #include "lib/unit/requirements.h"
@@ -88,7 +92,8 @@ static bool is_true(const char *value) {
         return false;
 }
 
-/* Append what the specifier `c` stands for. Returns 0, -ENOENT when it is none, or buf_append()'s errors. */
+/* Append what the specifier `c` stands for. Returns 0, -ENOENT when it is none, or buf_append()'s
+ * errors. */
 static int append_specifier(const Reader *reader, char c, Buf *out) {
         const UnitNameParts *parts = &reader->parts;
 
@@ -229,7 +234,8 @@ static int read_part(Reader *reader, const Key *key, const char *part) {
         return 0;
 }
 
-/* Cut a value that is in quotes into its parts, in place: the quotes go, blanks outside of them separate. */
+/* Cut a value that is in quotes into its parts, in place: the quotes go, blanks outside of them
+ * separate. */
 static int read_quoted(Reader *reader, const Key *key, char *value) {
         char *part = value, *end = value;
         bool is_quoted = false;
@@ -246,7 +252,8 @@ static int read_quoted(Reader *reader, const Key *key, char *value) {
                         continue;
                 }
 
-                /* The NUL overwrites at most the blank itself: what is kept never overtakes what is read. */
+                /* The NUL overwrites at most the blank itself: what is kept never overtakes what is
+                 * read. */
                 *end++ = '\0';
                 r = read_part(reader, key, part);
                 if (r < 0)

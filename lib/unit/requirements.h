@@ -21,35 +21,40 @@ typedef struct Requirements Requirements;
 
 /* The requirements of one unit, specifiers expanded. Never NULL strings inside lists. */
 struct Requirements {
-        char *machine_id;              /* MachineID, or NULL; full ID or its first 8 characters (contract section 6) */
-        StrList machine_of;            /* units that must be on the same machine, all of them */
-        StrList conflicts;             /* globs of units that may not be on the same machine */
-        StrList replaces;              /* globs of units that this one takes the place of */
-        MetadataRequirement *metadata; /* owned array: same key = any of its values, different keys = all */
-        size_t n_metadata;             /* how many */
-        bool global;                   /* runs on every machine that fits */
+        char *machine_id; /* MachineID, or NULL; full ID or its first 8 characters (contract section
+                             6) */
+        StrList machine_of; /* units that must be on the same machine, all of them */
+        StrList conflicts;  /* globs of units that may not be on the same machine */
+        StrList replaces;   /* globs of units that this one takes the place of */
+        MetadataRequirement
+                *metadata; /* owned array: same key = any of its values, different keys = all */
+        size_t n_metadata; /* how many */
+        bool global;       /* runs on every machine that fits */
 };
 
-/* Read the requirements of `file`. With `unit_name`, the specifiers %n %N %p %i are expanded for it; NULL leaves them (as
- * validation without a name does, contract section 4.6). Returns 0 or -ENOMEM: unknown keys and malformed values are ignored here as
- * the contract says; requirements_check() and requirements_unknown_keys() tell of them. */
+/* Read the requirements of `file`. With `unit_name`, the specifiers %n %N %p %i are expanded for
+ * it; NULL leaves them (as validation without a name does, contract section 4.6). Returns 0 or
+ * -ENOMEM: unknown keys and malformed values are ignored here as the contract says;
+ * requirements_check() and requirements_unknown_keys() tell of them. */
 int requirements_new(Requirements **ret_requirements, const UnitFile *file, const char *unit_name);
 
 /* Takes NULL; returns NULL. */
 Requirements *requirements_free(Requirements *requirements);
 DEFINE_CLEANUP(Requirements, requirements_free)
 
-/* Check the combination of options by the rules of contract section 4.6 ("Option rules") from the second on, first failure first; before
- * them, that no key has more than 256 values and no unit or glob more than 256 bytes (ours). Returns 0, or -EINVAL with the rule's
- * message. */
+/* Check the combination of options by the rules of contract section 4.6 ("Option rules") from the
+ * second on, first failure first; before them, that no key has more than 256 values and no unit or
+ * glob more than 256 bytes (ours). Returns 0, or -EINVAL with the rule's message. */
 int requirements_check(const Requirements *requirements, Diag *diag);
 
-/* Append to `ret_keys` the name of each option of [X-Fleet] that means nothing to fleet, for warnings. Returns 0 or -ENOMEM. */
+/* Append to `ret_keys` the name of each option of [X-Fleet] that means nothing to fleet, for
+ * warnings. Returns 0 or -ENOMEM. */
 int requirements_unknown_keys(const UnitFile *file, StrList *ret_keys);
 
-/* Does a unit called `a` with requirements `ra` conflict with unit `b` with `rb`? Symmetric; a unit never conflicts with itself
- * (contract section 6). */
-bool requirements_conflict(const char *a, const Requirements *ra, const char *b, const Requirements *rb);
+/* Does a unit called `a` with requirements `ra` conflict with unit `b` with `rb`? Symmetric; a unit
+ * never conflicts with itself (contract section 6). */
+bool requirements_conflict(const char *a, const Requirements *ra, const char *b,
+                           const Requirements *rb);
 
 /* Does MachineID allow this machine? True when there is no MachineID. */
 bool requirements_allow_machine(const Requirements *requirements, const char *machine_id);

@@ -2,12 +2,14 @@
 
 /* SHA-1 after FIPS 180-4, sections 5.1.1 (padding), 5.3.1 (initial value) and 6.1.2 (computation).
  *
- * Why an own one: linking a crypto library for this would cost the daemon of every machine 2 MB. Why SHA-1: it is the
- * content address of a unit file, which the contract fixes (section 5.4) so that hashes stay those that users know from
- * fleet 1.0. It is not used for security: whoever may submit unit files is root on the cluster anyway.
+ * Why an own one: linking a crypto library for this would cost the daemon of every machine 2 MB.
+ * Why SHA-1: it is the content address of a unit file, which the contract fixes (section 5.4) so
+ * that hashes stay those that users know from fleet 1.0. It is not used for security: whoever may
+ * submit unit files is root on the cluster anyway.
  *
- * The whole input is at hand, so there is no running state between calls: full blocks are digested where they lie, the last
- * one or two are put together on the stack. It does not wipe anything; unit files are no secrets of their own hash.
+ * The whole input is at hand, so there is no running state between calls: full blocks are digested
+ * where they lie, the last one or two are put together on the stack. It does not wipe anything;
+ * unit files are no secrets of their own hash.
  */
 
 #include "lib/unit/sha1.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* SHA-1 (FIPS 180-4), for the content address of unit files. Private to lib/unit: others use unit_text_hash(). */
+/* SHA-1 (FIPS 180-4), for the content address of unit files. Private to lib/unit: others use
+ * unit_text_hash(). */
 
 #include <stddef.h>
 #include <stdint.h>

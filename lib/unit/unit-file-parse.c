@@ -2,17 +2,21 @@
 
 /* The parser of unit files: contract section 5.1, with lines of any length.
  *
- * A cursor walks the text once, line by line; each construct (section, comment, option) is one function that consumes it
- * whole. Memory is the options themselves and one Buf for values that go over several lines.
+ * A cursor walks the text once, line by line; each construct (section, comment, option) is one
+ * function that consumes it whole. Memory is the options themselves and one Buf for values that go
+ * over several lines.
  *
- * What is parsed prints (unit_file_print()) as a text that parses to the same options again: what one machine hashes
- * is what another one runs. Three cases would break that if taken literally, and are settled here:
- *   - A value whose last line ends in a backslash followed by blanks is not continued, and trimming it would leave a
- *     backslash that does continue once printed. Such a value keeps one blank at its end.
+ * What is parsed prints (unit_file_print()) as a text that parses to the same options again: what
+ * one machine hashes is what another one runs. Three cases would break that if taken literally, and
+ * are settled here:
+ *   - A value whose last line ends in a backslash followed by blanks is not continued, and trimming
+ * it would leave a backslash that does continue once printed. Such a value keeps one blank at its
+ * end.
  *   - A backslash at the very end of the file counts as if the missing newline were there.
- *   - Carriage returns before a newline are dropped first, so that continued lines work in files with CR LF, too.
- * And two cannot travel as JSON, so they are errors here, where the line can still be named: NUL bytes, and text that is not
- * UTF-8 (systemd ignores such an assignment anyway). White space is that of ASCII.
+ *   - Carriage returns before a newline are dropped first, so that continued lines work in files
+ * with CR LF, too. And two cannot travel as JSON, so they are errors here, where the line can still
+ * be named: NUL bytes, and text that is not UTF-8 (systemd ignores such an assignment anyway).
+ * White space is that of ASCII.
  *
  * It checks nothing about what options mean.
  */
@@ -59,7 +63,8 @@ static bool span_ends_with(Span span, char c) {
         return span.n_bytes > 0 && span.start[span.n_bytes - 1] == c;
 }
 
-/* Consume the rest of the line and its newline; the span is what is before that and before carriage returns. */
+/* Consume the rest of the line and its newline; the span is what is before that and before carriage
+ * returns. */
 static Span cursor_take_line(Cursor *cursor) {
         size_t n_left = (size_t)(cursor->end - cursor->next);
         const char *newline = n_left > 0 ? memchr(cursor->next, '\n', n_left) : NULL;
@@ -74,7 +79,8 @@ static Span cursor_take_line(Cursor *cursor) {
         return line;
 }
 
-/* Consume a comment: to the end of the first line that does not end in a backslash, one blank behind it allowed. */
+/* Consume a comment: to the end of the first line that does not end in a backslash, one blank
+ * behind it allowed. */
 static void cursor_skip_comment(Cursor *cursor) {
         Span line;
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Unit files as lists of options: building, the canonical form, the hash, and looking things up. Parsing is
- * unit-file-parse.c.
+/* Unit files as lists of options: building, the canonical form, the hash, and looking things up.
+ * Parsing is unit-file-parse.c.
  *
- * The options stay in the order of the file, because the API shows them so; the canonical form (contract section 5.4) gathers
- * them by section, sections in order of first appearance. That order is computed when it is needed, by sorting, so that a
- * file of 100,000 one-line sections costs n log n and not n squared.
+ * The options stay in the order of the file, because the API shows them so; the canonical form
+ * (contract section 5.4) gathers them by section, sections in order of first appearance. That order
+ * is computed when it is needed, by sorting, so that a file of 100,000 one-line sections costs n
+ * log n and not n squared.
  *
- * Invariant: the array of options has room for the next power of two at or above n_options, so appending needs no
- * field for the capacity. Nothing here checks what an option says: a value with a newline of its own prints as it is, and
- * whoever takes options from a peer parses the printed form again before believing it (contract section 4.6, rule 1).
+ * Invariant: the array of options has room for the next power of two at or above n_options, so
+ * appending needs no field for the capacity. Nothing here checks what an option says: a value with
+ * a newline of its own prints as it is, and whoever takes options from a peer parses the printed
+ * form again before believing it (contract section 4.6, rule 1).
  */
 
 #include "lib/unit/unit-file.h"

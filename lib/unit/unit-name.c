@@ -2,11 +2,12 @@
 
 /* Unit names: the rules, the parts, and what a word of the command line means.
  *
- * Names are plain strings everywhere in fleet; nothing here keeps state. The rules are a fixed sequence, because their order
- * decides which message a user sees (contract section 4.6). The types are two static tables.
+ * Names are plain strings everywhere in fleet; nothing here keeps state. The rules are a fixed
+ * sequence, because their order decides which message a user sees (contract section 4.6). The types
+ * are two static tables.
  *
- * A name may hold '@' behind its last dot only if its type were unknown, so everything that splits looks for the first '@'
- * before the last dot.
+ * A name may hold '@' behind its last dot only if its type were unknown, so everything that splits
+ * looks for the first '@' before the last dot.
  */
 
 #include "lib/unit/unit-name.h"
@@ -40,7 +41,8 @@ static bool is_name_character(char c) {
                (c && strchr(":_.\\@-", c));
 }
 
-/* Show the character that `string` starts with: as it is when that can be read, by its number otherwise. */
+/* Show the character that `string` starts with: as it is when that can be read, by its number
+ * otherwise. */
 static int report_character(const char *string, Diag *diag) {
         unsigned char first = (unsigned char)*string;
         int n = 1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* UTF-8 by the table of well-formed sequences in the Unicode standard (table 3-7): a first byte gives the length, and for
- * four of the first bytes the second one has a narrower range, which rules out longer forms than needed, surrogates, and
- * code points beyond U+10FFFF. No decoding: nobody here needs the code points.
+/* UTF-8 by the table of well-formed sequences in the Unicode standard (table 3-7): a first byte
+ * gives the length, and for four of the first bytes the second one has a narrower range, which
+ * rules out longer forms than needed, surrogates, and code points beyond U+10FFFF. No decoding:
+ * nobody here needs the code points.
  */
 
 #include "lib/unit/utf8.h"

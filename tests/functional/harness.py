@@ -6,6 +6,7 @@ every unit that a test leaves is destroyed after it, and machines that it powere
 Conditions are awaited with wait_for(), never slept for.
 """
 
+import base64
 import ctypes
 import hashlib
 import http.client
@@ -297,6 +298,11 @@ class Cluster:
         text = self.etcdctl("get", PREFIX + key, "--print-value-only").strip()
         return json.loads(text) if text else None
 
+    def records(self):
+        """All records of the store: key -> the revision of its last change."""
+        found = json.loads(self.etcdctl("get", PREFIX, "--prefix", "-w", "json")).get("kvs", [])
+        return {base64.b64decode(row["key"]).decode().removeprefix(PREFIX): row["mod_revision"] for row in found}
+
     def leader(self):
         """The machine whose engine leads."""
         record = self.record("engine/leader")
@@ -365,11 +371,11 @@ class Cluster:
             self.api("DELETE", f"/fleet/v1/units/{name}")
         wait_for(lambda: not self.units() and not self.states(), 20, "no unit is left in the cluster")
         wait_for(lambda: not any(machine.unit_files() for machine in self.machines), 20, "no unit file is left on a machine")
-        wait_for(self._store_is_empty, 20, "nothing is left in the store")
+        wait_for(self._nothing_is_left, 20, "no record of a unit is left in the store")
 
-    def _store_is_empty(self):
-        keys = self.etcdctl("get", PREFIX, "--prefix", "--keys-only").split()
-        left = [key for key in keys if not key.startswith((PREFIX + "machine/", PREFIX + "metadata/", PREFIX + "engine/"))]
+    def _nothing_is_left(self):
+        # Files go too, but the engine takes its time to sweep them.
+        left = [key for key in self.records() if not key.startswith(("machine/", "metadata/", "engine/", "file/"))]
         assert not left, " ".join(left)
         return True
 

@@ -23,9 +23,10 @@ static int listen_anywhere(void) {
 }
 
 Fixture *fixture_new(uint16_t token_limit) {
-        static const HttpLimits limits = {
-                .max_header_bytes = 16 * 1024, .max_body_bytes = 8 * 1024 * 1024, .max_connections = 64, .idle_timeout_s = 60
-        };
+        static const HttpLimits limits = { .max_header_bytes = 16 * 1024,
+                                           .max_body_bytes = 8 * 1024 * 1024,
+                                           .max_connections = 64,
+                                           .idle_timeout_s = 60 };
         const ApiOptions options = { .token_limit = token_limit };
         Fixture *f = calloc(1, sizeof(*f));
         int fd;
@@ -40,7 +41,8 @@ Fixture *fixture_new(uint16_t token_limit) {
         ck_assert_int_eq(registry_new(&f->registry, f->store, f->loop, "/fleet/"), 0);
         ck_assert_int_eq(api_new(&f->api, f->registry, &options), 0);
         api_set_available(f->api, true);
-        ck_assert_int_eq(http_server_new(&f->server, f->loop, "fleetd/9", &limits, api_handle, f->api), 0);
+        ck_assert_int_eq(
+                http_server_new(&f->server, f->loop, "fleetd/9", &limits, api_handle, f->api), 0);
         fd = listen_anywhere();
         f->client_address_fd = dup(fd);
         ck_assert_int_eq(http_server_listen(f->server, fd), 0);
@@ -125,7 +127,8 @@ Client client_open(Fixture *f) {
 
         client.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ck_assert_int_ge(client.fd, 0);
-        ck_assert_int_eq(getsockname(f->client_address_fd, (struct sockaddr *)&address, &n_bytes), 0);
+        ck_assert_int_eq(getsockname(f->client_address_fd, (struct sockaddr *)&address, &n_bytes),
+                         0);
         ck_assert_int_eq(connect(client.fd, (struct sockaddr *)&address, n_bytes), 0);
         return client;
 }
@@ -152,26 +155,31 @@ void client_close(Client *client) {
         *client = (Client){ .fd = -1 };
 }
 
-Reply request(Fixture *f, const char *method, const char *path, const char *headers, const char *body) {
+Reply request(Fixture *f, const char *method, const char *path, const char *headers,
+              const char *body) {
         Client client = client_open(f);
         size_t n_body = body ? strlen(body) : 0;
         Reply reply = { 0 };
         char *text = NULL, *end;
         int n;
 
-        n = asprintf(&text, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", method, path,
-                     headers ? headers : "", n_body, body ? body : "");
+        n = asprintf(
+                &text,
+                "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s",
+                method, path, headers ? headers : "", n_body, body ? body : "");
         ck_assert_int_gt(n, 0);
         client_send(f, &client, text, (size_t)n);
         free(text);
         for (int i = 0; i < 500 && !client.is_closed; i++) {
                 fixture_settle(f, &client);
-                if (!client.is_closed && loop_next_due_us(f->loop) != UINT64_MAX && loop_next_due_us(f->loop) > f->env.now_us)
+                if (!client.is_closed && loop_next_due_us(f->loop) != UINT64_MAX &&
+                    loop_next_due_us(f->loop) > f->env.now_us)
                         f->env.now_us = loop_next_due_us(f->loop);
         }
         ck_assert_msg(client.is_closed, "no answer to %s %s", method, path);
 
-        ck_assert_msg(sscanf(client.text, "HTTP/1.1 %d", &reply.status) == 1, "%s %s: \"%s\"", method, path, client.text);
+        ck_assert_msg(sscanf(client.text, "HTTP/1.1 %d", &reply.status) == 1, "%s %s: \"%s\"",
+                      method, path, client.text);
         end = strstr(client.text, "\r\n\r\n");
         ck_assert_ptr_nonnull(end);
         reply.body = strdup(end + 4);
@@ -187,19 +195,23 @@ void reply_free(Reply *reply) {
         *reply = (Reply){ 0 };
 }
 
-void expect(Fixture *f, const char *method, const char *path, const char *body, int status, const char *expected) {
-        Reply reply = request(f, method, path, body ? "Content-Type: application/json\r\n" : NULL, body);
+void expect(Fixture *f, const char *method, const char *path, const char *body, int status,
+            const char *expected) {
+        Reply reply = request(f, method, path, body ? "Content-Type: application/json\r\n" : NULL,
+                              body);
 
-        ck_assert_msg(reply.status == status, "%s %s %s: %d %s, not %d", method, path, body ? body : "", reply.status, reply.body,
-                      status);
+        ck_assert_msg(reply.status == status, "%s %s %s: %d %s, not %d", method, path,
+                      body ? body : "", reply.status, reply.body, status);
         if (expected)
-                ck_assert_msg(streq(reply.body, expected), "%s %s %s:\n%s\nnot\n%s", method, path, body ? body : "", reply.body,
-                              expected);
+                ck_assert_msg(streq(reply.body, expected), "%s %s %s:\n%s\nnot\n%s", method, path,
+                              body ? body : "", reply.body, expected);
         reply_free(&reply);
 }
 
 void put(Fixture *f, const char *key, const char *value) {
-        ck_assert_int_eq(memory_store_write(f->memory, key, value ? store_bytes(value) : (StoreBytes){ 0 }), 0);
+        ck_assert_int_eq(
+                memory_store_write(f->memory, key, value ? store_bytes(value) : (StoreBytes){ 0 }),
+                0);
 }
 
 char *get(Fixture *f, const char *key) {

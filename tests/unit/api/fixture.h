@@ -53,10 +53,12 @@ void client_close(Client *client);
 
 /* Send a request on a connection of its own (`headers`: further lines, each ending in CRLF, or NULL) and turn until its answer is complete,
  * letting time pass when nothing else helps. */
-Reply request(Fixture *fixture, const char *method, const char *path, const char *headers, const char *body);
+Reply request(Fixture *fixture, const char *method, const char *path, const char *headers,
+              const char *body);
 void reply_free(Reply *reply);
 /* The same for a JSON body, checking the status and, unless NULL, the exact body. */
-void expect(Fixture *fixture, const char *method, const char *path, const char *body, int status, const char *expected);
+void expect(Fixture *fixture, const char *method, const char *path, const char *body, int status,
+            const char *expected);
 
 /* Write a record past everyone; NULL deletes. */
 void put(Fixture *fixture, const char *key, const char *value);

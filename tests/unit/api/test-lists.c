@@ -8,16 +8,22 @@
 #include "tests/unit/fault.h"
 
 #define ERROR(code, message) "{\"error\":{\"code\":" #code ",\"message\":\"" message "\"}}"
-#define STATE(machine, unit) \
-        "{\"machineID\":\"" machine "\",\"name\":\"" unit "\",\"systemdActiveState\":\"active\",\"systemdLoadState\":\"loaded\"," \
+#define STATE(machine, unit)                                                    \
+        "{\"machineID\":\"" machine "\",\"name\":\"" unit                       \
+        "\",\"systemdActiveState\":\"active\",\"systemdLoadState\":\"loaded\"," \
         "\"systemdSubState\":\"running\"}"
 #define UP "{\"active\":\"active\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":\"running\"}"
-#define ASKED "{\"desired\":\"launched\",\"file\":\"0123456789012345678901234567890123456789\",\"generation\":1}"
-#define IDLE "{\"desired\":\"inactive\",\"file\":\"0123456789012345678901234567890123456789\",\"generation\":1}"
+#define ASKED                                                                              \
+        "{\"desired\":\"launched\",\"file\":\"0123456789012345678901234567890123456789\"," \
+        "\"generation\":1}"
+#define IDLE                                                                               \
+        "{\"desired\":\"inactive\",\"file\":\"0123456789012345678901234567890123456789\"," \
+        "\"generation\":1}"
 
 /* Two machines; a.service on m2, g.service everywhere (global: no placement), n.service nowhere, z.service on m1. */
 static void fill(Fixture *f) {
-        put(f, "/fleet/machine/m1", "{\"address\":\"10.0.0.1\",\"metadata\":{\"disk\":\"ssd\",\"rack\":\"1\"}}");
+        put(f, "/fleet/machine/m1",
+            "{\"address\":\"10.0.0.1\",\"metadata\":{\"disk\":\"ssd\",\"rack\":\"1\"}}");
         put(f, "/fleet/machine/m2", "{\"address\":\"10.0.0.2\"}");
         put(f, "/fleet/unit/a.service", ASKED);
         put(f, "/fleet/unit/g.service", ASKED);
@@ -37,8 +43,8 @@ START_TEST(test_states) {
 
         fill(f);
         expect(f, "GET", "/fleet/v1/state", NULL, 200,
-               "{\"states\":[" STATE("m2", "a.service") "," STATE("m1", "g.service") "," STATE("m2", "g.service") "," STATE(
-                       "m1", "z.service") "]}");
+               "{\"states\":[" STATE("m2", "a.service") "," STATE("m1", "g.service") "," STATE(
+                       "m2", "g.service") "," STATE("m1", "z.service") "]}");
         expect(f, "GET", "/fleet/v1/state?machineID=m1", NULL, 200,
                "{\"states\":[" STATE("m1", "g.service") "," STATE("m1", "z.service") "]}");
         expect(f, "GET", "/fleet/v1/state?unitName=g.service", NULL, 200,
@@ -50,7 +56,8 @@ START_TEST(test_states) {
         expect(f, "GET", "/fleet/v1/state?machineID=none", NULL, 200, "{}");
         expect(f, "GET", "/fleet/v1/state/z.service", NULL, 200, STATE("m1", "z.service"));
         expect(f, "GET", "/fleet/v1/state/g.service", NULL, 200, NULL);
-        expect(f, "GET", "/fleet/v1/state/n.service", NULL, 404, ERROR(404, "unit state does not exist"));
+        expect(f, "GET", "/fleet/v1/state/n.service", NULL, 404,
+               ERROR(404, "unit state does not exist"));
         fixture_free(f);
 }
 END_TEST
@@ -65,11 +72,13 @@ static char *walk(Fixture *f, const char *path, unsigned *ret_n_pages) {
                 const char *at;
                 Reply reply;
 
-                (void)snprintf(url, sizeof(url), "%s%cnextPageToken=%s", path, strchr(path, '?') ? '&' : '?', token);
+                (void)snprintf(url, sizeof(url), "%s%cnextPageToken=%s", path,
+                               strchr(path, '?') ? '&' : '?', token);
                 reply = request(f, "GET", url, NULL, NULL);
                 ck_assert_msg(reply.status == 200, "%s", reply.body);
                 at = strstr(reply.body, "\"nextPageToken\":\"");
-                (void)snprintf(token, sizeof(token), "%.*s", at ? (int)strcspn(at + 17, "\"") : 0, at ? at + 17 : "");
+                (void)snprintf(token, sizeof(token), "%.*s", at ? (int)strcspn(at + 17, "\"") : 0,
+                               at ? at + 17 : "");
                 at = strstr(reply.body, "\"states\":");
                 ck_assert_ptr_nonnull(at);
                 ck_assert_int_eq(buf_append_string(&all, at), 0);
@@ -88,15 +97,24 @@ START_TEST(test_state_pages) {
         fill(f);
         all = walk(f, "/fleet/v1/state", &n_pages);
         ck_assert_uint_eq(n_pages, 4);
-        ck_assert_str_eq(all, "\"states\":[" STATE("m2", "a.service") "]}\"states\":[" STATE("m1", "g.service") "]}\"states\":[" STATE(
-                                      "m2", "g.service") "]}\"states\":[" STATE("m1", "z.service") "]}");
+        ck_assert_str_eq(
+                all,
+                "\"states\":[" STATE("m2", "a.service") "]}\"states\":[" STATE(
+                        "m1", "g.service") "]}\"states\":[" STATE("m2",
+                                                                  "g.service") "]}\"states\":"
+                                                                               "[" STATE("m1",
+                                                                                         "z."
+                                                                                         "servic"
+                                                                                         "e") "]"
+                                                                                              "}");
         free(all);
         all = walk(f, "/fleet/v1/state?unitName=g.service", &n_pages);
         ck_assert_uint_eq(n_pages, 2);
         free(all);
         all = walk(f, "/fleet/v1/state?machineID=m1", &n_pages);
         ck_assert_uint_eq(n_pages, 2);
-        ck_assert_str_eq(all, "\"states\":[" STATE("m1", "g.service") "]}\"states\":[" STATE("m1", "z.service") "]}");
+        ck_assert_str_eq(all, "\"states\":[" STATE("m1", "g.service") "]}\"states\":[" STATE(
+                                      "m1", "z.service") "]}");
         free(all);
         expect(f, "GET", "/fleet/v1/state?nextPageToken=AQADAA==", NULL, 200, NULL);
         fixture_free(f);
@@ -109,7 +127,8 @@ START_TEST(test_machines) {
 
         fill(f);
         expect(f, "GET", "/fleet/v1/machines", NULL, 200,
-               "{\"machines\":[{\"id\":\"m1\",\"metadata\":{\"disk\":\"ssd\",\"rack\":\"1\"},\"primaryIP\":\"10.0.0.1\"},"
+               "{\"machines\":[{\"id\":\"m1\",\"metadata\":{\"disk\":\"ssd\",\"rack\":\"1\"},"
+               "\"primaryIP\":\"10.0.0.1\"},"
                "{\"id\":\"m2\",\"primaryIP\":\"10.0.0.2\"}]}");
         expect(f, "PATCH", "/fleet/v1/machines",
                "[{\"op\":\"add\",\"path\":\"/m2/metadata/a\",\"value\":\"b\"},"
@@ -117,15 +136,17 @@ START_TEST(test_machines) {
                "{\"op\":\"replace\",\"path\":\"/m1/metadata/disk\",\"value\":{\"Value\":\"hdd\"}}]",
                204, "");
         expect(f, "GET", "/v1-alpha/machines", NULL, 200,
-               "{\"machines\":[{\"id\":\"m1\",\"metadata\":{\"disk\":\"hdd\"},\"primaryIP\":\"10.0.0.1\"},"
+               "{\"machines\":[{\"id\":\"m1\",\"metadata\":{\"disk\":\"hdd\"},\"primaryIP\":\"10.0."
+               "0.1\"},"
                "{\"id\":\"m2\",\"metadata\":{\"a\":\"b\"},\"primaryIP\":\"10.0.0.2\"}]}");
         expect(f, "PATCH", "/fleet/v1/machines", "[]", 204, "");
         expect(f, "PATCH", "/fleet/v1/machines", "", 400, ERROR(400, "EOF"));
-        expect(f, "PATCH", "/fleet/v1/machines", "[{\"op\":\"x\"}]", 400, ERROR(400, "invalid op: expect add, remove, or replace"));
+        expect(f, "PATCH", "/fleet/v1/machines", "[{\"op\":\"x\"}]", 400,
+               ERROR(400, "invalid op: expect add, remove, or replace"));
         expect(f, "PATCH", "/fleet/v1/machines", "[{\"op\":\"add\",\"path\":\"/m/x/y\"}]", 400,
                ERROR(400, "machine metadata path invalid"));
-        expect(f, "PATCH", "/fleet/v1/machines", "[{\"op\":\"add\",\"path\":\"/m/metadata/y\"}]", 400,
-               ERROR(400, "invalid value: add and replace require a value"));
+        expect(f, "PATCH", "/fleet/v1/machines", "[{\"op\":\"add\",\"path\":\"/m/metadata/y\"}]",
+               400, ERROR(400, "invalid value: add and replace require a value"));
         fixture_free(f);
 }
 END_TEST
@@ -164,7 +185,8 @@ START_TEST(test_constants) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_states, test_state_pages, test_machines, test_patch_type, test_constants };
+        const TTest *const tests[] = { test_states, test_state_pages, test_machines,
+                                       test_patch_type, test_constants };
 
         return tests_run("api lists", tests, ELEMENTSOF(tests));
 }

@@ -7,7 +7,8 @@
 #include "tests/unit/api/fixture.h"
 #include "tests/unit/fault.h"
 
-#define OPTIONS "\"options\":[{\"name\":\"ExecStart\",\"section\":\"Service\",\"value\":\"/bin/true\"}]"
+#define OPTIONS \
+        "\"options\":[{\"name\":\"ExecStart\",\"section\":\"Service\",\"value\":\"/bin/true\"}]"
 #define ERROR(code, message) "{\"error\":{\"code\":" #code ",\"message\":\"" message "\"}}"
 
 typedef struct Row {
@@ -18,7 +19,8 @@ typedef struct Row {
 
 static void run(Fixture *f, const Row *rows, size_t n_rows) {
         for (size_t i = 0; i < n_rows; i++)
-                expect(f, rows[i].method, rows[i].path, rows[i].body, rows[i].status, rows[i].expected);
+                expect(f, rows[i].method, rows[i].path, rows[i].body, rows[i].status,
+                       rows[i].expected);
 }
 
 /* Every path and method answers as the table of contract section 4.2 says. */
@@ -33,24 +35,34 @@ START_TEST(test_routes) {
                 { "GET", "/fleet/v1/units/a%2Fb", NULL, 404, ERROR(404, "") },
                 { "GET", "/fleet/v1x/units", NULL, 404, ERROR(404, "") },
                 { "GET", "/nothing", NULL, 404, ERROR(404, "") },
-                { "POST", "/fleet/v1/discovery", NULL, 400, ERROR(400, "only HTTP GET supported against this resource") },
+                { "POST", "/fleet/v1/discovery", NULL, 400,
+                  ERROR(400, "only HTTP GET supported against this resource") },
                 { "HEAD", "/fleet/v1/discovery", NULL, 400, "" },
-                { "PUT", "/fleet/v1/machines", NULL, 405, ERROR(405, "only GET and PATCH supported against this resource") },
-                { "PUT", "/v1-alpha/units", NULL, 405, ERROR(405, "only GET and POST supported against this resource") },
+                { "PUT", "/fleet/v1/machines", NULL, 405,
+                  ERROR(405, "only GET and PATCH supported against this resource") },
+                { "PUT", "/v1-alpha/units", NULL, 405,
+                  ERROR(405, "only GET supported against this resource") },
                 { "HEAD", "/fleet/v1/units", NULL, 405, "" },
-                { "BREW", "/fleet/v1/units", NULL, 405, ERROR(405, "only GET and POST supported against this resource") },
+                { "BREW", "/fleet/v1/units", NULL, 405,
+                  ERROR(405, "only GET supported against this resource") },
                 { "PATCH", "/fleet/v1/units/a.service", NULL, 405,
                   ERROR(405, "only GET, PUT and DELETE supported against this resource") },
-                { "PUT", "/fleet/v1/state", NULL, 405, ERROR(405, "only GET supported against this resource") },
-                { "DELETE", "/fleet/v1/state/a.service", NULL, 405, ERROR(405, "only GET supported against this resource") },
-                { "GET", "/fleet/v1/wait", NULL, 405, ERROR(405, "only POST supported against this resource") },
+                { "PUT", "/fleet/v1/state", NULL, 405,
+                  ERROR(405, "only GET supported against this resource") },
+                { "DELETE", "/fleet/v1/state/a.service", NULL, 405,
+                  ERROR(405, "only GET supported against this resource") },
+                { "GET", "/fleet/v1/wait", NULL, 405,
+                  ERROR(405, "only POST supported against this resource") },
                 { "GET", "/fleet/v1/units", NULL, 200, "{}" },
                 { "GET", "/v1-alpha/units", NULL, 200, "{}" },
                 { "GET", "/fleet/v1/state", NULL, 200, "{}" },
                 { "GET", "/fleet/v1/machines", NULL, 200, "{}" },
-                { "GET", "/fleet/v1/units/a.service", NULL, 404, ERROR(404, "unit does not exist") },
-                { "GET", "/fleet/v1/state/a.service", NULL, 404, ERROR(404, "unit state does not exist") },
-                { "DELETE", "/fleet/v1/units/a.service", NULL, 404, ERROR(404, "unit does not exist") },
+                { "GET", "/fleet/v1/units/a.service", NULL, 404,
+                  ERROR(404, "unit does not exist") },
+                { "GET", "/fleet/v1/state/a.service", NULL, 404,
+                  ERROR(404, "unit state does not exist") },
+                { "DELETE", "/fleet/v1/units/a.service", NULL, 404,
+                  ERROR(404, "unit does not exist") },
         };
         Fixture *f = fixture_new(100);
 
@@ -92,19 +104,26 @@ START_TEST(test_put_refusals) {
                 const char *message;
         } rows[] = {
                 { NULL, "a", "x", 415, "expected 1 Content-Type, got 0" },
-                { "Content-Type: application/json\r\nContent-Type: a\r\n", "a", "x", 415, "expected 1 Content-Type, got 2" },
-                { "Content-Type: text/plain\r\n", "a", "x", 415, "only acceptable Content-Type is application/json" },
+                { "Content-Type: application/json\r\nContent-Type: a\r\n", "a", "x", 415,
+                  "expected 1 Content-Type, got 2" },
+                { "Content-Type: text/plain\r\n", "a", "x", 415,
+                  "only acceptable Content-Type is application/json" },
                 { type_once, "a", "x", 400, "unable to decode body: " },
-                { type_once, "a", "{\"name\":\"b\"}", 400, "name in URL \\\"a\\\" differs from unit name in request body \\\"b\\\"" },
+                { type_once, "a", "{\"name\":\"b\"}", 400,
+                  "name in URL \\\"a\\\" differs from unit name in request body \\\"b\\\"" },
                 { type_once, "a", "{}", 400, "unit name must contain \\\".\\\"" },
                 { type_once, "a.", "{}", 400, "unit name cannot end in \\\".\\\"" },
                 { type_once, "a.foo", "{}", 400, "invalid unit type: \\\"foo\\\"" },
-                { type_once, "a@.mount", "{}", 400, "invalid unit type for template: \\\"mount\\\"" },
+                { type_once, "a@.mount", "{}", 400,
+                  "invalid unit type for template: \\\"mount\\\"" },
                 { type_once, "a%20b.service", "{}", 400, "in unit name" },
                 { type_once, "@a.service", "{}", 400, "unit name cannot start in \\\"@\\\"" },
-                { type_once, "a.service", "{}", 409, "unit does not exist and options field empty" },
-                { type_once, "a.service", "{\"desiredState\":\"x\"}", 409, "unit does not exist and options field empty" },
-                { type_once, "a.service", "{\"desiredState\":\"x\"," OPTIONS "}", 400, "invalid value \\\"x\\\" for JobState" },
+                { type_once, "a.service", "{}", 409,
+                  "unit does not exist and options field empty" },
+                { type_once, "a.service", "{\"desiredState\":\"x\"}", 409,
+                  "unit does not exist and options field empty" },
+                { type_once, "a.service", "{\"desiredState\":\"x\"," OPTIONS "}", 400,
+                  "invalid value \\\"x\\\" for JobState" },
                 { type_once, "a@.service", "{\"desiredState\":\"launched\"," OPTIONS "}", 400,
                   "cannot activate template \\\"a@.service\\\"" },
                 { type_once, "a.service",
@@ -120,8 +139,8 @@ START_TEST(test_put_refusals) {
 
                 (void)snprintf(path, sizeof(path), "/fleet/v1/units/%s", rows[i].path);
                 reply = request(f, "PUT", path, rows[i].headers, rows[i].body);
-                ck_assert_msg(reply.status == rows[i].status && strstr(reply.body, rows[i].message), "row %zu: %d %s", i,
-                              reply.status, reply.body);
+                ck_assert_msg(reply.status == rows[i].status && strstr(reply.body, rows[i].message),
+                              "row %zu: %d %s", i, reply.status, reply.body);
                 ck_assert_ptr_nonnull(strstr(reply.head, "Server: fleetd/9\r\n"));
                 reply_free(&reply);
         }
@@ -138,10 +157,12 @@ START_TEST(test_life) {
         expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 201, "");
         value = get(f, "/fleet/unit/a.service");
         ck_assert_ptr_nonnull(value);
-        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &first) == 1, "%s", value);
+        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &first) == 1,
+                      "%s", value);
         free(value);
         expect(f, "GET", "/fleet/v1/units/a.service", NULL, 200,
-               "{\"currentState\":\"inactive\",\"desiredState\":\"inactive\",\"name\":\"a.service\"," OPTIONS "}");
+               "{\"currentState\":\"inactive\",\"desiredState\":\"inactive\",\"name\":\"a."
+               "service\"," OPTIONS "}");
 
         expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 409,
                ERROR(409, "must provide DesiredState to update existing unit"));
@@ -149,12 +170,16 @@ START_TEST(test_life) {
                ERROR(400, "invalid value \\\"nope\\\" for JobState"));
         expect(f, "PUT", "/fleet/v1/units/a.service", "{\"desiredState\":\"launched\"}", 204, "");
         /* The same again revives. */
-        expect(f, "PUT", "/fleet/v1/units/a.service", "{\"desiredState\":\"launched\"," OPTIONS "}", 204, "");
+        expect(f, "PUT", "/fleet/v1/units/a.service", "{\"desiredState\":\"launched\"," OPTIONS "}",
+               204, "");
         /* Other content keeps the desired state. */
         expect(f, "PUT", "/fleet/v1/units/a.service",
-               "{\"options\":[{\"name\":\"ExecStart\",\"section\":\"Service\",\"value\":\"/bin/false\"}]}", 201, "");
+               "{\"options\":[{\"name\":\"ExecStart\",\"section\":\"Service\",\"value\":\"/bin/"
+               "false\"}]}",
+               201, "");
         value = get(f, "/fleet/unit/a.service");
-        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &now) == 1, "%s", value);
+        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &now) == 1,
+                      "%s", value);
         ck_assert_ptr_nonnull(strstr(value, "\"desired\":\"launched\""));
         ck_assert_uint_eq(now, first + 3);
         free(value);
@@ -169,7 +194,8 @@ START_TEST(test_life) {
         /* Made anew, its generation is above all earlier ones. */
         expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 201, "");
         value = get(f, "/fleet/unit/a.service");
-        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &first) == 1, "%s", value);
+        ck_assert_msg(sscanf(strstr(value, "\"generation\":"), "\"generation\":%llu", &first) == 1,
+                      "%s", value);
         ck_assert_uint_gt(first, now);
         free(value);
         fixture_free(f);
@@ -180,27 +206,37 @@ END_TEST
 START_TEST(test_current_state) {
         Fixture *f = fixture_new(100);
 
-        expect(f, "PUT", "/fleet/v1/units/a.service", "{\"desiredState\":\"launched\"," OPTIONS "}", 201, "");
+        expect(f, "PUT", "/fleet/v1/units/a.service", "{\"desiredState\":\"launched\"," OPTIONS "}",
+               201, "");
         put(f, "/fleet/placement/a.service", "{\"generation\":1,\"why\":\"m1: no\"}");
         expect(f, "GET", "/fleet/v1/units/a.service", NULL, 200,
-               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"name\":\"a.service\"," OPTIONS ",\"why\":\"m1: no\"}");
+               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"name\":\"a."
+               "service\"," OPTIONS ",\"why\":\"m1: no\"}");
         put(f, "/fleet/placement/a.service", "{\"generation\":1,\"machine\":\"m1\"}");
-        put(f, "/fleet/state/m2/a.service", "{\"active\":\"active\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":\"running\"}");
+        put(f, "/fleet/state/m2/a.service",
+            "{\"active\":\"active\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":"
+            "\"running\"}");
         expect(f, "GET", "/fleet/v1/units/a.service", NULL, 200,
-               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"machineID\":\"m1\",\"name\":\"a.service\"," OPTIONS "}");
+               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"machineID\":\"m1\","
+               "\"name\":\"a.service\"," OPTIONS "}");
         put(f, "/fleet/state/m1/a.service",
-            "{\"active\":\"failed\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":\"failed\",\"why\":\"bad\"}");
+            "{\"active\":\"failed\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":\"failed\","
+            "\"why\":\"bad\"}");
         expect(f, "GET", "/fleet/v1/units", NULL, 200,
-               "{\"units\":[{\"currentState\":\"launched\",\"desiredState\":\"launched\",\"machineID\":\"m1\",\"name\":\"a.service\"," OPTIONS
-               ",\"why\":\"bad\"}]}");
+               "{\"units\":[{\"currentState\":\"launched\",\"desiredState\":\"launched\","
+               "\"machineID\":\"m1\",\"name\":\"a.service\"," OPTIONS ",\"why\":\"bad\"}]}");
         expect(f, "GET", "/fleet/v1/state/a.service", NULL, 200,
-               "{\"machineID\":\"m1\",\"name\":\"a.service\",\"systemdActiveState\":\"failed\",\"systemdLoadState\":\"loaded\","
+               "{\"machineID\":\"m1\",\"name\":\"a.service\",\"systemdActiveState\":\"failed\","
+               "\"systemdLoadState\":\"loaded\","
                "\"systemdSubState\":\"failed\",\"why\":\"bad\"}");
 
         expect(f, "PUT", "/fleet/v1/units/g.service",
-               "{\"desiredState\":\"launched\",\"options\":[{\"name\":\"Global\",\"section\":\"X-Fleet\",\"value\":\"true\"}]}", 201, "");
+               "{\"desiredState\":\"launched\",\"options\":[{\"name\":\"Global\",\"section\":\"X-"
+               "Fleet\",\"value\":\"true\"}]}",
+               201, "");
         expect(f, "GET", "/fleet/v1/units/g.service", NULL, 200,
-               "{\"desiredState\":\"launched\",\"name\":\"g.service\",\"options\":[{\"name\":\"Global\",\"section\":\"X-Fleet\",\"value\":\"true\"}]}");
+               "{\"desiredState\":\"launched\",\"name\":\"g.service\",\"options\":[{\"name\":"
+               "\"Global\",\"section\":\"X-Fleet\",\"value\":\"true\"}]}");
         fixture_free(f);
 }
 END_TEST
@@ -213,12 +249,14 @@ START_TEST(test_damaged) {
         put(f, "/fleet/unit/bad.service", "{");
         expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 201, "");
         expect(f, "GET", "/fleet/v1/units", NULL, 200,
-               "{\"units\":[{\"currentState\":\"inactive\",\"desiredState\":\"inactive\",\"name\":\"a.service\"," OPTIONS "}]}");
+               "{\"units\":[{\"currentState\":\"inactive\",\"desiredState\":\"inactive\",\"name\":"
+               "\"a.service\"," OPTIONS "}]}");
         reply = request(f, "GET", "/fleet/v1/units/bad.service", NULL, NULL);
         ck_assert_int_eq(reply.status, 500);
         ck_assert_ptr_nonnull(strstr(reply.body, "bad.service"));
         reply_free(&reply);
-        expect(f, "PUT", "/fleet/v1/units/bad.service", "{\"desiredState\":\"launched\"}", 500, NULL);
+        expect(f, "PUT", "/fleet/v1/units/bad.service", "{\"desiredState\":\"launched\"}", 500,
+               NULL);
         expect(f, "PUT", "/fleet/v1/units/bad.service", "{" OPTIONS "}", 201, "");
         expect(f, "GET", "/fleet/v1/units/bad.service", NULL, 200, NULL);
         put(f, "/fleet/unit/bad.service", "x");
@@ -255,7 +293,8 @@ START_TEST(test_paging) {
         do {
                 Reply reply;
 
-                (void)snprintf(path, sizeof(path), "/fleet/v1/units%s%s", token ? "?nextPageToken=" : "", token ? token : "");
+                (void)snprintf(path, sizeof(path), "/fleet/v1/units%s%s",
+                               token ? "?nextPageToken=" : "", token ? token : "");
                 reply = request(f, "GET", path, NULL, NULL);
                 ck_assert_int_eq(reply.status, 200);
                 n_units += count(reply.body, "\"name\":\"u");
@@ -276,14 +315,21 @@ END_TEST
 START_TEST(test_tokens) {
         static const Row rows[] = {
                 { "GET", "/fleet/v1/units?nextPageToken=AgACAA%3D%3D", NULL, 200,
-                  "{\"units\":[{\"currentState\":\"inactive\",\"desiredState\":\"inactive\",\"name\":\"c.service\"," OPTIONS "}]}" },
+                  "{\"units\":[{\"currentState\":\"inactive\",\"desiredState\":\"inactive\","
+                  "\"name\":\"c.service\"," OPTIONS "}]}" },
                 { "GET", "/fleet/v1/units?nextPageToken=AgADAA==", NULL, 200, "{}" },
-                { "GET", "/fleet/v1/units?nextPageToken=ZAACAA==", NULL, 400, ERROR(400, "token limit must be 2") },
-                { "GET", "/fleet/v1/units?nextPageToken=AgAAAA==", NULL, 400, ERROR(400, "token page must be greater than zero") },
-                { "GET", "/fleet/v1/units?nextPageToken=AgA=", NULL, 400, ERROR(400, "unexpected EOF") },
-                { "GET", "/fleet/v1/units?nextPageToken=!", NULL, 400, ERROR(400, "illegal base64 data at input byte 0") },
-                { "GET", "/fleet/v1/units?nextPageToken=AgA", NULL, 400, ERROR(400, "illegal base64 data at input byte 3") },
-                { "GET", "/fleet/v1/state?nextPageToken=a&nextPageToken=b", NULL, 400, ERROR(400, "too many values for page token") },
+                { "GET", "/fleet/v1/units?nextPageToken=ZAACAA==", NULL, 400,
+                  ERROR(400, "token limit must be 2") },
+                { "GET", "/fleet/v1/units?nextPageToken=AgAAAA==", NULL, 400,
+                  ERROR(400, "token page must be greater than zero") },
+                { "GET", "/fleet/v1/units?nextPageToken=AgA=", NULL, 400,
+                  ERROR(400, "unexpected EOF") },
+                { "GET", "/fleet/v1/units?nextPageToken=!", NULL, 400,
+                  ERROR(400, "illegal base64 data at input byte 0") },
+                { "GET", "/fleet/v1/units?nextPageToken=AgA", NULL, 400,
+                  ERROR(400, "illegal base64 data at input byte 3") },
+                { "GET", "/fleet/v1/state?nextPageToken=a&nextPageToken=b", NULL, 400,
+                  ERROR(400, "too many values for page token") },
                 { "GET", "/fleet/v1/machines?nextPageToken=AgACAA==", NULL, 200, "{}" },
         };
         Fixture *f = fixture_new(2);
@@ -311,7 +357,8 @@ START_TEST(test_compacted) {
         memory_store_compact(f->memory, memory_store_revision(f->memory));
         (void)snprintf(path, sizeof(path), "/fleet/v1/units?nextPageToken=%s", token);
         expect(f, "GET", path, NULL, 410,
-               ERROR(410, "the list changed too long ago to continue it: begin again without nextPageToken"));
+               ERROR(410, "the list changed too long ago to continue it: begin again without "
+                          "nextPageToken"));
         free(token);
         fixture_free(f);
 }
@@ -319,7 +366,8 @@ END_TEST
 
 /* Without a store in reach, and while the daemon says so, the answer is 503 without a Server header. */
 START_TEST(test_unavailable) {
-        static const char unavailable[] = ERROR(503, "fleet server unable to communicate with etcd");
+        static const char unavailable[] = ERROR(503,
+                                                "fleet server unable to communicate with etcd");
         Fixture *f = fixture_new(100);
         Reply reply;
 
@@ -344,7 +392,8 @@ END_TEST
 START_TEST(test_lost_reply) {
         Fixture *f = fixture_new(100);
         Client client = client_open(f);
-        static const char text[] = "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ";
+        static const char text[] = "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: "
+                                   "application/json\r\nContent-Length: ";
         static const char body[] = "{" OPTIONS "}";
         char head[256];
 
@@ -354,7 +403,8 @@ START_TEST(test_lost_reply) {
         client_send(f, &client, body, sizeof(body) - 1);
         /* The read has come back, the write is on its way: it is carried out, but its reply gets lost. */
         fixture_advance(f, &client, 2500);
-        store_memory_set_faults(f->store, &(StoreFaults){ .latency_us = 1000, .lose_reply_ppm = 1000000 });
+        store_memory_set_faults(f->store,
+                                &(StoreFaults){ .latency_us = 1000, .lose_reply_ppm = 1000000 });
         fixture_advance(f, &client, 1000);
         ck_assert_str_eq(client.text, "");
         store_memory_set_faults(f->store, &(StoreFaults){ 0 });
@@ -370,7 +420,8 @@ END_TEST
 START_TEST(test_conflict) {
         Fixture *f = fixture_new(100);
         Client client = client_open(f);
-        static const char text[] = "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n"
+        static const char text[] = "PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: "
+                                   "application/json\r\nContent-Length: 27\r\n\r\n"
                                    "{\"desiredState\":\"launched\"}\n";
         char *value, changed[256];
 
@@ -378,8 +429,10 @@ START_TEST(test_conflict) {
         value = get(f, "/fleet/unit/a.service");
         store_memory_set_faults(f->store, &(StoreFaults){ .latency_us = 1000 });
         client_send(f, &client, text, sizeof(text) - 1);
-        fixture_advance(f, &client, 1500); /* the range has been answered, the answer is on its way */
-        (void)snprintf(changed, sizeof(changed), "{\"desired\":\"loaded\",\"file\":\"%.40s\",\"generation\":900}",
+        fixture_advance(f, &client,
+                        1500); /* the range has been answered, the answer is on its way */
+        (void)snprintf(changed, sizeof(changed),
+                       "{\"desired\":\"loaded\",\"file\":\"%.40s\",\"generation\":900}",
                        strstr(value, "\"file\":\"") + 8);
         put(f, "/fleet/unit/a.service", changed);
         fixture_advance(f, &client, 10 * US_PER_S);
@@ -387,7 +440,8 @@ START_TEST(test_conflict) {
         client_close(&client);
         free(value);
         value = get(f, "/fleet/unit/a.service");
-        ck_assert_msg(strstr(value, "\"generation\":901") && strstr(value, "launched"), "%s", value);
+        ck_assert_msg(strstr(value, "\"generation\":901") && strstr(value, "launched"), "%s",
+                      value);
         free(value);
         fixture_free(f);
 }
@@ -398,16 +452,20 @@ START_TEST(test_batch) {
         Fixture *f = fixture_new(100);
 
         expect(f, "POST", "/fleet/v1/units",
-               "{\"units\":[{\"name\":\"b@1.service\"," OPTIONS ",\"desiredState\":\"launched\"},{\"name\":\"b@2.service\"," OPTIONS "}]}",
+               "{\"units\":[{\"name\":\"b@1.service\"," OPTIONS
+               ",\"desiredState\":\"launched\"},{\"name\":\"b@2.service\"," OPTIONS "}]}",
                204, "");
         expect(f, "GET", "/fleet/v1/units/b@1.service", NULL, 200, NULL);
         expect(f, "GET", "/fleet/v1/units/b@2.service", NULL, 200, NULL);
         expect(f, "POST", "/fleet/v1/units",
-               "{\"units\":[{\"name\":\"b@1.service\",\"desiredState\":\"inactive\"},{\"name\":\"c.service\"}]}", 409,
-               ERROR(409, "c.service: unit does not exist and options field empty"));
+               "{\"units\":[{\"name\":\"b@1.service\",\"desiredState\":\"inactive\"},{\"name\":\"c."
+               "service\"}]}",
+               409, ERROR(409, "c.service: unit does not exist and options field empty"));
         expect(f, "GET", "/fleet/v1/units/b@1.service", NULL, 200,
-               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"name\":\"b@1.service\"," OPTIONS "}");
-        expect(f, "POST", "/fleet/v1/units", "{\"units\":[{\"name\":\"c.service\"},{\"name\":\"c.service\"}]}", 400,
+               "{\"currentState\":\"inactive\",\"desiredState\":\"launched\",\"name\":\"b@1."
+               "service\"," OPTIONS "}");
+        expect(f, "POST", "/fleet/v1/units",
+               "{\"units\":[{\"name\":\"c.service\"},{\"name\":\"c.service\"}]}", 400,
                ERROR(400, "c.service: given more than once"));
         expect(f, "POST", "/fleet/v1/units", "{}", 204, "");
         fixture_free(f);
@@ -426,11 +484,13 @@ START_TEST(test_large_batch) {
         value[N_VALUE] = '\0';
         ck_assert_int_eq(buf_append_string(&body, "{\"units\":["), 0);
         for (int i = 0; i < N_UNITS; i++)
-                ck_assert_int_eq(buf_printf(&body,
-                                            "%s{\"name\":\"u%03d.service\",\"desiredState\":\"launched\","
-                                            "\"options\":[{\"section\":\"Service\",\"name\":\"A\",\"value\":\"%d%s\"}]}",
-                                            i ? "," : "", i, i, value),
-                                 0);
+                ck_assert_int_eq(
+                        buf_printf(&body,
+                                   "%s{\"name\":\"u%03d.service\",\"desiredState\":\"launched\","
+                                   "\"options\":[{\"section\":\"Service\",\"name\":\"A\",\"value\":"
+                                   "\"%d%s\"}]}",
+                                   i ? "," : "", i, i, value),
+                        0);
         ck_assert_int_eq(buf_append_string(&body, "]}"), 0);
         expect(f, "POST", "/fleet/v1/units", body.data, 204, "");
         reply = request(f, "GET", "/fleet/v1/units", NULL, NULL);
@@ -444,8 +504,10 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_routes,  test_redirects, test_put_refusals, test_life,      test_current_state, test_damaged, test_paging,
-                test_tokens,  test_compacted, test_unavailable,  test_lost_reply, test_conflict,     test_batch,   test_large_batch,
+                test_routes,        test_redirects,   test_put_refusals, test_life,
+                test_current_state, test_damaged,     test_paging,       test_tokens,
+                test_compacted,     test_unavailable, test_lost_reply,   test_conflict,
+                test_batch,         test_large_batch,
         };
 
         return tests_run("api units", tests, ELEMENTSOF(tests));

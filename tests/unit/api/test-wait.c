@@ -15,7 +15,8 @@ static Client wait_open(Fixture *f, const char *body) {
         int n;
 
         n = asprintf(&text,
-                     "POST /fleet/v1/wait HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                     "POST /fleet/v1/wait HTTP/1.1\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      strlen(body), body);
         ck_assert_int_gt(n, 0);
         client_send(f, &client, text, (size_t)n);
@@ -32,16 +33,22 @@ static void put_unit(Fixture *f, const char *name, const char *desired, unsigned
         char key[128], value[256];
 
         (void)snprintf(key, sizeof(key), "/fleet/unit/%s", name);
-        (void)snprintf(value, sizeof(value), "{\"desired\":\"%s\",\"file\":\"" FILE_HASH "\",\"generation\":%u}", desired, generation);
+        (void)snprintf(value, sizeof(value),
+                       "{\"desired\":\"%s\",\"file\":\"" FILE_HASH "\",\"generation\":%u}", desired,
+                       generation);
         put(f, key, value);
 }
 
-static void put_state(Fixture *f, const char *name, const char *state, const char *active, unsigned generation, const char *why) {
+static void put_state(Fixture *f, const char *name, const char *state, const char *active,
+                      unsigned generation, const char *why) {
         char key[128], value[256];
 
         (void)snprintf(key, sizeof(key), "/fleet/state/m1/%s", name);
-        (void)snprintf(value, sizeof(value), "{\"active\":\"%s\",\"generation\":%u,\"load\":\"loaded\",\"state\":\"%s\",\"sub\":\"x\"%s%s%s}",
-                       active, generation, state, why ? ",\"why\":\"" : "", why ? why : "", why ? "\"" : "");
+        (void)snprintf(value, sizeof(value),
+                       "{\"active\":\"%s\",\"generation\":%u,\"load\":\"loaded\",\"state\":\"%s\","
+                       "\"sub\":\"x\"%s%s%s}",
+                       active, generation, state, why ? ",\"why\":\"" : "", why ? why : "",
+                       why ? "\"" : "");
         put(f, key, value);
 }
 
@@ -66,7 +73,8 @@ START_TEST(test_launch) {
         expect_line(&client, "Content-Type: application/x-ndjson");
         put(f, "/fleet/placement/a.service", "{\"generation\":7,\"why\":\"m1: no\"}");
         fixture_settle(f, &client);
-        expect_line(&client, "{\"name\":\"a.service\",\"outcome\":\"unplaced\",\"state\":\"inactive\",\"why\":\"m1: no\"}\n");
+        expect_line(&client, "{\"name\":\"a.service\",\"outcome\":\"unplaced\",\"state\":"
+                             "\"inactive\",\"why\":\"m1: no\"}\n");
         put_state(f, "a.service", "launched", "active", 6, NULL);
         put(f, "/fleet/placement/a.service", "{\"generation\":7,\"machine\":\"m1\"}");
         fixture_settle(f, &client);
@@ -75,7 +83,8 @@ START_TEST(test_launch) {
         ck_assert_ptr_null(strstr(client.text, "reached"));
         put_state(f, "a.service", "launched", "active", 7, NULL);
         fixture_settle(f, &client);
-        expect_line(&client, "{\"machineID\":\"m1\",\"name\":\"a.service\",\"outcome\":\"reached\",\"primaryIP\":\"10.0.0.1\","
+        expect_line(&client, "{\"machineID\":\"m1\",\"name\":\"a.service\",\"outcome\":\"reached\","
+                             "\"primaryIP\":\"10.0.0.1\","
                              "\"state\":\"launched\"}\n");
         ck_assert(client.is_closed);
         client_close(&client);
@@ -92,10 +101,13 @@ START_TEST(test_outcomes) {
         } rows[] = {
                 { "launched", "active", 5, NULL, "reached", "\"state\":\"launched\"}" },
                 { "launched", "reloading", 9, NULL, "reached", "\"state\":\"launched\"}" },
-                { "launched", "inactive", 5, NULL, "reached", "\"state\":\"launched\"}" }, /* a oneshot that is done */
+                { "launched", "inactive", 5, NULL, "reached",
+                  "\"state\":\"launched\"}" }, /* a oneshot that is done */
                 { "launched", "inactive", 5, "job failed", "failed", "\"why\":\"job failed\"}" },
-                { "launched", "failed", 5, NULL, "failed", "\"why\":\"it was started and has failed\"}" },
-                { "inactive", "inactive", 5, "no such file", "failed", "\"why\":\"no such file\"}" },
+                { "launched", "failed", 5, NULL, "failed",
+                  "\"why\":\"it was started and has failed\"}" },
+                { "inactive", "inactive", 5, "no such file", "failed",
+                  "\"why\":\"no such file\"}" },
                 { "launched", "failed", 4, "old", NULL, NULL },
                 { "loaded", "inactive", 5, NULL, NULL, NULL },
         };
@@ -106,12 +118,14 @@ START_TEST(test_outcomes) {
 
                 put_unit(f, "a.service", "launched", 5);
                 put(f, "/fleet/placement/a.service", "{\"generation\":5,\"machine\":\"m1\"}");
-                put_state(f, "a.service", rows[i].state, rows[i].active, rows[i].generation, rows[i].why);
+                put_state(f, "a.service", rows[i].state, rows[i].active, rows[i].generation,
+                          rows[i].why);
                 client = wait_open(f, LAUNCH);
                 if (rows[i].outcome) {
                         char outcome[64];
 
-                        (void)snprintf(outcome, sizeof(outcome), "\"outcome\":\"%s\"", rows[i].outcome);
+                        (void)snprintf(outcome, sizeof(outcome), "\"outcome\":\"%s\"",
+                                       rows[i].outcome);
                         expect_line(&client, outcome);
                         expect_line(&client, rows[i].line_end);
                 }
@@ -128,9 +142,12 @@ START_TEST(test_special_units) {
         Client client;
 
         put(f, "/fleet/file/e32a2bc91e4d08e955db775b4cc032f45ba7685b", "[X-Fleet]\nGlobal=true\n");
-        put(f, "/fleet/unit/g.service", "{\"desired\":\"launched\",\"file\":\"e32a2bc91e4d08e955db775b4cc032f45ba7685b\",\"generation\":1}");
+        put(f, "/fleet/unit/g.service",
+            "{\"desired\":\"launched\",\"file\":\"e32a2bc91e4d08e955db775b4cc032f45ba7685b\","
+            "\"generation\":1}");
         put_unit(f, "a.service", "launched", 5);
-        client = wait_open(f, "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":[{\"name\":\"u.service\"},{\"name\":\"g.service\"},"
+        client = wait_open(f, "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":[{\"name\":\"u."
+                              "service\"},{\"name\":\"g.service\"},"
                               "{\"name\":\"a.service\"}]}");
         expect_line(&client, "{\"name\":\"u.service\",\"outcome\":\"unknown-unit\"}\n");
         expect_line(&client, "{\"name\":\"g.service\",\"outcome\":\"reached\"}\n");
@@ -148,7 +165,8 @@ END_TEST
 START_TEST(test_departure) {
         static const char *const bodies[] = {
                 "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"}]}",
-                "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"machineID\":\"m1\",\"name\":\"a.service\"}]}",
+                "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"machineID\":\"m1\",\"name\":\"a."
+                "service\"}]}",
         };
 
         for (size_t i = 0; i < 2 * ELEMENTSOF(bodies); i++) {
@@ -158,7 +176,8 @@ START_TEST(test_departure) {
 
                 put_unit(f, "a.service", "launched", 5);
                 if (is_placed)
-                        put(f, "/fleet/placement/a.service", "{\"generation\":5,\"machine\":\"m1\"}");
+                        put(f, "/fleet/placement/a.service",
+                            "{\"generation\":5,\"machine\":\"m1\"}");
                 put_state(f, "a.service", "launched", "active", 5, NULL);
                 client = wait_open(f, bodies[i % ELEMENTSOF(bodies)]);
                 put(f, "/fleet/unit/a.service", NULL);
@@ -183,12 +202,14 @@ START_TEST(test_timeout) {
 
         put_unit(f, "a.service", "launched", 5);
         put(f, "/fleet/placement/a.service", "{\"generation\":5,\"why\":\"no room\"}");
-        client = wait_open(f, "{\"state\":\"launched\",\"timeoutMs\":40000,\"units\":[{\"name\":\"a.service\"}]}");
+        client = wait_open(f, "{\"state\":\"launched\",\"timeoutMs\":40000,\"units\":[{\"name\":"
+                              "\"a.service\"}]}");
         fixture_advance(f, &client, 31 * US_PER_S);
         expect_line(&client, "\r\n1\r\n\n\r\n1\r\n\n\r\n");
         ck_assert(!client.is_closed);
         fixture_advance(f, &client, 10 * US_PER_S);
-        expect_line(&client, "{\"name\":\"a.service\",\"outcome\":\"timeout\",\"state\":\"inactive\",\"why\":\"no room\"}\n");
+        expect_line(&client, "{\"name\":\"a.service\",\"outcome\":\"timeout\",\"state\":"
+                             "\"inactive\",\"why\":\"no room\"}\n");
         ck_assert(client.is_closed);
         client_close(&client);
         fixture_free(f);
@@ -203,7 +224,8 @@ START_TEST(test_wide) {
         char name[64], key[128];
         Client client;
 
-        ck_assert_int_eq(buf_append_string(&body, "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":["), 0);
+        ck_assert_int_eq(
+                buf_append_string(&body, "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":["), 0);
         for (int i = 0; i < N_UNITS; i++) {
                 (void)snprintf(name, sizeof(name), "u%d.service", i);
                 put_unit(f, name, "launched", 3);
@@ -244,11 +266,16 @@ START_TEST(test_ends) {
         fixture_settle(f, NULL);
         ck_assert_uint_eq(store_stats(f->store).n_watches, 0);
 
-        expect(f, "POST", "/fleet/v1/wait", "{\"state\":\"x\",\"timeoutMs\":0,\"units\":[]}", 400, NULL);
-        expect(f, "POST", "/fleet/v1/wait", "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a\"}]}", 400, NULL);
+        expect(f, "POST", "/fleet/v1/wait", "{\"state\":\"x\",\"timeoutMs\":0,\"units\":[]}", 400,
+               NULL);
         expect(f, "POST", "/fleet/v1/wait",
-               "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"},{\"name\":\"a.service\"}]}", 400, NULL);
-        expect(f, "POST", "/fleet/v1/wait", "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[]}", 200, NULL);
+               "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a\"}]}", 400, NULL);
+        expect(f, "POST", "/fleet/v1/wait",
+               "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"},{\"name\":"
+               "\"a.service\"}]}",
+               400, NULL);
+        expect(f, "POST", "/fleet/v1/wait", "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[]}",
+               200, NULL);
         client = wait_open(f, LAUNCH);
         fixture_free(f);
         client_close(&client);
@@ -277,8 +304,9 @@ START_TEST(test_cut) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_launch,  test_outcomes, test_special_units, test_departure,
-                                              test_timeout, test_wide,     test_ends,          test_cut };
+        const TTest *const tests[] = { test_launch,    test_outcomes, test_special_units,
+                                       test_departure, test_timeout,  test_wide,
+                                       test_ends,      test_cut };
 
         return tests_run("api wait", tests, ELEMENTSOF(tests));
 }

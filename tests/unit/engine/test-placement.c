@@ -39,7 +39,9 @@ static const char *options_of(const TableUnit *unit) {
 }
 
 static JobState desired_of(const TableUnit *unit) {
-        return unit->is_inactive ? JOB_STATE_INACTIVE : unit->is_loaded ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED;
+        return unit->is_inactive ? JOB_STATE_INACTIVE
+               : unit->is_loaded ? JOB_STATE_LOADED
+                                 : JOB_STATE_LAUNCHED;
 }
 
 static void apply_item(Cluster *cluster, const TableRow *row, size_t item) {
@@ -48,7 +50,8 @@ static void apply_item(Cluster *cluster, const TableRow *row, size_t item) {
         if (item < ELEMENTSOF(row->machines)) {
                 if (row->machines[item].id)
                         view_machine(cluster, row->machines[item].id,
-                                     row->machines[item].metadata ? row->machines[item].metadata : "");
+                                     row->machines[item].metadata ? row->machines[item].metadata
+                                                                  : "");
                 return;
         }
 
@@ -90,11 +93,11 @@ static void plan_row(Cluster *cluster, const TableRow *row, VirtualEnv *env) {
 }
 
 static void check_row(const Cluster *cluster, const TableRow *row) {
-        ck_assert_msg(streq(view_plan_text(cluster), row->plan), "%s: \"%s\" instead of \"%s\"", row->claim,
-                      view_plan_text(cluster), row->plan);
+        ck_assert_msg(streq(view_plan_text(cluster), row->plan), "%s: \"%s\" instead of \"%s\"",
+                      row->claim, view_plan_text(cluster), row->plan);
         if (row->why_of)
-                ck_assert_msg(streq(view_why(cluster, row->why_of), row->why), "%s: \"%s\"", row->claim,
-                              view_why(cluster, row->why_of));
+                ck_assert_msg(streq(view_why(cluster, row->why_of), row->why), "%s: \"%s\"",
+                              row->claim, view_why(cluster, row->why_of));
 }
 
 /* Every row as written and in 20 other orders; planning again changes nothing, nor does it after a commit. */
@@ -121,14 +124,21 @@ static void check_table(const TableRow *rows, size_t n_rows) {
 /* Load: the fewest units win, the lowest ID among equals; units are taken by name, each counted before the next; global units count. */
 START_TEST(test_load) {
         static const TableRow rows[] = {
-                { "ties go to the lowest ID", { { "m2" }, { "m1" }, { "m3" } }, { { "a" } }, "a=m1" },
+                { "ties go to the lowest ID",
+                  { { "m2" }, { "m1" }, { "m3" } },
+                  { { "a" } },
+                  "a=m1" },
                 { "each pick is counted",
                   { { "m2" }, { "m1" }, { "m3" } },
                   { { "d" }, { "b" }, { "c" }, { "a" } },
                   "a=m1 b=m2 c=m3 d=m1" },
                 { "units that are there count",
                   { { "m1" }, { "m2" } },
-                  { { "x", NULL, "m1" }, { "y", NULL, "m1" }, { "z", NULL, "m2" }, { "a" }, { "b" } },
+                  { { "x", NULL, "m1" },
+                    { "y", NULL, "m1" },
+                    { "z", NULL, "m2" },
+                    { "a" },
+                    { "b" } },
                   "a=m2 b=m1 x=m1 y=m1 z=m2" },
                 { "global units count where they fit",
                   { { "m1", "g=yes" }, { "m2" } },
@@ -138,7 +148,10 @@ START_TEST(test_load) {
                   { { "m1" }, { "m2" } },
                   { { "a", NULL, "m1", .is_inactive = true }, { "b" } },
                   "a=- b=m1" },
-                { "loaded is placed as launched is", { { "m1" } }, { { "a", .is_loaded = true } }, "a=m1" },
+                { "loaded is placed as launched is",
+                  { { "m1" } },
+                  { { "a", .is_loaded = true } },
+                  "a=m1" },
         };
 
         check_table(rows, ELEMENTSOF(rows));
@@ -181,7 +194,10 @@ END_TEST
 /* MachineMetadata: one key several times is or, several keys are and. */
 START_TEST(test_machine_metadata) {
         static const TableRow rows[] = {
-                { "equal", { { "m1", "d=hdd" }, { "m2", "d=ssd" } }, { { "a", "MachineMetadata=d=ssd" } }, "a=m2" },
+                { "equal",
+                  { { "m1", "d=hdd" }, { "m2", "d=ssd" } },
+                  { { "a", "MachineMetadata=d=ssd" } },
+                  "a=m2" },
                 { "or over values",
                   { { "m1", "d=tape" }, { "m2", "d=hdd" } },
                   { { "a", "MachineMetadata=d=ssd\nMachineMetadata=d=hdd" } },
@@ -225,10 +241,13 @@ START_TEST(test_machine_of) {
                   "a=m2 b=m2 c=m2 d=m2" },
                 { "all peers",
                   { { "m1" }, { "m2" } },
-                  { { "a", "MachineOf=p.service\nMachineOf=q.service" }, { "p", NULL, "m1" }, { "q", NULL, "m2" } },
+                  { { "a", "MachineOf=p.service\nMachineOf=q.service" },
+                    { "p", NULL, "m1" },
+                    { "q", NULL, "m2" } },
                   "a=- p=m1 q=m2",
                   "a",
-                  "m1: MachineOf asks for the machine of q.service; m2: MachineOf asks for the machine of p.service" },
+                  "m1: MachineOf asks for the machine of q.service; m2: MachineOf asks for the "
+                  "machine of p.service" },
                 { "a circle",
                   { { "m1" } },
                   { { "a", "MachineOf=b.service" }, { "b", "MachineOf=a.service" } },
@@ -236,10 +255,14 @@ START_TEST(test_machine_of) {
                   "a",
                   "m1: MachineOf asks for the machine of b.service" },
                 { "itself", { { "m1" } }, { { "a", "MachineOf=a.service" } }, "a=-" },
-                { "a peer that is not there", { { "m1" } }, { { "a", "MachineOf=x.service" } }, "a=-" },
+                { "a peer that is not there",
+                  { { "m1" } },
+                  { { "a", "MachineOf=x.service" } },
+                  "a=-" },
                 { "a peer that is inactive",
                   { { "m1" } },
-                  { { "a", "MachineOf=p.service", "m1" }, { "p", NULL, "m1", .is_inactive = true } },
+                  { { "a", "MachineOf=p.service", "m1" },
+                    { "p", NULL, "m1", .is_inactive = true } },
                   "a=- p=-" },
                 { "a global peer: the least loaded machine that it fits on",
                   { { "m1" }, { "m2", "g=1" }, { "m3", "g=1" } },
@@ -260,8 +283,15 @@ END_TEST
 /* Conflicts: from either side, by globs, never with itself; the first by name gets the machine. */
 START_TEST(test_conflicts) {
         static const TableRow rows[] = {
-                { "apart", { { "m1" }, { "m2" } }, { { "a", "Conflicts=b.service" }, { "b" } }, "a=m1 b=m2" },
-                { "from the other side", { { "m1" } }, { { "a" }, { "b", "Conflicts=a.service" } }, "a=m1 b=-", "b",
+                { "apart",
+                  { { "m1" }, { "m2" } },
+                  { { "a", "Conflicts=b.service" }, { "b" } },
+                  "a=m1 b=m2" },
+                { "from the other side",
+                  { { "m1" } },
+                  { { "a" }, { "b", "Conflicts=a.service" } },
+                  "a=m1 b=-",
+                  "b",
                   "m1: conflicts with a.service" },
                 { "the first by name gets the only machine",
                   { { "m1" } },
@@ -269,8 +299,12 @@ START_TEST(test_conflicts) {
                   "a=m1 b=- c=-" },
                 { "globs, itself left out",
                   { { "m1" }, { "m2" } },
-                  { { "w1", "Conflicts=w*.service" }, { "w2", "Conflicts=w*.service" }, { "w3", "Conflicts=w*.service" } },
-                  "w1=m1 w2=m2 w3=-", "w3", "m1: conflicts with w1.service; m2: conflicts with w2.service" },
+                  { { "w1", "Conflicts=w*.service" },
+                    { "w2", "Conflicts=w*.service" },
+                    { "w3", "Conflicts=w*.service" } },
+                  "w1=m1 w2=m2 w3=-",
+                  "w3",
+                  "m1: conflicts with w1.service; m2: conflicts with w2.service" },
                 { "who is there stays, also against the name",
                   { { "m1" } },
                   { { "a", "Conflicts=b.service" }, { "b", NULL, "m1" } },
@@ -304,7 +338,12 @@ END_TEST
 /* Global: a row on every machine that fits; no placement while there is one. */
 START_TEST(test_global) {
         static const TableRow rows[] = {
-                { "everywhere", { { "m1" }, { "m2" }, { "m3" } }, { { "g", "Global=true" } }, "g=m1,m2,m3", "g", "" },
+                { "everywhere",
+                  { { "m1" }, { "m2" }, { "m3" } },
+                  { { "g", "Global=true" } },
+                  "g=m1,m2,m3",
+                  "g",
+                  "" },
                 { "where it fits",
                   { { "m1", "d=ssd" }, { "m2" }, { "m3", "d=ssd" } },
                   { { "g", "Global=true\nMachineMetadata=d=ssd" } },
@@ -323,7 +362,10 @@ START_TEST(test_global) {
                   { { "m1" } },
                   { { "g", "Global=true\nMachineMetadata=d=ssd", "m1" } },
                   "g=-" },
-                { "inactive", { { "m1" } }, { { "g", "Global=true", "m1", .is_inactive = true } }, "g=-" },
+                { "inactive",
+                  { { "m1" } },
+                  { { "g", "Global=true", "m1", .is_inactive = true } },
+                  "g=-" },
         };
 
         check_table(rows, ELEMENTSOF(rows));
@@ -356,14 +398,18 @@ START_TEST(test_staying_and_moving) {
                   { { "a", "MachineMetadata=d=ssd", "m9" } },
                   "a=m9",
                   "a",
-                  "its machine m9 is not there, and no other fits: m1: MachineMetadata does not match" },
+                  "its machine m9 is not there, and no other fits: m1: MachineMetadata does not "
+                  "match" },
                 { "no machine at all",
                   { { NULL } },
                   { { "a" }, { "b", NULL, "m9" } },
                   "a=- b=m9",
                   "a",
                   "no machine is registered" },
-                { "a template is never placed", { { "m1" } }, { { "t@" }, { "t@1" } }, "t@=- t@1=m1" },
+                { "a template is never placed",
+                  { { "m1" } },
+                  { { "t@" }, { "t@1" } },
+                  "t@=- t@1=m1" },
         };
 
         check_table(rows, ELEMENTSOF(rows));
@@ -383,7 +429,9 @@ START_TEST(test_reasons_are_short) {
         }
         view_unit(&cluster, "a", "MachineID=x", L, 1);
         view_plan_all(&cluster);
-        ck_assert_int_eq(strncmp(view_why(&cluster, "a"), "m00: MachineID asks for another machine x; m01: ", 46), 0);
+        ck_assert_int_eq(strncmp(view_why(&cluster, "a"),
+                                 "m00: MachineID asks for another machine x; m01: ", 46),
+                         0);
         ck_assert_ptr_nonnull(strstr(view_why(&cluster, "a"), "m07: "));
         ck_assert_ptr_null(strstr(view_why(&cluster, "a"), "m08"));
         ck_assert_ptr_nonnull(strstr(view_why(&cluster, "a"), "; and 92 more machines"));
@@ -548,7 +596,8 @@ START_TEST(test_bad_records_freeze) {
         view_unit_record(&cluster, "new", "x=2", L, 1);
         view_plan_all(&cluster);
         ck_assert_str_eq(view_plan_text(&cluster), "bad=m1 lost=m1 new=- nowhere=-");
-        ck_assert_str_eq(view_why(&cluster, "new"), "its unit file is missing in the store, or broken");
+        ck_assert_str_eq(view_why(&cluster, "new"),
+                         "its unit file is missing in the store, or broken");
         ck_assert_uint_eq(view_commit(&cluster), 1);
 
         /* The content arrives, and the record is repaired. */
@@ -626,7 +675,8 @@ START_TEST(test_options_change) {
         view_unit(&cluster, "a", "Conflicts=b.service", L, 2);
         view_plan(&cluster);
         ck_assert_str_eq(view_plan_text(&cluster), "a=m2 b=m1");
-        for (HashNode *node = hash_map_first(&cluster.machines); node; node = hash_map_next(&cluster.machines, node)) {
+        for (HashNode *node = hash_map_first(&cluster.machines); node;
+             node = hash_map_next(&cluster.machines, node)) {
                 const ClusterMachine *machine = container_of(node, ClusterMachine, node);
 
                 ck_assert_uint_eq(machine->n_wanted, 1);
@@ -656,7 +706,8 @@ START_TEST(test_long_chain) {
                 ck_assert_int_eq(placement_plan(&cluster), 0);
                 ck_assert_uint_lt(++n_rounds, 10);
         }
-        for (HashNode *node = hash_map_first(&cluster.units); node; node = hash_map_next(&cluster.units, node))
+        for (HashNode *node = hash_map_first(&cluster.units); node;
+             node = hash_map_next(&cluster.units, node))
                 ck_assert_uint_eq(container_of(node, ClusterUnit, node)->n_rows, 1);
         cluster_done(&cluster);
 }
@@ -686,10 +737,13 @@ START_TEST(test_random_clusters) {
 
                         virtual_env_init(&env, seed);
                         for (size_t i = 0; i < ELEMENTSOF(kind); i++)
-                                kind[i] = env_random_below(&env.env, i % 3 == 0 ? ELEMENTSOF(options) : 3);
+                                kind[i] = env_random_below(&env.env,
+                                                           i % 3 == 0 ? ELEMENTSOF(options) : 3);
                         cluster_init(&cluster, seed + (unsigned)order);
                         for (size_t k = 0; k < ELEMENTSOF(kind); k++) {
-                                size_t i = order == 0 ? k : order == 1 ? ELEMENTSOF(kind) - 1 - k : (k * 7 + 3) % 40;
+                                size_t i = order == 0   ? k
+                                           : order == 1 ? ELEMENTSOF(kind) - 1 - k
+                                                        : (k * 7 + 3) % 40;
                                 char name[16], id[16];
 
                                 (void)snprintf(name, sizeof(name), "u%02zu", i);
@@ -699,18 +753,23 @@ START_TEST(test_random_clusters) {
                         }
                         view_plan_all(&cluster);
                         if (order == 0)
-                                (void)snprintf(first, sizeof(first), "%s", view_plan_text(&cluster));
+                                (void)snprintf(first, sizeof(first), "%s",
+                                               view_plan_text(&cluster));
                         ck_assert_str_eq(view_plan_text(&cluster), first);
 
                         for (HashNode *node = hash_map_first(&cluster.units); node;
                              node = hash_map_next(&cluster.units, node)) {
                                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
 
-                                for (ListNode *r = list_first(&unit->rows); r; r = list_next(&unit->rows, r)) {
-                                        const ClusterRow *row = container_of(r, ClusterRow, unit_node);
+                                for (ListNode *r = list_first(&unit->rows); r;
+                                     r = list_next(&unit->rows, r)) {
+                                        const ClusterRow *row = container_of(r, ClusterRow,
+                                                                             unit_node);
 
                                         if (row->is_wanted)
-                                                ck_assert_ptr_null(placement_misfit(unit, row->machine).reason);
+                                                ck_assert_ptr_null(
+                                                        placement_misfit(unit, row->machine)
+                                                                .reason);
                                 }
                         }
                         view_plan_all(&cluster);

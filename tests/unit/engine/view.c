@@ -20,7 +20,8 @@ static void unit_name(const char *unit, char ret_name[256]) {
 }
 
 static size_t unit_text(const char *options, char ret_text[4096], char ret_hash[UNIT_HASH_BYTES]) {
-        int n = snprintf(ret_text, 4096, "[Service]\nExecStart=/bin/true\n\n[X-Fleet]\n%s\n", options);
+        int n = snprintf(ret_text, 4096, "[Service]\nExecStart=/bin/true\n\n[X-Fleet]\n%s\n",
+                         options);
 
         ck_assert_int_lt(n, 4096);
         unit_text_hash(ret_text, (size_t)n, ret_hash);
@@ -36,7 +37,8 @@ void view_machine(Cluster *cluster, const char *id, const char *metadata) {
 }
 
 void view_machine_gone(Cluster *cluster, const char *id) {
-        apply(cluster, &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id }, .is_deleted = true });
+        apply(cluster,
+              &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id }, .is_deleted = true });
 }
 
 void view_metadata(Cluster *cluster, const char *id, const char *metadata) {
@@ -57,7 +59,8 @@ void view_file(Cluster *cluster, const char *options) {
                                   .n_text_bytes = n_bytes });
 }
 
-void view_unit_record(Cluster *cluster, const char *unit, const char *options, JobState desired, uint64_t generation) {
+void view_unit_record(Cluster *cluster, const char *unit, const char *options, JobState desired,
+                      uint64_t generation) {
         char text[4096], name[256];
         Record record = { .key = { .kind = RECORD_UNIT, .unit = name },
                           .mod_revision = 1,
@@ -68,7 +71,8 @@ void view_unit_record(Cluster *cluster, const char *unit, const char *options, J
         apply(cluster, &record);
 }
 
-void view_unit(Cluster *cluster, const char *unit, const char *options, JobState desired, uint64_t generation) {
+void view_unit(Cluster *cluster, const char *unit, const char *options, JobState desired,
+               uint64_t generation) {
         view_file(cluster, options);
         view_unit_record(cluster, unit, options, desired, generation);
 }
@@ -77,8 +81,9 @@ static void apply_unit(Cluster *cluster, const char *unit, bool is_deleted, bool
         char name[256];
 
         unit_name(unit, name);
-        apply(cluster,
-              &(Record){ .key = { .kind = RECORD_UNIT, .unit = name }, .is_deleted = is_deleted, .is_bad = is_bad });
+        apply(cluster, &(Record){ .key = { .kind = RECORD_UNIT, .unit = name },
+                                  .is_deleted = is_deleted,
+                                  .is_bad = is_bad });
 }
 
 void view_unit_gone(Cluster *cluster, const char *unit) {
@@ -89,8 +94,8 @@ void view_unit_bad(Cluster *cluster, const char *unit) {
         apply_unit(cluster, unit, false, true);
 }
 
-static void apply_row(Cluster *cluster, const char *machine, const char *unit, const char *options, uint64_t generation,
-                      bool is_bad) {
+static void apply_row(Cluster *cluster, const char *machine, const char *unit, const char *options,
+                      uint64_t generation, bool is_bad) {
         char text[4096], name[256];
         Record record = { .key = { .kind = RECORD_SCHEDULE, .machine = machine, .unit = name },
                           .mod_revision = 1,
@@ -102,7 +107,8 @@ static void apply_row(Cluster *cluster, const char *machine, const char *unit, c
         apply(cluster, &record);
 }
 
-void view_row(Cluster *cluster, const char *machine, const char *unit, const char *options, uint64_t generation) {
+void view_row(Cluster *cluster, const char *machine, const char *unit, const char *options,
+              uint64_t generation) {
         apply_row(cluster, machine, unit, options, generation, false);
 }
 
@@ -110,13 +116,16 @@ void view_row_bad(Cluster *cluster, const char *machine, const char *unit) {
         apply_row(cluster, machine, unit, "", 0, true);
 }
 
-void view_placement(Cluster *cluster, const char *unit, const char *machine, const char *why, uint64_t generation) {
+void view_placement(Cluster *cluster, const char *unit, const char *machine, const char *why,
+                    uint64_t generation) {
         char name[256];
 
         unit_name(unit, name);
         apply(cluster, &(Record){ .key = { .kind = RECORD_PLACEMENT, .unit = name },
                                   .mod_revision = 1,
-                                  .placement = { .machine = (char *)machine, .why = (char *)why, .generation = generation } });
+                                  .placement = { .machine = (char *)machine,
+                                                 .why = (char *)why,
+                                                 .generation = generation } });
 }
 
 void view_plan(Cluster *cluster) {
@@ -173,7 +182,8 @@ const char *view_plan_text(const Cluster *cluster) {
                 const char *ids[64];
                 size_t n_ids = 0;
 
-                for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
+                for (ListNode *node = list_first(&unit->rows); node;
+                     node = list_next(&unit->rows, node)) {
                         const ClusterRow *row = container_of(node, ClusterRow, unit_node);
 
                         if (row->is_wanted)
@@ -184,7 +194,8 @@ const char *view_plan_text(const Cluster *cluster) {
 
                 qsort(ids, n_ids, sizeof(ids[0]), compare_ids);
                 n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s=%s", n ? " " : "",
-                                      (int)strcspn(unit->name, "."), unit->name, n_ids ? ids[0] : "-");
+                                      (int)strcspn(unit->name, "."), unit->name,
+                                      n_ids ? ids[0] : "-");
                 for (size_t k = 1; k < n_ids; k++)
                         n += (size_t)snprintf(text + n, sizeof(text) - n, ",%s", ids[k]);
                 ck_assert_uint_lt(n, sizeof(text));

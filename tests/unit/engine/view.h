@@ -13,20 +13,24 @@ void view_machine_gone(Cluster *cluster, const char *id);
 void view_metadata(Cluster *cluster, const char *id, const char *metadata);
 
 /* A unit is there, with these lines in [X-Fleet], and its content; or is gone. */
-void view_unit(Cluster *cluster, const char *unit, const char *options, JobState desired, uint64_t generation);
+void view_unit(Cluster *cluster, const char *unit, const char *options, JobState desired,
+               uint64_t generation);
 void view_unit_gone(Cluster *cluster, const char *unit);
 
 /* The same without its content, and the content alone. */
-void view_unit_record(Cluster *cluster, const char *unit, const char *options, JobState desired, uint64_t generation);
+void view_unit_record(Cluster *cluster, const char *unit, const char *options, JobState desired,
+                      uint64_t generation);
 void view_file(Cluster *cluster, const char *options);
 
 /* The unit's record does not parse. */
 void view_unit_bad(Cluster *cluster, const char *unit);
 
 /* The store has a schedule row of the unit with this content; a bad one; a placement. */
-void view_row(Cluster *cluster, const char *machine, const char *unit, const char *options, uint64_t generation);
+void view_row(Cluster *cluster, const char *machine, const char *unit, const char *options,
+              uint64_t generation);
 void view_row_bad(Cluster *cluster, const char *machine, const char *unit);
-void view_placement(Cluster *cluster, const char *unit, const char *machine, const char *why, uint64_t generation);
+void view_placement(Cluster *cluster, const char *unit, const char *machine, const char *why,
+                    uint64_t generation);
 
 /* The list is complete: plan everything. */
 void view_plan_all(Cluster *cluster);

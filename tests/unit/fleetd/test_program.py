@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""test_program.py FLEETD: the program itself: its arguments, what it says when it cannot start, and a whole life of it, without etcd and without
-a service manager of its own."""
+"""test_program.py FLEETD: the program itself: its arguments, what it says when it cannot start, and whole lives of it, without etcd and, if etcd
+is installed, with one; the service manager that starts it is played by this test."""
 
 import contextlib
 import http.client
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,9 +101,11 @@ class CannotStart(unittest.TestCase):
 class ServiceManager:
     """Plays the one that starts the daemon: passes a socket, and hears what the daemon tells."""
 
-    def __init__(self, folder, watchdog_us=None):
+    def __init__(self, folder, watchdog_us=None, etcd=None):
         self.folder = folder
         self.heard = []
+        for left in ("notify", "api"):
+            (folder / left).unlink(missing_ok=True)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(folder / "notify"))
         self.api_path = str(folder / "api")
@@ -111,7 +115,8 @@ class ServiceManager:
         # A port that nobody listens on: bound, and not given away until the daemon has ended.
         self.dead = socket.socket()
         self.dead.bind(("127.0.0.1", 0))
-        (folder / "fleet.conf").write_text(f"etcd_servers=http://127.0.0.1:{self.dead.getsockname()[1]}\nunits_directory={folder}/units/\nsystemd_user=yes\nenable_grpc=no\n")
+        self.etcd = etcd or f"http://127.0.0.1:{self.dead.getsockname()[1]}"
+        (folder / "fleet.conf").write_text(f"etcd_servers={self.etcd}\nunits_directory={folder}/units/\nsystemd_user=yes\nenable_grpc=no\n")
         environment = {
             **clean(), "RUNTIME_DIRECTORY": f"{folder}/run", "NOTIFY_SOCKET": f"{folder}/notify", "LISTEN_FDS": "1",
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder}/no-bus", "XDG_RUNTIME_DIR": str(folder),
@@ -193,11 +198,10 @@ class Life(unittest.TestCase):
 
     def test_it_says_that_etcd_cannot_be_reached(self):
         manager = self.start()
-        port = manager.dead.getsockname()[1]
         for line in manager.daemon.stderr:
             if "cannot be reached" in line:
                 break
-        self.assertIn(f"http://127.0.0.1:{port}", line)
+        self.assertIn(manager.etcd, line)
 
     def test_it_feeds_the_watchdog(self):
         manager = self.start(watchdog_us=400000)
@@ -212,6 +216,114 @@ class Life(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("another fleetd runs on this machine", err)
         self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
+
+
+class Etcd:
+    """An etcd of one member on free ports, which can be taken away and come back."""
+
+    def __init__(self, folder):
+        self.command = None
+        self.log = open(folder / "etcd.log", "ab")
+        while True:  # another process may take a port between finding and using it
+            with socket.socket() as a, socket.socket() as b:
+                a.bind(("127.0.0.1", 0))
+                b.bind(("127.0.0.1", 0))
+                self.url, peer = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in (a, b))
+            self.command = ["etcd", "--data-dir", str(folder / "etcd"), "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
+                            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
+            self.start()
+            if self.is_healthy():
+                return
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+
+    def is_healthy(self):
+        address = self.url.removeprefix("http://")
+        while self.process.poll() is None:
+            with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection(address, timeout=5)) as connection:
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
+                    return True
+        return False
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        self.stop()
+        self.log.close()
+
+
+@unittest.skipUnless(HAS_ID and shutil.which("etcd"), "this host has no machine ID, or no etcd")
+class LifeWithEtcd(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="fleetd-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.etcd = Etcd(self.folder)
+        self.addCleanup(self.etcd.end)
+
+    def start(self):
+        manager = ServiceManager(self.folder, etcd=self.etcd.url)
+        self.addCleanup(manager.end)
+        manager.joined = manager.hear("STATUS=Member of the cluster")
+        return manager
+
+    def end(self, manager):
+        manager.daemon.terminate()
+        _, err = manager.daemon.communicate(timeout=10)
+        self.assertEqual(manager.daemon.returncode, 0, err)
+        manager.end()
+
+    def test_a_restarted_daemon_goes_on_with_its_lease(self):
+        first = self.start()
+        lease = (self.folder / "run" / "lease").read_text()
+        self.assertTrue(lease.strip())
+        self.end(first)
+        second = self.start()
+        self.assertEqual((self.folder / "run" / "lease").read_text(), lease)
+        status, _, body = second.get("/fleet/v1/machines")
+        self.assertEqual(status, 200)
+        self.assertEqual([machine["id"] for machine in json.loads(body)["machines"]], [Path("/etc/machine-id").read_text().strip()])
+        self.end(second)
+
+    def test_it_leads_and_its_metrics_are_in_order(self):
+        manager = self.start()
+        if "leading it" not in manager.joined:
+            manager.hear("STATUS=Member of the cluster, leading it")
+        status, _, body = manager.get("/metrics")
+        self.assertEqual(status, 200)
+        self.assertIn("\nfleet_engine_leading 1\n", body)
+        self.assertIn("\nfleet_agent_units 0\n", body)
+        kinds = [line for line in body.splitlines() if line.startswith("# TYPE ")]
+        samples = [line.split(" ")[0] for line in body.splitlines() if not line.startswith("#")]
+        self.assertEqual(len(set(kinds)), len(kinds), "a family comes twice")
+        self.assertEqual(len(set(samples)), len(samples), "a sample comes twice")
+        self.assertLessEqual({sample.split("{")[0] for sample in samples}, {kind.split(" ")[2] for kind in kinds})
+        self.end(manager)
+
+    def test_etcd_goes_and_comes_back(self):
+        manager = self.start()
+        self.etcd.stop()
+        manager.hear("STATUS=Lost etcd")
+        status, headers, body = manager.get("/fleet/v1/units")
+        self.assertEqual(status, 503)
+        self.assertIn("unable to communicate with etcd", body)
+        self.assertNotIn("Server", headers)
+        self.etcd.start()
+        manager.hear("STATUS=Member of the cluster", 20)
+        self.assertEqual(manager.get("/fleet/v1/units")[0], 200)
+        self.end(manager)
+
+    def test_it_ends_quickly_without_etcd(self):
+        manager = self.start()
+        self.etcd.stop()
+        manager.hear("STATUS=Lost etcd")
+        started = time.monotonic()
+        self.end(manager)
+        self.assertLess(time.monotonic() - started, 1)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ static char *unit_path(const char *name) {
         return path;
 }
 
-static void tell_states(FakeSystemd *systemd, const char *name, const char *active, const char *sub) {
+static void tell_states(FakeSystemd *systemd, const char *name, const char *active,
+                        const char *sub) {
         _cleanup_(freep) char *path = unit_path(name);
 
         if (!systemd->bus)
@@ -154,14 +155,14 @@ static void tell_states(FakeSystemd *systemd, const char *name, const char *acti
         /* What a service tells of itself comes first, and must be passed over. */
         ck_assert_int_ge(sd_bus_emit_signal(systemd->bus, path, "org.freedesktop.DBus.Properties",
                                             "PropertiesChanged", "sa{sv}as",
-                                            "org.freedesktop.systemd1.Service", 1, "ActiveState", "s",
-                                            "nonsense", 0),
+                                            "org.freedesktop.systemd1.Service", 1, "ActiveState",
+                                            "s", "nonsense", 0),
                          0);
         ck_assert_int_ge(sd_bus_emit_signal(systemd->bus, path, "org.freedesktop.DBus.Properties",
                                             "PropertiesChanged", "sa{sv}as",
-                                            "org.freedesktop.systemd1.Unit", 3, "StateChangeTimestamp",
-                                            "t", (uint64_t)1, "ActiveState", "s", active, "SubState",
-                                            "s", sub, 0),
+                                            "org.freedesktop.systemd1.Unit", 3,
+                                            "StateChangeTimestamp", "t", (uint64_t)1, "ActiveState",
+                                            "s", active, "SubState", "s", sub, 0),
                          0);
 }
 
@@ -182,8 +183,9 @@ static void job_end(FakeUnit *unit, const char *result) {
         unit->job = 0;
         job_path(id, path);
         if (unit->systemd->bus)
-                ck_assert_int_ge(sd_bus_emit_signal(unit->systemd->bus, manager_path, manager_interface,
-                                                    "JobRemoved", "uoss", id, path, unit->name, result),
+                ck_assert_int_ge(sd_bus_emit_signal(unit->systemd->bus, manager_path,
+                                                    manager_interface, "JobRemoved", "uoss", id,
+                                                    path, unit->name, result),
                                  0);
 }
 
@@ -199,7 +201,8 @@ static void job_run(FakeUnit *unit) {
         } else {
                 bool is_oneshot = text_says(unit->text, "Oneshot=yes");
 
-                unit_set_state(unit, is_oneshot ? "inactive" : "active", is_oneshot ? "dead" : "running");
+                unit_set_state(unit, is_oneshot ? "inactive" : "active",
+                               is_oneshot ? "dead" : "running");
                 job_end(unit, "done");
         }
 }
@@ -308,8 +311,9 @@ static int do_list(FakeSystemd *systemd, sd_bus_message *call) {
                 FakeUnit *unit = unit_get(systemd, name);
 
                 unit_load(unit);
-                ck_assert_int_ge(sd_bus_message_append(reply, "(ssssssouso)", name, name, unit->load,
-                                                       unit->active, unit->sub, "", path, 0, "", "/"),
+                ck_assert_int_ge(sd_bus_message_append(reply, "(ssssssouso)", name, name,
+                                                       unit->load, unit->active, unit->sub, "",
+                                                       path, 0, "", "/"),
                                  0);
         }
         ck_assert_int_ge(sd_bus_message_close_container(reply), 0);
@@ -330,7 +334,8 @@ static int do_get_unit(FakeSystemd *systemd, sd_bus_message *call) {
         _cleanup_(freep) char *path = unit_path(unit->name);
 
         if (!unit->is_known)
-                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.", unit->name);
+                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.",
+                                                  unit->name);
         return sd_bus_reply_method_return(call, "o", path);
 }
 
@@ -357,10 +362,12 @@ static int do_start(FakeSystemd *systemd, sd_bus_message *call) {
 
         unit_load(unit);
         if (streq(unit->load, "not-found"))
-                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not found.", unit->name);
+                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not found.",
+                                                  unit->name);
         if (streq(unit->load, "bad-setting"))
                 return sd_bus_reply_method_errorf(call, "org.freedesktop.systemd1.BadUnitSetting",
-                                                  "Unit %s has a bad unit file setting.", unit->name);
+                                                  "Unit %s has a bad unit file setting.",
+                                                  unit->name);
         return begin_job(unit, call, false);
 }
 
@@ -368,7 +375,8 @@ static int do_stop(FakeSystemd *systemd, sd_bus_message *call) {
         FakeUnit *unit = read_unit(systemd, call);
 
         if (!unit->is_known)
-                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.", unit->name);
+                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.",
+                                                  unit->name);
         return begin_job(unit, call, true);
 }
 
@@ -376,7 +384,8 @@ static int do_reset_failed(FakeSystemd *systemd, sd_bus_message *call) {
         FakeUnit *unit = read_unit(systemd, call);
 
         if (!unit->is_known)
-                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.", unit->name);
+                return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.",
+                                                  unit->name);
         if (streq(unit->active, "failed"))
                 unit_set_state(unit, "inactive", "dead");
         return sd_bus_reply_method_return(call, "");
@@ -390,8 +399,8 @@ static int do_reload(FakeSystemd *systemd, sd_bus_message *call) {
                 if (unit->is_known)
                         unit_read(unit);
         }
-        ck_assert_int_ge(sd_bus_emit_signal(systemd->bus, manager_path, manager_interface, "Reloading",
-                                            "b", false),
+        ck_assert_int_ge(sd_bus_emit_signal(systemd->bus, manager_path, manager_interface,
+                                            "Reloading", "b", false),
                          0);
         return sd_bus_reply_method_return(call, "");
 }
@@ -415,7 +424,8 @@ static int do_get(FakeSystemd *systemd, sd_bus_message *call) {
         if (streq(property, "LoadState"))
                 return sd_bus_reply_method_return(call, "v", "s", unit->load);
         if (streq(property, "LoadError"))
-                return sd_bus_reply_method_return(call, "v", "(ss)", "org.freedesktop.systemd1.BadUnitSetting",
+                return sd_bus_reply_method_return(call, "v", "(ss)",
+                                                  "org.freedesktop.systemd1.BadUnitSetting",
                                                   "the file makes no sense");
         if (streq(property, "Result"))
                 return sd_bus_reply_method_return(call, "v", "s", "exit-code");
@@ -452,9 +462,10 @@ static void write_down(FakeSystemd *systemd, sd_bus_message *call) {
         if (signature[0] != '\0')
                 while (sd_bus_message_peek_type(call, NULL, NULL) > 0 &&
                        sd_bus_message_read_basic(call, 's', &text) > 0)
-                        ck_assert_int_eq(buf_printf(&systemd->calls, " %s",
-                                                    strrchr(text, '/') ? strrchr(text, '/') + 1 : text),
-                                         0);
+                        ck_assert_int_eq(
+                                buf_printf(&systemd->calls, " %s",
+                                           strrchr(text, '/') ? strrchr(text, '/') + 1 : text),
+                                0);
         ck_assert_int_eq(buf_append_string(&systemd->calls, "\n"), 0);
         ck_assert_int_ge(sd_bus_message_rewind(call, true), 0);
 }
@@ -479,7 +490,8 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
                 return 0;
 
         write_down(systemd, message);
-        if (systemd->held_member && streq(systemd->held_member, sd_bus_message_get_member(message))) {
+        if (systemd->held_member &&
+            streq(systemd->held_member, sd_bus_message_get_member(message))) {
                 ck_assert_uint_lt(systemd->n_held, HELD_MAX);
                 systemd->held[systemd->n_held++] = sd_bus_message_ref(message);
         } else {
@@ -522,7 +534,8 @@ static void serve(FakeSystemd *systemd, int fd) {
 int fake_systemd_serve_pair(FakeSystemd *systemd) {
         int fds[2];
 
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+                         0);
         serve(systemd, fds[0]);
         return fds[1];
 }
@@ -548,7 +561,8 @@ void fake_systemd_listen(FakeSystemd *systemd, const char *runtime_directory) {
         ck_assert_int_ge(systemd->listen_fd, 0);
         ck_assert_int_eq(bind(systemd->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
         ck_assert_int_eq(listen(systemd->listen_fd, 4), 0);
-        ck_assert_int_eq(loop_io_watch(systemd->loop, &systemd->listener, systemd->listen_fd, LOOP_READ), 0);
+        ck_assert_int_eq(
+                loop_io_watch(systemd->loop, &systemd->listener, systemd->listen_fd, LOOP_READ), 0);
 }
 
 void fake_systemd_cut(FakeSystemd *systemd) {

@@ -164,7 +164,8 @@ void harness_set_connected(Harness *harness, bool is_connected) {
 }
 
 void ask_load(Harness *harness, Ask *ask, const char *name, const char *text) {
-        ck_assert_int_eq(host_load(harness->host, &ask->request, name, text, strlen(text), on_done), 0);
+        ck_assert_int_eq(host_load(harness->host, &ask->request, name, text, strlen(text), on_done),
+                         0);
         ck_assert_uint_eq(ask->n_done, 0);
 }
 

@@ -34,7 +34,7 @@ typedef struct Harness {
 /* A request and its end. */
 typedef struct Ask {
         HostRequest request;
-        unsigned n_done;              /* how often its callback ran */
+        unsigned n_done; /* how often its callback ran */
         int status;
         char why[HARNESS_TEXT_BYTES]; /* empty for none */
 } Ask;

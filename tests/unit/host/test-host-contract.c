@@ -23,7 +23,8 @@ static void assert_hash(const HostUnit *unit, const char *text) {
         ck_assert_str_eq(unit->hash, hash);
 }
 
-static void assert_unit(const Harness *harness, const char *name, const char *load, const char *active) {
+static void assert_unit(const Harness *harness, const char *name, const char *load,
+                        const char *active) {
         const HostUnit *unit = host_find(harness->host, name);
 
         ck_assert_ptr_nonnull(unit);
@@ -213,6 +214,7 @@ static void loss_is_survived(HarnessKind kind) {
         ck_assert_int_eq(do_load(harness, "h.service", hanging), 0);
         ask_start(harness, &start, "h.service");
         harness_until_active(harness, "h.service", "activating");
+        ck_assert_int_eq(do_stop(harness, "unknown.service"), 0); /* by then it is told, too */
 
         harness_set_connected(harness, false);
         ck_assert_int_eq(harness_wait(harness, &start), -ENOTCONN);

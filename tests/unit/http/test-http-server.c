@@ -56,8 +56,10 @@ static void on_request(HttpExchange *exchange, void *userdata) {
                 return;
         }
         bytes = http_exchange_body(exchange, &n_bytes);
-        ck_assert_int_eq(buf_printf(&body, "%d %s ?%s %u p=%s [", http_exchange_method(exchange), http_exchange_path(exchange),
-                                    query ? query : "", http_exchange_count_header(exchange, "x"), parameter ? parameter : ""),
+        ck_assert_int_eq(buf_printf(&body, "%d %s ?%s %u p=%s [", http_exchange_method(exchange),
+                                    http_exchange_path(exchange), query ? query : "",
+                                    http_exchange_count_header(exchange, "x"),
+                                    parameter ? parameter : ""),
                          0);
         ck_assert_int_eq(buf_append(&body, bytes, n_bytes), 0);
         ck_assert_int_eq(buf_append_string(&body, "]"), 0);
@@ -68,11 +70,14 @@ static void on_request(HttpExchange *exchange, void *userdata) {
 
 static int listen_on(int family) {
         const struct sockaddr_un any_unix = { .sun_family = AF_UNIX };
-        const struct sockaddr_in any_tcp = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        const struct sockaddr_in any_tcp = { .sin_family = AF_INET,
+                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         if (family == AF_UNIX)
-                ck_assert_int_eq(bind(fd, (const struct sockaddr *)&any_unix, sizeof(any_unix.sun_family)), 0);
+                ck_assert_int_eq(
+                        bind(fd, (const struct sockaddr *)&any_unix, sizeof(any_unix.sun_family)),
+                        0);
         else
                 ck_assert_int_eq(bind(fd, (const struct sockaddr *)&any_tcp, sizeof(any_tcp)), 0);
         ck_assert_int_eq(listen(fd, 64), 0);
@@ -114,7 +119,8 @@ static void turn_until(Rig *rig, Peer *peer, const char *text) {
         while (text ? !strstr(peer->in.data, text) : !peer->is_closed) {
                 ck_assert_int_eq(loop_turn(rig->loop, 10 * US_PER_MS), 0);
                 peer_receive(peer);
-                ck_assert_msg(env_now_us(env_system()) < end_us, "no \"%s\" in \"%s\"", text ? text : "end", peer->in.data);
+                ck_assert_msg(env_now_us(env_system()) < end_us, "no \"%s\" in \"%s\"",
+                              text ? text : "end", peer->in.data);
         }
 }
 
@@ -147,12 +153,17 @@ static void rig_close(Rig *rig) {
 
 /* Open a rig in place: its address is the handler's userdata. */
 static void rig_init(Rig *rig, int family, const HttpLimits *limits) {
-        static const HttpLimits normal = { .max_header_bytes = 4096, .max_body_bytes = 65536, .max_connections = 16, .idle_timeout_s = 30 };
+        static const HttpLimits normal = { .max_header_bytes = 4096,
+                                           .max_body_bytes = 65536,
+                                           .max_connections = 16,
+                                           .idle_timeout_s = 30 };
         int fd = listen_on(family);
 
         *rig = (Rig){ .family = family, .address_fd = dup(fd) };
         ck_assert_int_eq(loop_new(&rig->loop, env_system()), 0);
-        ck_assert_int_eq(http_server_new(&rig->server, rig->loop, "test/1", limits ? limits : &normal, on_request, rig), 0);
+        ck_assert_int_eq(http_server_new(&rig->server, rig->loop, "test/1",
+                                         limits ? limits : &normal, on_request, rig),
+                         0);
         ck_assert_int_eq(http_server_listen(rig->server, fd), 0);
 }
 
@@ -163,10 +174,14 @@ START_TEST(test_requests) {
         static const struct {
                 const char *method, *line;
         } rows[] = {
-                { "GET", "0 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },    { "POST", "2 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
-                { "PUT", "3 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },    { "DELETE", "4 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
-                { "PATCH", "5 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },  { "OPTIONS", "6 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
-                { "TRACE", "7 /a%20b ?p=x&p=y+%7a 2 p=y z []" },      { "BREW", "7 /a%20b ?p=x&p=y+%7a 2 p=y z []" },
+                { "GET", "0 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "POST", "2 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "PUT", "3 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "DELETE", "4 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "PATCH", "5 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "OPTIONS", "6 /a%20b ?p=x&p=y+%7a 2 p=y z [body]" },
+                { "TRACE", "7 /a%20b ?p=x&p=y+%7a 2 p=y z []" },
+                { "BREW", "7 /a%20b ?p=x&p=y+%7a 2 p=y z []" },
         };
         Rig rig;
 
@@ -177,8 +192,9 @@ START_TEST(test_requests) {
                 char text[512];
 
                 (void)snprintf(text, sizeof(text),
-                               "%s /a%%20b?p=x&p=y+%%7a HTTP/1.1\r\nConnection: close\r\nX: 1\r\nx: 2\r\n%s", rows[i].method,
-                               has_body ? "Content-Length: 4\r\n\r\nbody" : "\r\n");
+                               "%s /a%%20b?p=x&p=y+%%7a HTTP/1.1\r\nConnection: close\r\nX: "
+                               "1\r\nx: 2\r\n%s",
+                               rows[i].method, has_body ? "Content-Length: 4\r\n\r\nbody" : "\r\n");
                 peer_send(&rig, &peer, text, strlen(text));
                 turn_until(&rig, &peer, NULL);
                 ck_assert_msg(strstr(peer.in.data, rows[i].line) != NULL, "%s", peer.in.data);
@@ -217,9 +233,11 @@ START_TEST(test_refusals) {
         } rows[] = {
                 { "PUT / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n", 200000, "HTTP/1.1 413 ",
                   "{\"error\":{\"code\":413,\"message\":\"request body too large\"}}" },
-                { "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n", 10, "HTTP/1.1 413 ",
+                { "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n", 10,
+                  "HTTP/1.1 413 ",
                   "{\"error\":{\"code\":413,\"message\":\"request body too large\"}}" },
-                { "GET / HTTP/1.1\r\nX: ", 10000, "HTTP/1.1 400 ", "{\"error\":{\"code\":400,\"message\":\"malformed request\"}}" },
+                { "GET / HTTP/1.1\r\nX: ", 10000, "HTTP/1.1 400 ",
+                  "{\"error\":{\"code\":400,\"message\":\"malformed request\"}}" },
                 { "this is no request line of http\r\n\r\n", 0, "HTTP/1.1 400 ",
                   "{\"error\":{\"code\":400,\"message\":\"malformed request\"}}" },
                 { "PUT / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 0, "HTTP/1.1 400 ",
@@ -236,8 +254,10 @@ START_TEST(test_refusals) {
                 peer_send(&rig, &peer, rows[i].head, strlen(rows[i].head));
                 peer_send(&rig, &peer, more, rows[i].n_more);
                 turn_until(&rig, &peer, NULL);
-                ck_assert_msg(strncmp(peer.in.data, rows[i].line, strlen(rows[i].line)) == 0, "%zu: %s", i, peer.in.data);
-                ck_assert_msg(strstr(peer.in.data, rows[i].body) != NULL, "%zu: %s", i, peer.in.data);
+                ck_assert_msg(strncmp(peer.in.data, rows[i].line, strlen(rows[i].line)) == 0,
+                              "%zu: %s", i, peer.in.data);
+                ck_assert_msg(strstr(peer.in.data, rows[i].body) != NULL, "%zu: %s", i,
+                              peer.in.data);
                 ck_assert_ptr_null(strstr(peer.in.data, "HTML"));
                 peer_close(&peer);
         }
@@ -251,7 +271,8 @@ END_TEST
 
 /* A client that asks first gets its "100 Continue", untouched, then its answer. */
 START_TEST(test_continue) {
-        static const char head[] = "PUT / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+        static const char head[] = "PUT / HTTP/1.1\r\nContent-Length: 4\r\nExpect: "
+                                   "100-continue\r\nConnection: close\r\n\r\n";
         Rig rig;
         Peer peer;
 
@@ -269,7 +290,8 @@ END_TEST
 
 /* Requests sent at once on one connection are answered in their order, also when the first waits for its answer. */
 START_TEST(test_pipeline) {
-        static const char text[] = "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nConnection: close\r\n\r\n";
+        static const char text[] = "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 "
+                                   "HTTP/1.1\r\nConnection: close\r\n\r\n";
         const Buf one = { .data = (char *)"/one", .n_bytes = 4 };
         Rig rig;
         Peer peer;
@@ -425,7 +447,10 @@ END_TEST
 
 /* Beyond the limit connections wait until one ends. */
 START_TEST(test_max_connections) {
-        static const HttpLimits two = { .max_header_bytes = 4096, .max_body_bytes = 4096, .max_connections = 2, .idle_timeout_s = 30 };
+        static const HttpLimits two = { .max_header_bytes = 4096,
+                                        .max_body_bytes = 4096,
+                                        .max_connections = 2,
+                                        .idle_timeout_s = 30 };
         static const char text[] = "GET / HTTP/1.1\r\n\r\n";
         Peer peers[5];
         Rig rig;
@@ -482,7 +507,10 @@ END_TEST
 
 /* A connection on which nothing happens is closed; a request at the handler is not nothing. */
 START_TEST(test_idle) {
-        static const HttpLimits short_idle = { .max_header_bytes = 4096, .max_body_bytes = 4096, .max_connections = 4, .idle_timeout_s = 1 };
+        static const HttpLimits short_idle = { .max_header_bytes = 4096,
+                                               .max_body_bytes = 4096,
+                                               .max_connections = 4,
+                                               .idle_timeout_s = 1 };
         static const char text[] = "GET / HTTP/1.1\r\n\r\n", half[] = "GET / HTT";
         Peer idle, slow, held;
         Rig rig;
@@ -511,7 +539,8 @@ END_TEST
 
 /* Freeing the server ends what is at the handler, once, in every state of a connection. */
 START_TEST(test_free) {
-        static const char text[] = "GET / HTTP/1.1\r\n\r\nGET", half[] = "PUT / HTTP/1.1\r\nContent-Length: 4\r\n\r\nb";
+        static const char text[] = "GET / HTTP/1.1\r\n\r\nGET",
+                          half[] = "PUT / HTTP/1.1\r\nContent-Length: 4\r\n\r\nb";
         Peer held, reading, fresh;
         Rig rig;
 
@@ -571,10 +600,19 @@ START_TEST(test_memory) {
 END_TEST
 
 static Suite *make_suite(void) {
-        const TTest *const once[] = { test_head,       test_refusals,       test_continue, test_client_gone, test_client_gone_tcp,
-                                      test_pieces_bound, test_no_descriptors, test_idle,   test_free,        test_bad_socket,
+        const TTest *const once[] = { test_head,
+                                      test_refusals,
+                                      test_continue,
+                                      test_client_gone,
+                                      test_client_gone_tcp,
+                                      test_pieces_bound,
+                                      test_no_descriptors,
+                                      test_idle,
+                                      test_free,
+                                      test_bad_socket,
                                       test_memory };
-        const TTest *const by_family[] = { test_requests, test_pipeline, test_pieces, test_max_connections };
+        const TTest *const by_family[] = { test_requests, test_pipeline, test_pieces,
+                                           test_max_connections };
         Suite *suite = suite_create("http-server");
         TCase *cases = tcase_create("sockets");
 

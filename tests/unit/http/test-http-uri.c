@@ -10,16 +10,22 @@ START_TEST(test_path_decode) {
         static const struct {
                 const char *segment, *decoded;
         } rows[] = {
-                { "", "" },           { "a.service", "a.service" }, { "a%40b", "a@b" }, { "%41%5a%5A", "AZZ" }, { "a+b", "a+b" },
-                { "a%2Fb", "a/b" },   { "%", NULL },                { "%4", NULL },     { "a%4", NULL },        { "%4g", NULL },
-                { "%g4", NULL },      { "%00", NULL },              { "%%41", NULL },   { "%c3%a4", "\xc3\xa4" }, { "x%20", "x " },
+                { "", "" },         { "a.service", "a.service" },
+                { "a%40b", "a@b" }, { "%41%5a%5A", "AZZ" },
+                { "a+b", "a+b" },   { "a%2Fb", "a/b" },
+                { "%", NULL },      { "%4", NULL },
+                { "a%4", NULL },    { "%4g", NULL },
+                { "%g4", NULL },    { "%00", NULL },
+                { "%%41", NULL },   { "%c3%a4", "\xc3\xa4" },
+                { "x%20", "x " },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 char *decoded = http_path_decode(rows[i].segment, strlen(rows[i].segment));
 
-                ck_assert_msg(decoded && rows[i].decoded ? streq(decoded, rows[i].decoded) : !decoded && !rows[i].decoded, "%s: %s",
-                              rows[i].segment, decoded ? decoded : "(refused)");
+                ck_assert_msg(decoded && rows[i].decoded ? streq(decoded, rows[i].decoded)
+                                                         : !decoded && !rows[i].decoded,
+                              "%s: %s", rows[i].segment, decoded ? decoded : "(refused)");
                 free(decoded);
         }
 }

@@ -23,7 +23,8 @@ typedef struct Fixture {
         size_t n_resets;
         size_t n_syncs;
         int64_t revision;
-        const char *stop_at; /* what is told when the follower is to be stopped and freed, or NULL */
+        const char
+                *stop_at; /* what is told when the follower is to be stopped and freed, or NULL */
         const char *restart_at;
 } Fixture;
 
@@ -57,8 +58,12 @@ static void on_reset(RegistryFollow *follow) {
 static void on_record(RegistryFollow *follow, const Record *record) {
         fault_assert(follow == fixture->follow);
         fixture->n_records++;
-        note(record->is_deleted ? "-" : record->is_bad ? "!" : "+",
-             record->key.unit ? record->key.unit : record->key.machine ? record->key.machine : "leader");
+        note(record->is_deleted ? "-"
+             : record->is_bad   ? "!"
+                                : "+",
+             record->key.unit      ? record->key.unit
+             : record->key.machine ? record->key.machine
+                                   : "leader");
 }
 
 static void on_synced(RegistryFollow *follow, int64_t revision) {
@@ -390,14 +395,16 @@ START_TEST(test_out_of_memory) {
                 set_unit(&f, "b.service");
                 fault_arm(n);
                 r = registry_follow_start(f.registry, f.follow,
-                                          &(RegistryFollowKey){ .key = { .kind = RECORD_UNIT } }, 1, &fns);
+                                          &(RegistryFollowKey){ .key = { .kind = RECORD_UNIT } }, 1,
+                                          &fns);
                 if (r == 0)
                         virtual_env_run_for(&f.rig.env, f.rig.loop, 10 * (uint64_t)US_PER_S);
                 has_failed = fault_disarm();
                 ck_assert(r == 0 || (r == -ENOMEM && has_failed));
                 if (r == 0) {
                         ck_assert_uint_gt(f.n_syncs, 0);
-                        ck_assert_str_eq(f.told + strlen(f.told) - strlen("+a.service +b.service synced"),
+                        ck_assert_str_eq(f.told + strlen(f.told) -
+                                                 strlen("+a.service +b.service synced"),
                                          "+a.service +b.service synced");
                 }
                 stop(&f);

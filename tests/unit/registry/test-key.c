@@ -56,25 +56,33 @@ START_TEST(test_keys_of_every_kind) {
                 const char *value; /* that parses; NULL for an incomplete key */
         } rows[] = {
                 { { RECORD_LEADER, NULL, NULL }, "/f/engine/leader", "{\"machine\":\"m\"}" },
-                { { RECORD_FILE, NULL, hash }, "/f/file/da39a3ee5e6b4b0d3255bfef95601890afd80709", "" },
+                { { RECORD_FILE, NULL, hash },
+                  "/f/file/da39a3ee5e6b4b0d3255bfef95601890afd80709",
+                  "" },
                 { { RECORD_FILE, NULL, NULL }, "/f/file/", NULL },
                 { { RECORD_MACHINE, "m1", NULL }, "/f/machine/m1", "{}" },
                 { { RECORD_MACHINE, NULL, NULL }, "/f/machine/", NULL },
                 { { RECORD_METADATA, "m1", NULL }, "/f/metadata/m1", "{\"k\":\"v\"}" },
                 { { RECORD_METADATA, NULL, NULL }, "/f/metadata/", NULL },
-                { { RECORD_PLACEMENT, NULL, "a.service" }, "/f/placement/a.service",
+                { { RECORD_PLACEMENT, NULL, "a.service" },
+                  "/f/placement/a.service",
                   "{\"machine\":\"m\"}" },
                 { { RECORD_PLACEMENT, NULL, NULL }, "/f/placement/", NULL },
-                { { RECORD_SCHEDULE, "m1", "a.service" }, "/f/schedule/m1/a.service",
-                  "{\"desired\":\"loaded\",\"file\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
+                { { RECORD_SCHEDULE, "m1", "a.service" },
+                  "/f/schedule/m1/a.service",
+                  "{\"desired\":\"loaded\",\"file\":"
+                  "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
                 { { RECORD_SCHEDULE, "m1", NULL }, "/f/schedule/m1/", NULL },
                 { { RECORD_SCHEDULE, NULL, NULL }, "/f/schedule/", NULL },
-                { { RECORD_STATE, "m1", "a@b.timer" }, "/f/state/m1/a@b.timer",
+                { { RECORD_STATE, "m1", "a@b.timer" },
+                  "/f/state/m1/a@b.timer",
                   "{\"load\":\"loaded\",\"active\":\"active\",\"sub\":\"running\",\"state\":"
                   "\"launched\"}" },
                 { { RECORD_STATE, "m1", NULL }, "/f/state/m1/", NULL },
-                { { RECORD_UNIT, NULL, "a.service" }, "/f/unit/a.service",
-                  "{\"desired\":\"launched\",\"file\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
+                { { RECORD_UNIT, NULL, "a.service" },
+                  "/f/unit/a.service",
+                  "{\"desired\":\"launched\",\"file\":"
+                  "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
                 { { RECORD_UNIT, NULL, NULL }, "/f/unit/", NULL },
         };
         Told told = { 0 };
@@ -92,8 +100,8 @@ START_TEST(test_keys_of_every_kind) {
                 if (!rows[i].value)
                         continue;
 
-                ck_assert_int_eq(decode(registry, rows[i].text, rows[i].value, 4, &record, &strings),
-                                 0);
+                ck_assert_int_eq(
+                        decode(registry, rows[i].text, rows[i].value, 4, &record, &strings), 0);
                 ck_assert_msg(!record.is_bad, "%s: %s", rows[i].text, told.why);
                 ck_assert_int_eq(record.key.kind, rows[i].key.kind);
                 ck_assert_pstr_eq(record.key.machine, rows[i].key.machine);
@@ -164,7 +172,8 @@ START_TEST(test_bad_keys) {
                 char *strings = NULL;
                 Record record;
 
-                ck_assert_int_eq(decode(registry, rows[i].key, "{}", 9, &record, &strings), -EBADMSG);
+                ck_assert_int_eq(decode(registry, rows[i].key, "{}", 9, &record, &strings),
+                                 -EBADMSG);
                 ck_assert_ptr_null(strings);
                 ck_assert_str_eq(told.key, rows[i].told);
                 ck_assert_uint_eq(told.n, i + 1);
@@ -202,9 +211,12 @@ START_TEST(test_bad_values) {
                 const char *key;
                 const char *value;
         } rows[] = {
-                { "/f/engine/leader", "{" },       { "/f/machine/m", "[]" },
-                { "/f/metadata/m", "{\"k\":1}" },  { "/f/placement/a.service", "" },
-                { "/f/schedule/m/a.service", "{}" }, { "/f/state/m/a.service", "nonsense" },
+                { "/f/engine/leader", "{" },
+                { "/f/machine/m", "[]" },
+                { "/f/metadata/m", "{\"k\":1}" },
+                { "/f/placement/a.service", "" },
+                { "/f/schedule/m/a.service", "{}" },
+                { "/f/state/m/a.service", "nonsense" },
                 { "/f/unit/a.service", "{\"desired\":\"running\"}" },
                 { "/f/file/da39a3ee5e6b4b0d3255bfef95601890afd80709", "not empty" },
         };
@@ -218,7 +230,8 @@ START_TEST(test_bad_values) {
                         Record record;
 
                         ck_assert_int_eq(
-                                decode(registry, rows[i].key, rows[i].value, 7, &record, &strings), 0);
+                                decode(registry, rows[i].key, rows[i].value, 7, &record, &strings),
+                                0);
                         ck_assert(record.is_bad);
                         ck_assert_str_eq(told.key, rows[i].key);
                         ck_assert_str_ne(told.why, "");
@@ -230,7 +243,8 @@ START_TEST(test_bad_values) {
                 _cleanup_(freep) char *strings = NULL;
                 Record record;
 
-                ck_assert_int_eq(decode(registry, rows[0].key, "{", revision, &record, &strings), 0);
+                ck_assert_int_eq(decode(registry, rows[0].key, "{", revision, &record, &strings),
+                                 0);
         }
         ck_assert_uint_eq(told.n, ELEMENTSOF(rows) + 2);
         (void)registry_free(registry);
@@ -288,7 +302,7 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_keys_of_every_kind, test_key_end,  test_bad_keys,
+                test_keys_of_every_kind,    test_key_end,    test_bad_keys,
                 test_keys_that_are_no_text, test_bad_values, test_deletion,
                 test_decode_out_of_memory,
         };

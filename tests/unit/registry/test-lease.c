@@ -75,7 +75,9 @@ static void on_asked(StoreRequest *request, int status, const StoreReply *reply)
 static bool is_there(Fixture *f, int64_t lease) {
         Asked asked = { 0 };
 
-        ck_assert_int_eq(store_lease_keep_alive(f->rig.stores[0], &asked.request, lease, US_PER_S, on_asked), 0);
+        ck_assert_int_eq(
+                store_lease_keep_alive(f->rig.stores[0], &asked.request, lease, US_PER_S, on_asked),
+                0);
         virtual_env_settle(&f->rig.env, f->rig.loop);
         ck_assert(asked.is_done);
         return asked.status == 0;

@@ -18,7 +18,8 @@ typedef struct Fixture {
         RegistryRead read;
         unsigned n_done;
         int status;
-        char names[512]; /* last parts of the keys that came, joined by blanks; '!' behind bad ones */
+        char names
+                [512]; /* last parts of the keys that came, joined by blanks; '!' behind bad ones */
         int64_t revision;
         bool more;
         unsigned n_bad;
@@ -76,30 +77,46 @@ START_TEST(test_ranges) {
                 const char *names;
                 bool more;
         } rows[] = {
-                { { .key = { .kind = RECORD_UNIT } }, "a.service b.service b@1.service c.service", false },
+                { { .key = { .kind = RECORD_UNIT } },
+                  "a.service b.service b@1.service c.service",
+                  false },
                 { { .key = { .kind = RECORD_UNIT }, .limit = 2 }, "a.service b.service", true },
                 { { .key = { .kind = RECORD_UNIT }, .limit = 4 },
-                  "a.service b.service b@1.service c.service", false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "b.service" }, "b@1.service c.service", false },
+                  "a.service b.service b@1.service c.service",
+                  false },
+                { { .key = { .kind = RECORD_UNIT }, .after = "b.service" },
+                  "b@1.service c.service",
+                  false },
                 { { .key = { .kind = RECORD_UNIT }, .after = "b" },
-                  "b.service b@1.service c.service", false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "b.service", .limit = 1 }, "b@1.service",
+                  "b.service b@1.service c.service",
+                  false },
+                { { .key = { .kind = RECORD_UNIT }, .after = "b.service", .limit = 1 },
+                  "b@1.service",
                   true },
-                { { .key = { .kind = RECORD_UNIT }, .until = "b.service" }, "a.service b.service", false },
+                { { .key = { .kind = RECORD_UNIT }, .until = "b.service" },
+                  "a.service b.service",
+                  false },
                 { { .key = { .kind = RECORD_UNIT }, .after = "a.service", .until = "b@1.service" },
-                  "b.service b@1.service", false },
+                  "b.service b@1.service",
+                  false },
                 { { .key = { .kind = RECORD_UNIT }, .after = "c.service" }, "", false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "c.service", .until = "a.service" }, "", false },
+                { { .key = { .kind = RECORD_UNIT }, .after = "c.service", .until = "a.service" },
+                  "",
+                  false },
                 { { .key = { .kind = RECORD_UNIT, .unit = "b.service" } }, "b.service", false },
                 { { .key = { .kind = RECORD_UNIT, .unit = "x.service" } }, "", false },
                 { { .key = { .kind = RECORD_UNIT }, .keys_only = true },
-                  "a.service b.service b@1.service c.service", false },
+                  "a.service b.service b@1.service c.service",
+                  false },
                 { { .key = { .kind = RECORD_MACHINE } }, "m1 m10 m2", false },
                 { { .key = { .kind = RECORD_MACHINE }, .after = "m1" }, "m10 m2", false },
                 { { .key = { .kind = RECORD_MACHINE }, .until = "m1" }, "m1", false },
                 { { .key = { .kind = RECORD_SCHEDULE, .machine = "m1" }, .keys_only = true },
-                  "a.service", false },
-                { { .key = { .kind = RECORD_SCHEDULE }, .keys_only = true }, "a.service b.service", false },
+                  "a.service",
+                  false },
+                { { .key = { .kind = RECORD_SCHEDULE }, .keys_only = true },
+                  "a.service b.service",
+                  false },
                 { { .key = { .kind = RECORD_STATE } }, "", false },
         };
         static const char *const units[] = { "a.service", "b.service", "b@1.service", "c.service" };
@@ -160,8 +177,9 @@ START_TEST(test_pages_at_one_revision) {
         read_range(&f, &(RegistryRange){ .key = { .kind = RECORD_UNIT }, .limit = 1 });
         revision = f.revision;
         rig_set(&f.rig, "unit/b.service", unit_json);
-        read_range(&f, &(RegistryRange){
-                               .key = { .kind = RECORD_UNIT }, .after = "a.service", .revision = revision });
+        read_range(&f, &(RegistryRange){ .key = { .kind = RECORD_UNIT },
+                                         .after = "a.service",
+                                         .revision = revision });
         ck_assert_str_eq(f.names, "c.service");
         ck_assert_int_eq(f.revision, revision);
         rig_done(&f.rig);
@@ -199,8 +217,8 @@ END_TEST
 
 static int read_for_sweep(void *context) {
         Fixture *f = context;
-        int r = registry_read(f->registry, &f->read, &(RegistryRange){ .key = { .kind = RECORD_UNIT } },
-                              on_read);
+        int r = registry_read(f->registry, &f->read,
+                              &(RegistryRange){ .key = { .kind = RECORD_UNIT } }, on_read);
 
         if (r < 0)
                 return r;

@@ -83,13 +83,20 @@ START_TEST(test_comparisons) {
                 int64_t revision;
                 bool holds;
         } rows[] = {
-                { ABSENT, "changed.service", 0, false },     { ABSENT, "none.service", 0, true },
-                { PRESENT, "changed.service", 0, true },     { PRESENT, "none.service", 0, false },
-                { CREATED_AT, "changed.service", 2, true },  { CREATED_AT, "changed.service", 3, false },
-                { CREATED_AT, "changed.service", 1, false }, { CREATED_AT, "new.service", 4, true },
-                { CREATED_AT, "none.service", 2, false },    { MODIFIED_AT, "changed.service", 3, true },
-                { MODIFIED_AT, "changed.service", 2, false }, { MODIFIED_AT, "changed.service", 4, false },
-                { MODIFIED_AT, "changed.service", 0, false }, { MODIFIED_AT, "none.service", 0, true },
+                { ABSENT, "changed.service", 0, false },
+                { ABSENT, "none.service", 0, true },
+                { PRESENT, "changed.service", 0, true },
+                { PRESENT, "none.service", 0, false },
+                { CREATED_AT, "changed.service", 2, true },
+                { CREATED_AT, "changed.service", 3, false },
+                { CREATED_AT, "changed.service", 1, false },
+                { CREATED_AT, "new.service", 4, true },
+                { CREATED_AT, "none.service", 2, false },
+                { MODIFIED_AT, "changed.service", 3, true },
+                { MODIFIED_AT, "changed.service", 2, false },
+                { MODIFIED_AT, "changed.service", 4, false },
+                { MODIFIED_AT, "changed.service", 0, false },
+                { MODIFIED_AT, "none.service", 0, true },
                 { MODIFIED_AT, "none.service", 3, false },
         };
 
@@ -107,8 +114,8 @@ START_TEST(test_comparisons) {
                         (RecordKey){ .kind = RECORD_UNIT, .unit = rows[i].unit }, rows[i].revision);
                 put_leader(&f);
                 commit(&f);
-                ck_assert_msg(f.status == (rows[i].holds ? 0 : REGISTRY_E_CONFLICT), "row %zu: %d", i,
-                              f.status);
+                ck_assert_msg(f.status == (rows[i].holds ? 0 : REGISTRY_E_CONFLICT), "row %zu: %d",
+                              i, f.status);
                 ck_assert_int_eq(f.revision, rows[i].holds ? 5 : 0);
                 ck_assert_int_eq(rig_has(&f.rig, "engine/leader"), rows[i].holds);
                 ck_assert_int_eq(rig_revision(&f.rig), rows[i].holds ? 5 : 4);
@@ -145,8 +152,8 @@ START_TEST(test_unchanged_since) {
                                                   rows[i].from, rows[i].until, rows[i].revision);
                 put_leader(&f);
                 commit(&f);
-                ck_assert_msg(f.status == (rows[i].holds ? 0 : REGISTRY_E_CONFLICT), "row %zu: %d", i,
-                              f.status);
+                ck_assert_msg(f.status == (rows[i].holds ? 0 : REGISTRY_E_CONFLICT), "row %zu: %d",
+                              i, f.status);
                 tear_down(&f);
         }
 }
@@ -165,9 +172,11 @@ START_TEST(test_all_or_nothing) {
                 registry_write_begin(&f.write, f.registry);
                 registry_write_if_absent(&f.write, leader);
                 registry_write_if_modified_at(
-                        &f.write, (RecordKey){ .kind = RECORD_UNIT, .unit = "a.service" }, holds ? 2 : 1);
+                        &f.write, (RecordKey){ .kind = RECORD_UNIT, .unit = "a.service" },
+                        holds ? 2 : 1);
                 registry_write_put_unit(&f.write, "b.service", &record);
-                registry_write_delete(&f.write, (RecordKey){ .kind = RECORD_UNIT, .unit = "a.service" });
+                registry_write_delete(&f.write,
+                                      (RecordKey){ .kind = RECORD_UNIT, .unit = "a.service" });
                 registry_write_put_file(&f.write, record.file, "", 0);
                 ck_assert_uint_eq(registry_write_size(&f.write), 3);
                 ck_assert(!registry_write_is_empty(&f.write));
@@ -207,8 +216,9 @@ START_TEST(test_error_is_kept_while_building) {
         registry_write_begin(&f.write, f.registry);
         put_leader(&f);
         /* A generation that no decoder would take. */
-        registry_write_put_unit(&f.write, "a.service",
-                                &(UnitRecord){ .desired = JOB_STATE_LOADED, .generation = UINT64_MAX });
+        registry_write_put_unit(
+                &f.write, "a.service",
+                &(UnitRecord){ .desired = JOB_STATE_LOADED, .generation = UINT64_MAX });
         registry_write_delete(&f.write, (RecordKey){ .kind = RECORD_UNIT, .unit = "b.service" });
         ck_assert_int_eq(registry_write_commit(&f.write, on_written), -ERANGE);
         rig_run_ms(&f.rig, 4000);
@@ -233,8 +243,10 @@ START_TEST(test_too_large) {
         set_up(&f);
         memset(text, 'x', sizeof(text));
         registry_write_begin(&f.write, f.registry);
-        registry_write_put_file(&f.write, "da39a3ee5e6b4b0d3255bfef95601890afd80709", text, sizeof(text));
-        registry_write_put_file(&f.write, "da39a3ee5e6b4b0d3255bfef95601890afd80700", text, sizeof(text));
+        registry_write_put_file(&f.write, "da39a3ee5e6b4b0d3255bfef95601890afd80709", text,
+                                sizeof(text));
+        registry_write_put_file(&f.write, "da39a3ee5e6b4b0d3255bfef95601890afd80700", text,
+                                sizeof(text));
         ck_assert_uint_gt(registry_write_bytes(&f.write), STORE_REQUEST_MAX_BYTES);
         commit(&f);
         ck_assert_int_eq(f.status, REGISTRY_E_TOO_LARGE);
@@ -335,10 +347,14 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_comparisons,     test_unchanged_since,
-                test_all_or_nothing,  test_no_record_twice,
-                test_error_is_kept_while_building, test_too_large,
-                test_ends,            test_late_copy_is_refused,
+                test_comparisons,
+                test_unchanged_since,
+                test_all_or_nothing,
+                test_no_record_twice,
+                test_error_is_kept_while_building,
+                test_too_large,
+                test_ends,
+                test_late_copy_is_refused,
                 test_write_out_of_memory,
         };
 

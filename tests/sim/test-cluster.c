@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/sim/cluster.h"
+
+/* Small scenarios of whole clusters. */
+
+static const char plain[] = "[Service]\nExecStart=/bin/true\n";
+
+static size_t machine_of(const Sim *sim, const char *unit) {
+        for (size_t i = 0; i < sim->n_machines; i++)
+                if (fake_machine_unit_is_active(sim->machines[i].fake, unit))
+                        return i;
+        ck_abort_msg("%s is nowhere", unit);
+        return 0;
+}
+
+static int leader_of(const Sim *sim) {
+        for (size_t i = 0; i < sim->n_machines; i++)
+                if (sim->machines[i].engine && engine_stats(sim->machines[i].engine).is_leader)
+                        return (int)i;
+        return -1;
+}
+
+/* Start, stop, start again, and destroy, through unit records: the unit follows, the states say so, and nothing is left. */
+START_TEST(test_life_of_a_unit) {
+        Sim sim;
+        size_t i;
+
+        sim_init(&sim, 1, 3, false);
+        rig_run_ms(&sim.rig, 1000);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 200);
+        i = machine_of(&sim, "a.service");
+        sim_wait_state(&sim, i, "a.service", "\"active\":\"active\"", 300);
+
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LOADED);
+        sim_wait_copies(&sim, "a.service", 0, 200);
+        sim_wait_state(&sim, i, "a.service", "\"state\":\"loaded\"", 300);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 200);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_INACTIVE);
+        sim_wait_copies(&sim, "a.service", 0, 200);
+        sim_wait_state(&sim, i, "a.service", NULL, 500);
+        ck_assert(!rig_has(&sim.rig, "placement/a.service"));
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 200);
+        sim_destroy(&sim, "a.service");
+        sim_wait_copies(&sim, "a.service", 0, 200);
+        rig_run_ms(&sim.rig, 1000);
+        for (i = 0; i < 3; i++) {
+                ck_assert_str_eq(sim_state(&sim, i, "a.service"), "");
+                ck_assert_uint_eq(agent_stats(sim.machines[i].agent).n_units, 0);
+        }
+        sim_done(&sim);
+}
+END_TEST
+
+/* A machine that dies: its units run elsewhere within its TTL and a second; when it boots again it runs none of them. */
+START_TEST(test_a_machine_dies) {
+        for (uint64_t seed = 0; seed < 10; seed++) {
+                uint64_t died_us;
+                Sim sim;
+                size_t i;
+
+                sim_init(&sim, seed, 3, false);
+                rig_run_ms(&sim.rig, 1000);
+                for (int u = 0; u < 9; u++) {
+                        char name[32];
+
+                        (void)snprintf(name, sizeof(name), "u%d.service", u);
+                        sim_submit(&sim, name, plain, JOB_STATE_LAUNCHED);
+                }
+                rig_run_ms(&sim.rig, 20000 + seed * 700);
+                i = machine_of(&sim, "u4.service");
+                sim_cut(&sim, i, true);
+                died_us = sim.rig.env.now_us;
+                sim_power_off(&sim, i);
+                ck_assert_uint_eq(sim_copies(&sim, "u4.service"), 0);
+                for (int u = 0; u < 9; u++) {
+                        char name[32];
+
+                        (void)snprintf(name, sizeof(name), "u%d.service", u);
+                        sim_wait_copies(&sim, name, 1, SIM_TTL_S * 1000 + 1000);
+                }
+                ck_assert_uint_le(sim.rig.env.now_us - died_us, (SIM_TTL_S + 1) * US_PER_S);
+
+                sim_start(&sim, i);
+                rig_run_ms(&sim.rig, 5000);
+                ck_assert(!fake_machine_unit_is_active(sim.machines[i].fake, "u4.service"));
+                ck_assert_uint_eq(sim_copies(&sim, "u4.service"), 1);
+                sim_done(&sim);
+        }
+}
+END_TEST
+
+/* A machine that boots again before anybody has missed it runs its units again. */
+START_TEST(test_quick_reboot) {
+        Sim sim;
+        size_t i;
+
+        sim_init(&sim, 1, 3, false);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 5000);
+        rig_run_ms(&sim.rig, 1000);
+        i = machine_of(&sim, "a.service");
+        sim_power_off(&sim, i);
+        sim_start(&sim, i);
+        sim_wait_copies(&sim, "a.service", 1, 5000);
+        ck_assert_uint_eq(machine_of(&sim, "a.service"), i);
+        sim_wait_state(&sim, i, "a.service", "\"active\":\"active\"", 5000);
+        sim_done(&sim);
+}
+END_TEST
+
+/* A machine is cut off: its units run on and start elsewhere; after it heals there is one copy, and in between never none. */
+START_TEST(test_partition_and_heal) {
+        static const uint64_t cut_ms[] = { 2000, 5000, 10000, 14500, 20000, 120000 };
+
+        for (size_t c = 0; c < ELEMENTSOF(cut_ms); c++)
+                for (uint64_t seed = 0; seed < 5; seed++) {
+                        Sim sim;
+                        size_t i;
+
+                        sim_init(&sim, seed, 3, false);
+                        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+                        sim_submit(&sim, "g.service", "[X-Fleet]\nGlobal=true\n",
+                                   JOB_STATE_LAUNCHED);
+                        sim_wait_copies(&sim, "a.service", 1, 5000);
+                        sim_wait_copies(&sim, "g.service", 3, 5000);
+                        rig_run_ms(&sim.rig, 7000 + seed * 1100);
+                        i = machine_of(&sim, "a.service");
+                        sim_cut(&sim, i, true);
+                        for (uint64_t ms = 0; ms < cut_ms[c] + 30000; ms += 50) {
+                                if (ms == cut_ms[c])
+                                        sim_cut(&sim, i, false);
+                                rig_run_ms(&sim.rig, 50);
+                                ck_assert_uint_ge(sim_copies(&sim, "a.service"), 1);
+                                ck_assert_uint_eq(sim_copies(&sim, "g.service"), 3);
+                                if (ms < cut_ms[c])
+                                        ck_assert(fake_machine_unit_is_active(sim.machines[i].fake,
+                                                                              "a.service"));
+                        }
+                        ck_assert_uint_eq(sim_copies(&sim, "a.service"), 1);
+                        if (cut_ms[c] <= 5000)
+                                ck_assert_uint_eq(machine_of(&sim, "a.service"), i);
+                        sim_wait_state(&sim, machine_of(&sim, "a.service"), "a.service",
+                                       "\"active\":\"active\"", 1);
+                        for (size_t k = 0; k < 3; k++)
+                                sim_wait_state(&sim, k, "g.service", "\"active\":\"active\"", 1);
+                        sim_done(&sim);
+                }
+}
+END_TEST
+
+/* A cluster in which nothing happens writes nothing for an hour. */
+START_TEST(test_idle_cluster_writes_nothing) {
+        int64_t revision;
+        Sim sim;
+
+        sim_init(&sim, 1, 3, false);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "b.service", "[X-Fleet]\nGlobal=true\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "c.service", "[X-Fleet]\nMachineID=none\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "d.service", "[X-Fake]\nFail=yes\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "e.service", "[X-Fake]\nOneshot=yes\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "f.service", "[X-Fake]\nHang=yes\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "g.service", "[X-Fake]\nBad=yes\n", JOB_STATE_LAUNCHED);
+        sim_submit(&sim, "h.service", plain, JOB_STATE_LOADED);
+        rig_run_ms(&sim.rig, 30000);
+        revision = rig_revision(&sim.rig);
+        rig_run_ms(&sim.rig, 3600 * 1000);
+        ck_assert_int_eq(rig_revision(&sim.rig), revision);
+        sim_done(&sim);
+}
+END_TEST
+
+/* 200 units are asked for while the leader dies: all run once, and none is started twice. */
+START_TEST(test_starts_during_loss_of_the_leader) {
+        for (uint64_t seed = 0; seed < 5; seed++) {
+                Sim sim;
+                int leader;
+
+                sim_init(&sim, seed, 3, false);
+                rig_run_ms(&sim.rig, 1000);
+                leader = leader_of(&sim);
+                ck_assert_int_ge(leader, 0);
+                for (int u = 0; u < 200; u++) {
+                        char name[32];
+
+                        (void)snprintf(name, sizeof(name), "u%03d.service", u);
+                        sim_submit(&sim, name, plain, JOB_STATE_LAUNCHED);
+                        if (u == 100) {
+                                rig_run_ms(&sim.rig, seed);
+                                sim_crash(&sim, (size_t)leader);
+                        }
+                }
+                sim_start(&sim, (size_t)leader);
+                rig_run_ms(&sim.rig, 30000);
+                for (int u = 0; u < 200; u++) {
+                        unsigned n_starts = 0;
+                        char name[32];
+
+                        (void)snprintf(name, sizeof(name), "u%03d.service", u);
+                        ck_assert_uint_eq(sim_copies(&sim, name), 1);
+                        for (size_t i = 0; i < 3; i++)
+                                n_starts += fake_machine_unit_starts(sim.machines[i].fake, name);
+                        ck_assert_uint_eq(n_starts, 1);
+                }
+                sim_done(&sim);
+        }
+}
+END_TEST
+
+/* Every daemon is restarted, one after the other and all at once: no unit changes. */
+START_TEST(test_restarting_daemons_touches_no_unit) {
+        Sim sim;
+
+        sim_init(&sim, 1, 3, false);
+        for (int u = 0; u < 30; u++) {
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "u%d.service", u);
+                sim_submit(&sim, name, plain, JOB_STATE_LAUNCHED);
+        }
+        rig_run_ms(&sim.rig, 10000);
+        for (size_t i = 0; i < 3; i++)
+                ck_assert_uint_eq(sim.machines[i].n_changes, 10);
+        for (int way = 0; way < 3; way++) {
+                for (size_t i = 0; i < 3; i++) {
+                        if (way == 1)
+                                sim_crash(&sim, i);
+                        else
+                                sim_stop(&sim, i);
+                        if (way < 2)
+                                sim_start(&sim, i);
+                        rig_run_ms(&sim.rig, way < 2 ? 5000 : 100);
+                }
+                for (size_t i = 0; way == 2 && i < 3; i++)
+                        sim_start(&sim, i);
+                rig_run_ms(&sim.rig, 40000);
+                for (size_t i = 0; i < 3; i++)
+                        ck_assert_uint_eq(sim.machines[i].n_changes, 10);
+        }
+        sim_done(&sim);
+}
+END_TEST
+
+int main(void) {
+        const TTest *const tests[] = {
+                test_life_of_a_unit,
+                test_a_machine_dies,
+                test_quick_reboot,
+                test_partition_and_heal,
+                test_idle_cluster_writes_nothing,
+                test_starts_during_loss_of_the_leader,
+                test_restarting_daemons_touches_no_unit,
+        };
+
+        TCase *tcase = tcase_create("cluster");
+        Suite *suite = suite_create("cluster");
+        SRunner *runner = srunner_create(suite);
+        int n_failed;
+
+        tcase_set_timeout(tcase, 120);
+        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
+                tcase_add_test(tcase, tests[i]);
+        suite_add_tcase(suite, tcase);
+        srunner_run_all(runner, CK_ENV);
+        n_failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
