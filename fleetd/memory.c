@@ -34,6 +34,16 @@ void memory_save(void) {
         (void)mallopt(M_MMAP_THRESHOLD, HEAP_MAPPED_BYTES);
 }
 
+/* The dynamic linker tells addresses as numbers. */
+static void *pointer_to(uintptr_t address) {
+        const union {
+                uintptr_t number;
+                void *pointer;
+        } both = { .number = address };
+
+        return both.pointer;
+}
+
 /* Was the object's code changed as it was loaded (DT_TEXTREL)? Then its pages are not those of the file. */
 static bool has_changed_code(const struct dl_phdr_info *object) {
         for (size_t i = 0; i < object->dlpi_phnum; i++) {
@@ -41,7 +51,7 @@ static bool has_changed_code(const struct dl_phdr_info *object) {
 
                 if (header->p_type != PT_DYNAMIC)
                         continue;
-                for (const ElfW(Dyn) *entry = (const void *)(object->dlpi_addr + header->p_vaddr);
+                for (const ElfW(Dyn) *entry = pointer_to(object->dlpi_addr + header->p_vaddr);
                      entry->d_tag != DT_NULL; entry++)
                         if (entry->d_tag == DT_TEXTREL ||
                             (entry->d_tag == DT_FLAGS && entry->d_un.d_val & DF_TEXTREL))
@@ -63,7 +73,7 @@ static int release_object(struct dl_phdr_info *object, size_t n_bytes, void *use
                 uintptr_t end = (object->dlpi_addr + header->p_vaddr + header->p_memsz) & page_mask;
 
                 if (header->p_type == PT_LOAD && !(header->p_flags & PF_W) && end > start)
-                        (void)madvise((void *)start, end - start, MADV_DONTNEED);
+                        (void)madvise(pointer_to(start), end - start, MADV_DONTNEED);
         }
         return 0;
 }

@@ -49,25 +49,31 @@ struct HostEntry {
         bool is_gone;     /* not in the map any more; freed once that was told */
 };
 
-/* The backend's part. */
+/* The backend's part. Its structures for an operation and for a unit start with HostOp and HostEntry, and are made zeroed. */
 typedef struct HostVtable {
-        size_t op_bytes; /* size of the backend's operations, which start with a HostOp and are made zeroed */
-        size_t entry_bytes; /* size of the backend's units, which start with a HostEntry and are made zeroed */
-        int (*start)(Host *host); /* see host_start() */
-        void (*begin)(Host *host,
-                      HostOp *op); /* carry it out, and host_op_end() it, here or later */
-        void (*abandon)(Host *host,
-                        HostOp *op); /* it ends for other reasons: forget all about it */
-        void (*release)(
-                Host *host,
-                HostOp *op); /* it is about to be freed: free what the backend added to it */
-        void (*forget)(
-                Host *host,
-                HostEntry *unit); /* the unit leaves the map: unlink it from the backend's lists */
-        void (*close)(
-                Host *host); /* let go of the service manager; every operation was abandoned before */
-        void (*free)(
-                Host *host); /* free the backend's structure; the front-end's part is done already */
+        size_t op_bytes;    /* size of its operations */
+        size_t entry_bytes; /* size of its units */
+
+        /* See host_start(). */
+        int (*start)(Host *host);
+
+        /* Carry out an operation, and host_op_end() it, here or later. */
+        void (*begin)(Host *host, HostOp *op);
+
+        /* An operation that has begun ends for other reasons: forget all about it. */
+        void (*abandon)(Host *host, HostOp *op);
+
+        /* The operation is about to be freed: free what the backend added to it. */
+        void (*release)(Host *host, HostOp *op);
+
+        /* The unit leaves the map: take it out of the backend's lists. */
+        void (*forget)(Host *host, HostEntry *unit);
+
+        /* Let go of the service manager; every operation was abandoned before. */
+        void (*close)(Host *host);
+
+        /* Free the backend's structure; the front-end's part is done already. */
+        void (*free)(Host *host);
 } HostVtable;
 
 /* The head of every backend's object. */

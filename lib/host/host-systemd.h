@@ -7,10 +7,9 @@
 
 /* How to reach systemd. Everything is copied. */
 typedef struct HostSystemdOptions {
-        const char *
-                units_directory; /* where unit files are kept, e.g. "/run/fleet/units/" (contract section 7.2) */
-        bool use_user_manager; /* the user's service manager in place of the system's (systemd_user) */
-        int bus_fd; /* for tests: a connected socket with a service manager behind it, taken; or -1 */
+        const char *units_directory; /* of unit files, "/run/fleet/units/" (contract section 7.2) */
+        bool use_user_manager;       /* the user's service manager (systemd_user) */
+        int bus_fd;                  /* for tests: a socket to a service manager, taken; or -1 */
 } HostSystemdOptions;
 
 /* Make the host. Returns 0 or -ENOMEM, -EINVAL. */

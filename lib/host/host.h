@@ -27,8 +27,8 @@ typedef struct HostUnit HostUnit;
 /* Documented outcomes. */
 enum {
         _HOST_E_OK,
-        HOST_E_LOAD, /* the file could not be put in place, or the service manager cannot make sense of it */
-        HOST_E_JOB, /* the job ended in another way than done: failed, timeout, dependency, canceled... */
+        HOST_E_LOAD,    /* the file cannot be put in place, or means nothing to the manager */
+        HOST_E_JOB,     /* the job ended otherwise than done: failed, timeout, dependency... */
         HOST_E_NO_UNIT, /* the host knows no unit of this name */
         _HOST_E_MAX,
 };
@@ -53,8 +53,8 @@ struct HostUnit {
         const char *load;   /* LoadState, "" while unknown */
         const char *active; /* ActiveState, "" while unknown */
         const char *sub;    /* SubState, "" while unknown */
-        char hash
-                [UNIT_HASH_BYTES]; /* of the file in the units directory; empty when there is none or it cannot be read */
+        /* Of the file in the units directory; empty when there is none or it cannot be read. */
+        char hash[UNIT_HASH_BYTES];
 };
 
 /* What the host tells; from the loop only. */

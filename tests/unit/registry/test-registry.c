@@ -70,55 +70,51 @@ static void read_range(Fixture *f, const RegistryRange *range) {
         ck_assert(!registry_read_is_pending(&f->read));
 }
 
+/* Ranges over the records that test_ranges makes. */
+static const struct {
+        RegistryRange range;
+        const char *names;
+        bool more;
+} ranges[] = {
+        { { .key = { .kind = RECORD_UNIT } }, "a.service b.service b@1.service c.service", false },
+        { { .key = { .kind = RECORD_UNIT }, .limit = 2 }, "a.service b.service", true },
+        { { .key = { .kind = RECORD_UNIT }, .limit = 4 },
+          "a.service b.service b@1.service c.service",
+          false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "b.service" },
+          "b@1.service c.service",
+          false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "b" },
+          "b.service b@1.service c.service",
+          false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "b.service", .limit = 1 },
+          "b@1.service",
+          true },
+        { { .key = { .kind = RECORD_UNIT }, .until = "b.service" }, "a.service b.service", false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "a.service", .until = "b@1.service" },
+          "b.service b@1.service",
+          false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "c.service" }, "", false },
+        { { .key = { .kind = RECORD_UNIT }, .after = "c.service", .until = "a.service" },
+          "",
+          false },
+        { { .key = { .kind = RECORD_UNIT, .unit = "b.service" } }, "b.service", false },
+        { { .key = { .kind = RECORD_UNIT, .unit = "x.service" } }, "", false },
+        { { .key = { .kind = RECORD_UNIT }, .keys_only = true },
+          "a.service b.service b@1.service c.service",
+          false },
+        { { .key = { .kind = RECORD_MACHINE } }, "m1 m10 m2", false },
+        { { .key = { .kind = RECORD_MACHINE }, .after = "m1" }, "m10 m2", false },
+        { { .key = { .kind = RECORD_MACHINE }, .until = "m1" }, "m1", false },
+        { { .key = { .kind = RECORD_SCHEDULE, .machine = "m1" }, .keys_only = true },
+          "a.service",
+          false },
+        { { .key = { .kind = RECORD_SCHEDULE }, .keys_only = true }, "a.service b.service", false },
+        { { .key = { .kind = RECORD_STATE } }, "", false },
+};
+
 /* after, until, limit and keys_only choose among the records of one kind, or of one machine, and nothing else comes. */
 START_TEST(test_ranges) {
-        static const struct {
-                RegistryRange range;
-                const char *names;
-                bool more;
-        } rows[] = {
-                { { .key = { .kind = RECORD_UNIT } },
-                  "a.service b.service b@1.service c.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .limit = 2 }, "a.service b.service", true },
-                { { .key = { .kind = RECORD_UNIT }, .limit = 4 },
-                  "a.service b.service b@1.service c.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "b.service" },
-                  "b@1.service c.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "b" },
-                  "b.service b@1.service c.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "b.service", .limit = 1 },
-                  "b@1.service",
-                  true },
-                { { .key = { .kind = RECORD_UNIT }, .until = "b.service" },
-                  "a.service b.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "a.service", .until = "b@1.service" },
-                  "b.service b@1.service",
-                  false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "c.service" }, "", false },
-                { { .key = { .kind = RECORD_UNIT }, .after = "c.service", .until = "a.service" },
-                  "",
-                  false },
-                { { .key = { .kind = RECORD_UNIT, .unit = "b.service" } }, "b.service", false },
-                { { .key = { .kind = RECORD_UNIT, .unit = "x.service" } }, "", false },
-                { { .key = { .kind = RECORD_UNIT }, .keys_only = true },
-                  "a.service b.service b@1.service c.service",
-                  false },
-                { { .key = { .kind = RECORD_MACHINE } }, "m1 m10 m2", false },
-                { { .key = { .kind = RECORD_MACHINE }, .after = "m1" }, "m10 m2", false },
-                { { .key = { .kind = RECORD_MACHINE }, .until = "m1" }, "m1", false },
-                { { .key = { .kind = RECORD_SCHEDULE, .machine = "m1" }, .keys_only = true },
-                  "a.service",
-                  false },
-                { { .key = { .kind = RECORD_SCHEDULE }, .keys_only = true },
-                  "a.service b.service",
-                  false },
-                { { .key = { .kind = RECORD_STATE } }, "", false },
-        };
         static const char *const units[] = { "a.service", "b.service", "b@1.service", "c.service" };
         Fixture f;
 
@@ -135,12 +131,12 @@ START_TEST(test_ranges) {
         rig_set(&f.rig, "schedule/m1/a.service", "not decoded");
         rig_set(&f.rig, "schedule/m10/b.service", "not decoded");
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                read_range(&f, &rows[i].range);
+        for (size_t i = 0; i < ELEMENTSOF(ranges); i++) {
+                read_range(&f, &ranges[i].range);
                 ck_assert_int_eq(f.status, 0);
-                ck_assert_msg(streq(f.names, rows[i].names), "row %zu: \"%s\" instead of \"%s\"", i,
-                              f.names, rows[i].names);
-                ck_assert_int_eq(f.more, rows[i].more);
+                ck_assert_msg(streq(f.names, ranges[i].names), "row %zu: \"%s\" instead of \"%s\"",
+                              i, f.names, ranges[i].names);
+                ck_assert_int_eq(f.more, ranges[i].more);
                 ck_assert_int_eq(f.revision, rig_revision(&f.rig));
         }
         ck_assert_uint_eq(f.n_bad, 0);
