@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), report.c (what goes out). */
+/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), report.c (what
+ * goes out). */
 
 #include "agent/agent.h"
 #include "agent/plan.h"
@@ -34,56 +35,56 @@ struct AgentUnit {
         AgentStep last_step;      /* for the back-off of a step that changes nothing */
         bool has_row;
         bool is_row_bad;
-        bool is_listed;           /* the list under way has brought the row */
-        bool is_sent;             /* in Agent.in_report */
-        bool is_adopted;          /* done_generation, reached and why are an earlier run's */
-        bool is_again;            /* changed while its state was on its way */
+        bool is_listed;  /* the list under way has brought the row */
+        bool is_sent;    /* in Agent.in_report */
+        bool is_adopted; /* done_generation, reached and why are an earlier run's */
+        bool is_again;   /* changed while its state was on its way */
 };
 
 /* A step under way. */
 struct AgentOp {
-        AgentUnit *unit;      /* back pointer */
+        AgentUnit *unit; /* back pointer */
         HostRequest request;
-        AgentFile *file;      /* content being fetched, or NULL */
-        ListNode file_node;   /* AgentFile.waiters */
+        AgentFile *file;    /* content being fetched, or NULL */
+        ListNode file_node; /* AgentFile.waiters */
         AgentStep step;
-        uint64_t generation;  /* of the row that asked for it, 0 for none */
-        JobState desired;     /* of that row */
+        uint64_t generation; /* of the row that asked for it, 0 for none */
+        JobState desired;    /* of that row */
 };
 
 /* Content being fetched; shared by all units that wait for it. */
 struct AgentFile {
-        HashNode node;        /* Agent.files, by hash */
-        Agent *agent;         /* back pointer */
+        HashNode node; /* Agent.files, by hash */
+        Agent *agent;  /* back pointer */
         char hash[UNIT_HASH_BYTES];
         RegistryRead read;
-        List waiters;         /* AgentOp.file_node */
+        List waiters; /* AgentOp.file_node */
 };
 
 struct Agent {
-        Registry *registry;   /* borrowed */
-        Host *host;           /* borrowed */
-        Loop *loop;           /* borrowed */
-        char *machine;        /* owned */
+        Registry *registry; /* borrowed */
+        Host *host;         /* borrowed */
+        Loop *loop;         /* borrowed */
+        char *machine;      /* owned */
         HashMap units;
         HashMap files;
-        List to_work;         /* units to decide upon */
-        List to_report;       /* units whose state may differ from the store's */
-        List in_report;       /* units whose state is on its way */
+        List to_work;   /* units to decide upon */
+        List to_report; /* units whose state may differ from the store's */
+        List in_report; /* units whose state is on its way */
         RegistryFollow follow;
-        RegistryWrite write;  /* states on their way */
+        RegistryWrite write; /* states on their way */
         LoopHook hook;
-        LoopTimer report;     /* set: reports wait */
-        LoopTimer grace;      /* bounds the last report */
+        LoopTimer report; /* set: reports wait */
+        LoopTimer grace;  /* bounds the last report */
         LoopDeferred closing;
         uint64_t report_interval_us;
         uint64_t next_report_us; /* not before */
-        int64_t lease;        /* 0 = none */
-        int64_t sent_lease;   /* that the states on their way go on */
+        int64_t lease;           /* 0 = none */
+        int64_t sent_lease;      /* that the states on their way go on */
         size_t n_ops;
         AgentStats stats;
-        bool was_synced;      /* the schedule has been known once: decide */
-        bool was_member;      /* there was a lease once: this machine is who it says, decide */
+        bool was_synced; /* the schedule has been known once: decide */
+        bool was_member; /* there was a lease once: this machine is who it says, decide */
         bool is_closing;
         bool is_host_closed;
         void (*closed)(Agent *agent, void *userdata);
@@ -114,7 +115,8 @@ void agent_on_retry(LoopTimer *timer);
 /* Send states, if it is time, there is a lease, and none are on their way. */
 void agent_report(Agent *agent);
 
-/* Take over what a state record in the store says: what the store has, and what an earlier run of this daemon had done. */
+/* Take over what a state record in the store says: what the store has, and what an earlier run of
+ * this daemon had done. */
 void agent_adopt_state(AgentUnit *unit, const Record *record);
 
 /* The report timer's callback. */

@@ -2,12 +2,15 @@
 
 /* The agent: what comes in.
  *
- * Two sources mark units: the schedule (a follower of schedule/<machine>/, and, listed with it at the same revision, the states that an earlier run left in
- * state/<machine>/) and the host. Once a turn the marked units are decided upon (work.c) and the states that differ are sent (report.c).
+ * Two sources mark units: the schedule (a follower of schedule/<machine>/, and, listed with it at
+ * the same revision, the states that an earlier run left in state/<machine>/) and the host. Once a
+ * turn the marked units are decided upon (work.c) and the states that differ are sent (report.c).
  *
- * Nothing is decided before the schedule was known once, this machine was a member of the cluster once, and the host's view is complete: a machine that is kept out because
- * another has its ID must not run what is scheduled to that one. While a list is under way again, or the store is out of reach, the rows known last stand: a unit
- * loses its row only when a complete list does not have it, or when the watch saw it go.
+ * Nothing is decided before the schedule was known once, this machine was a member of the cluster
+ * once, and the host's view is complete: a machine that is kept out because another has its ID must
+ * not run what is scheduled to that one. While a list is under way again, or the store is out of
+ * reach, the rows known last stand: a unit loses its row only when a complete list does not have
+ * it, or when the watch saw it go.
  */
 
 #include "agent/agent.h"
@@ -62,7 +65,8 @@ void agent_mark_work(AgentUnit *unit) {
 }
 
 static void agent_mark_all(Agent *agent) {
-        for (HashNode *node = hash_map_first(&agent->units); node; node = hash_map_next(&agent->units, node)) {
+        for (HashNode *node = hash_map_first(&agent->units); node;
+             node = hash_map_next(&agent->units, node)) {
                 AgentUnit *unit = container_of(node, AgentUnit, node);
 
                 agent_mark_work(unit);
@@ -80,7 +84,8 @@ static void agent_out_of_memory(Agent *agent) {
 static void on_reset(RegistryFollow *follow) {
         Agent *agent = container_of(follow, Agent, follow);
 
-        for (HashNode *node = hash_map_first(&agent->units); node; node = hash_map_next(&agent->units, node)) {
+        for (HashNode *node = hash_map_first(&agent->units); node;
+             node = hash_map_next(&agent->units, node)) {
                 AgentUnit *unit = container_of(node, AgentUnit, node);
 
                 unit->is_listed = false;
@@ -133,8 +138,10 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         Agent *agent = container_of(follow, Agent, follow);
         static const Record gone = { .is_deleted = true };
 
-        log_line(LOG_DEBUG, "Schedule of this machine complete at revision %lld", (long long)revision);
-        for (HashNode *node = hash_map_first(&agent->units); node; node = hash_map_next(&agent->units, node)) {
+        log_line(LOG_DEBUG, "Schedule of this machine complete at revision %lld",
+                 (long long)revision);
+        for (HashNode *node = hash_map_first(&agent->units); node;
+             node = hash_map_next(&agent->units, node)) {
                 AgentUnit *unit = container_of(node, AgentUnit, node);
 
                 if (!unit->is_listed && (unit->has_row || unit->is_row_bad))
@@ -148,7 +155,8 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
 static int agent_follow(Agent *agent) {
         static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
         const RegistryFollowKey keys[] = {
-                { .key = { .kind = RECORD_STATE, .machine = agent->machine }, .is_list_only = true },
+                { .key = { .kind = RECORD_STATE, .machine = agent->machine },
+                  .is_list_only = true },
                 { .key = { .kind = RECORD_SCHEDULE, .machine = agent->machine } },
         };
 
@@ -162,7 +170,8 @@ static void on_host_unit(const HostUnit *host_unit, void *userdata) {
         AgentUnit *unit = agent_unit(agent, host_unit->name);
 
         if (!unit) {
-                log_unit(LOG_ERR, host_unit->name, "Cannot take note of %s: %s", host_unit->name, strerror(ENOMEM));
+                log_unit(LOG_ERR, host_unit->name, "Cannot take note of %s: %s", host_unit->name,
+                         strerror(ENOMEM));
                 return;
         }
 
@@ -218,7 +227,8 @@ static void on_closing(LoopDeferred *deferred) {
 }
 
 void agent_maybe_closed(Agent *agent) {
-        if (agent->is_host_closed && agent->n_ops == 0 && agent->files.n_nodes == 0 && !registry_write_is_pending(&agent->write))
+        if (agent->is_host_closed && agent->n_ops == 0 && agent->files.n_nodes == 0 &&
+            !registry_write_is_pending(&agent->write))
                 loop_defer(agent->loop, &agent->closing);
 }
 
@@ -237,7 +247,8 @@ void agent_close_rest(Agent *agent) {
         loop_hook_remove(&agent->hook);
         registry_follow_stop(&agent->follow);
         registry_write_cancel(&agent->write);
-        for (HashNode *node = hash_map_first(&agent->files); node; node = hash_map_next(&agent->files, node))
+        for (HashNode *node = hash_map_first(&agent->files); node;
+             node = hash_map_next(&agent->files, node))
                 registry_read_cancel(&container_of(node, AgentFile, node)->read);
         host_close(agent->host, on_host_closed, agent);
 }
@@ -254,7 +265,8 @@ void agent_close(Agent *agent, void (*closed)(Agent *agent, void *userdata), voi
         agent->closed_userdata = userdata;
         timer_clear(&agent->report);
         agent_report(agent);
-        if (!registry_write_is_pending(&agent->write) || timer_set_in(agent->loop, &agent->grace, AGENT_CLOSE_GRACE_US) < 0)
+        if (!registry_write_is_pending(&agent->write) ||
+            timer_set_in(agent->loop, &agent->grace, AGENT_CLOSE_GRACE_US) < 0)
                 agent_close_rest(agent);
 }
 
@@ -276,7 +288,8 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
                 .report.fn = agent_on_report_timer,
                 .grace.fn = on_grace,
                 .closing.fn = on_closing,
-                .report_interval_us = options->report_interval_us ? options->report_interval_us : AGENT_REPORT_INTERVAL_US,
+                .report_interval_us = options->report_interval_us ? options->report_interval_us
+                                                                  : AGENT_REPORT_INTERVAL_US,
         };
         agent->machine = strdup(options->machine);
         if (!agent->machine)
@@ -287,7 +300,9 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
 }
 
 int agent_start(Agent *agent) {
-        const HostListener listener = { .on_unit = on_host_unit, .on_ready = on_host_ready, .userdata = agent };
+        const HostListener listener = { .on_unit = on_host_unit,
+                                        .on_ready = on_host_ready,
+                                        .userdata = agent };
         int r = agent_follow(agent);
 
         if (r < 0)

@@ -3,8 +3,9 @@
 
 /* The agent: makes this machine run what its schedule says, and reports what it does run.
  *
- * It follows schedule/<this machine>/ and nothing else. What is desired and what the host says is compared per unit (agent/plan.h, pure); each unit
- * has its own steps and its own back-off, so that one that fails or hangs holds up no other. While the store cannot be reached nothing changes.
+ * It follows schedule/<this machine>/ and nothing else. What is desired and what the host says is
+ * compared per unit (agent/plan.h, pure); each unit has its own steps and its own back-off, so that
+ * one that fails or hangs holds up no other. While the store cannot be reached nothing changes.
  */
 
 #include <stdint.h>
@@ -18,12 +19,14 @@ typedef struct Agent Agent;
 
 /* How it shall work. Strings are copied. */
 typedef struct AgentOptions {
-        const char *machine;          /* machine ID */
-        uint64_t report_interval_us;  /* reports are gathered for at least so long; 0 = AGENT_REPORT_INTERVAL_US */
+        const char *machine;         /* machine ID */
+        uint64_t report_interval_us; /* reports are gathered for at least so long; 0 =
+                                        AGENT_REPORT_INTERVAL_US */
 } AgentOptions;
 
 enum {
-        AGENT_REPORT_INTERVAL_US = 100000, /* at most ten transactions of states a second and machine */
+        AGENT_REPORT_INTERVAL_US =
+                100000, /* at most ten transactions of states a second and machine */
 };
 
 /* Numbers for /metrics. */
@@ -35,7 +38,8 @@ typedef struct AgentStats {
         uint64_t n_reports;  /* transactions of states so far */
 } AgentStats;
 
-/* Make an agent over a host that has not been started; both are borrowed and must outlive it. Returns 0 or -ENOMEM. */
+/* Make an agent over a host that has not been started; both are borrowed and must outlive it.
+ * Returns 0 or -ENOMEM. */
 int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOptions *options);
 
 /* Start the host and the work. Returns 0 or what host_start() gave. */
@@ -47,8 +51,9 @@ void agent_set_lease(Agent *agent, int64_t lease);
 /* Read the numbers. */
 AgentStats agent_stats(const Agent *agent);
 
-/* Begin to close: what is still to report is sent first, for at most a second; no unit is touched. Then `closed` runs from the loop, once, and the agent may
- * be freed. The host is closed with it. */
+/* Begin to close: what is still to report is sent first, for at most a second; no unit is touched.
+ * Then `closed` runs from the loop, once, and the agent may be freed. The host is closed with it.
+ */
 void agent_close(Agent *agent, void (*closed)(Agent *agent, void *userdata), void *userdata);
 
 /* Free an agent that is closed or was never started. Takes NULL; returns NULL. */

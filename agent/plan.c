@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The agent's decisions. No state, no I/O: every step that is taken ends in a new situation, which is decided upon anew. */
+/* The agent's decisions. No state, no I/O: every step that is taken ends in a new situation, which
+ * is decided upon anew. */
 
 #include "agent/plan.h"
 
@@ -8,12 +9,9 @@
 
 const char *agent_step_to_string(AgentStep step) {
         static const char *const names[_AGENT_STEP_MAX] = {
-                [AGENT_STEP_NONE] = "none",
-                [AGENT_STEP_DONE] = "done",
-                [AGENT_STEP_LOAD] = "load",
-                [AGENT_STEP_START] = "start",
-                [AGENT_STEP_STOP] = "stop",
-                [AGENT_STEP_UNLOAD] = "unload",
+                [AGENT_STEP_NONE] = "none",     [AGENT_STEP_DONE] = "done",
+                [AGENT_STEP_LOAD] = "load",     [AGENT_STEP_START] = "start",
+                [AGENT_STEP_STOP] = "stop",     [AGENT_STEP_UNLOAD] = "unload",
                 [AGENT_STEP_FORGET] = "forget",
         };
 
@@ -49,7 +47,8 @@ AgentStep agent_plan(const AgentSituation *situation) {
                 return AGENT_STEP_NONE;
 
         if (!is_same)
-                return is_there && agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_LOAD;
+                return is_there && agent_is_running(situation->active) ? AGENT_STEP_STOP
+                                                                       : AGENT_STEP_LOAD;
         if (row->desired == JOB_STATE_LAUNCHED)
                 return is_up(situation->active) ? AGENT_STEP_DONE : AGENT_STEP_START;
         return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_DONE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What to do next with one unit: a pure function of what is desired, what is there, and what was done. */
+/* What to do next with one unit: a pure function of what is desired, what is there, and what was
+ * done. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,9 +11,9 @@
 
 /* The next step. */
 typedef enum AgentStep {
-        AGENT_STEP_NONE,   /* all is as desired, or nothing may be done */
-        AGENT_STEP_DONE,   /* the request has been fulfilled: say so */
-        AGENT_STEP_LOAD,   /* put the desired content in place */
+        AGENT_STEP_NONE, /* all is as desired, or nothing may be done */
+        AGENT_STEP_DONE, /* the request has been fulfilled: say so */
+        AGENT_STEP_LOAD, /* put the desired content in place */
         AGENT_STEP_START,
         AGENT_STEP_STOP,
         AGENT_STEP_UNLOAD, /* take the stopped unit away */
@@ -25,17 +26,20 @@ const char *agent_step_to_string(AgentStep step);
 
 /* What a decision looks at. */
 typedef struct AgentSituation {
-        const ScheduleRecord *row;  /* what is desired; NULL = nothing: not scheduled here */
-        bool is_row_bad;            /* the row does not parse: leave the unit as it is */
-        const char *hash;           /* content on the host, NULL or empty = the unit is not there */
-        const char *active;         /* systemd's ActiveState, "" while unknown */
-        uint64_t done_generation;   /* request that was last brought to its end, well or not */
-        bool is_failed;             /* ...not well */
+        const ScheduleRecord *row; /* what is desired; NULL = nothing: not scheduled here */
+        bool is_row_bad;           /* the row does not parse: leave the unit as it is */
+        const char *hash;          /* content on the host, NULL or empty = the unit is not there */
+        const char *active;        /* systemd's ActiveState, "" while unknown */
+        uint64_t done_generation;  /* request that was last brought to its end, well or not */
+        bool is_failed;            /* ...not well */
 } AgentSituation;
 
-/* Does this ActiveState mean that processes may be there, so that the unit must be stopped before it goes? */
+/* Does this ActiveState mean that processes may be there, so that the unit must be stopped before
+ * it goes? */
 bool agent_is_running(const char *active);
 
-/* Decide. A request, told by its generation, is carried out once: what becomes of the unit afterwards by itself, or by an operator's hand, is not undone (contract
- * section 7.2). Changed content waits until the old copy has ended (design: stop runs to its end before a successor starts). */
+/* Decide. A request, told by its generation, is carried out once: what becomes of the unit
+ * afterwards by itself, or by an operator's hand, is not undone (contract section 7.2). Changed
+ * content waits until the old copy has ended (design: stop runs to its end before a successor
+ * starts). */
 AgentStep agent_plan(const AgentSituation *situation);

@@ -3,22 +3,25 @@
 /* The presence of this machine.
  *
  *   lease held --> is there a record of our ID?
- *                    none              create it on our lease                    -> UP
- *                    on our lease      it is ours, of this run or the one before -> UP (rewritten when it says something else)
- *                    ours by its name  this machine booted again, or lost its lease file: take it over by rewriting it on our lease -> UP
- *                    another's         another machine uses our ID: say so, wait until it goes
+ *       none                   create it on our lease                    -> UP
+ *       on our lease           it is ours, of this run or the one before -> UP
+ *       on an earlier one      the TTL was changed: rewrite it on our lease -> UP
+ *       ours by its name       this machine booted again, or lost its lease file: likewise -> UP
+ *       another's              another machine uses our ID: say so, wait until it goes
  *
- * The record is followed, so that its loss is noticed even when keep-alives go on being answered (etcd before 3.4.31 could revoke a lease wrongly).
+ * The record is followed, so that its loss is noticed even when keep-alives go on being answered
+ * (etcd before 3.4.31 could revoke a lease wrongly).
  *
- * "Ours by its name" means equal host name and equal address: two machines made from one image share the ID, sometimes the boot ID (containers), but not both of these while both
- * are in one network.
+ * "Ours by its name" means equal host name and equal address: two machines made from one image
+ * share the ID, sometimes the boot ID (containers), but not both of these while both are in one
+ * network.
  */
 
 #include "agent/presence.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -38,7 +41,7 @@ struct Presence {
         char *machine;      /* owned */
         char *lease_path;   /* owned, or NULL */
         MachineRecord record;
-        char *json;         /* owned: the record, encoded */
+        char *json; /* owned: the record, encoded */
         PresenceListener listener;
         Lease lease;
         RegistryFollow follow; /* our record */
@@ -47,6 +50,7 @@ struct Presence {
         int64_t revision;      /* of the record in the store, 0 = there is none */
         int64_t record_lease;  /* that it is on */
         char *other;           /* owned: who holds our ID, for the log, or NULL */
+        int64_t adopted;       /* lease of an earlier run of this daemon, or 0 */
         int64_t up_lease;      /* that we are up on, while is_up */
         int64_t sent_lease;    /* that the write in flight registers on */
         int64_t told_revision; /* of the other's record that was complained of */
@@ -96,8 +100,10 @@ static void lease_file_write(const char *path, int64_t lease) {
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)
-                log_line(LOG_WARNING, "Cannot keep the lease in %s: %s; after a restart this machine will take a moment longer to rejoin", path,
-                         strerror(-r));
+                log_line(LOG_WARNING,
+                         "Cannot keep the lease in %s: %s; after a restart this machine will take "
+                         "a moment longer to rejoin",
+                         path, strerror(-r));
 }
 
 /* Up and down */
@@ -110,19 +116,23 @@ static void presence_set_up(Presence *presence, bool is_up) {
 
         presence->is_up = is_up;
         if (is_up) {
-                log_about(LOG_INFO, &subject, "This machine is a member of the cluster as %s", presence->machine);
+                log_about(LOG_INFO, &subject, "This machine is a member of the cluster as %s",
+                          presence->machine);
                 if (presence->lease_path)
                         lease_file_write(presence->lease_path, presence->lease.id);
                 presence->listener.on_up(presence->lease.id, presence->listener.userdata);
         } else {
-                log_about(LOG_WARNING, &subject, "This machine is not a member of the cluster any more: its lease has ended. Its units keep running");
+                log_about(LOG_WARNING, &subject,
+                          "This machine is not a member of the cluster any more: its lease has "
+                          "ended. Its units keep running");
                 presence->listener.on_down(presence->listener.userdata);
         }
 }
 
 static void presence_retry_later(Presence *presence) {
         (void)timer_set_in(presence->loop, &presence->retry,
-                           PRESENCE_RETRY_US + env_random_below(loop_env(presence->loop), PRESENCE_RETRY_US / 2));
+                           PRESENCE_RETRY_US + env_random_below(loop_env(presence->loop),
+                                                                PRESENCE_RETRY_US / 2));
 }
 
 static void on_retry(LoopTimer *timer) {
@@ -151,7 +161,8 @@ static void on_registered(RegistryWrite *write, int status, int64_t revision) {
                 presence->is_synced = false;
                 return;
         default:
-                log_line(LOG_WARNING, "Cannot register this machine, trying again: %s", registry_outcome_to_string(status));
+                log_line(LOG_WARNING, "Cannot register this machine, trying again: %s",
+                         registry_outcome_to_string(status));
                 presence_retry_later(presence);
         }
 }
@@ -162,7 +173,8 @@ static void presence_register(Presence *presence) {
         presence->sent_lease = presence->lease.id;
         registry_write_begin(&presence->write, presence->registry);
         registry_write_if_modified_at(&presence->write, key, presence->revision);
-        registry_write_put_machine(&presence->write, presence->machine, &presence->record, presence->lease.id);
+        registry_write_put_machine(&presence->write, presence->machine, &presence->record,
+                                   presence->lease.id);
         if (registry_write_commit(&presence->write, on_registered) < 0)
                 presence_retry_later(presence);
 }
@@ -175,21 +187,27 @@ static void presence_complain(Presence *presence) {
 
         presence->told_revision = presence->revision;
         log_about(LOG_ERR, &subject,
-                  "Another machine, %s, is in the cluster with this machine's ID %s: this one (host name %s, address %s) stays out until it is gone. "
-                  "If both were made from one image, give this one an ID of its own: rm /etc/machine-id && systemd-machine-id-setup, and reboot",
-                  presence->other ? presence->other : "(unknown)", presence->machine, presence->record.hostname ? presence->record.hostname : "-",
+                  "Another machine, %s, is in the cluster with this machine's ID %s: this one "
+                  "(host name %s, address %s) stays out until it is gone. "
+                  "If both were made from one image, give this one an ID of its own: rm "
+                  "/etc/machine-id && systemd-machine-id-setup, and reboot",
+                  presence->other ? presence->other : "(unknown)", presence->machine,
+                  presence->record.hostname ? presence->record.hostname : "-",
                   presence->record.address ? presence->record.address : "-");
 }
 
 /* Compares what is with what should be, and starts at most one write. */
 static void presence_reconsider(Presence *presence) {
         int64_t lease = presence->lease.is_proven ? presence->lease.id : 0;
-        bool is_registered = presence->revision > 0 && presence->record_lease == lease && lease != 0;
+        bool is_registered = presence->revision > 0 && presence->record_lease == lease &&
+                             lease != 0;
 
-        if (presence->is_up && (presence->up_lease != lease || (presence->is_synced && !is_registered)))
+        if (presence->is_up &&
+            (presence->up_lease != lease || (presence->is_synced && !is_registered)))
                 presence_set_up(presence, false);
 
-        if (lease == 0 || !presence->is_synced || registry_write_is_pending(&presence->write) || timer_is_set(&presence->retry))
+        if (lease == 0 || !presence->is_synced || registry_write_is_pending(&presence->write) ||
+            timer_is_set(&presence->retry))
                 return;
 
         if (presence->revision > 0 && !is_registered && !presence->is_ours)
@@ -213,7 +231,8 @@ static void on_lease(Lease *lease, LeaseEvent event) {
                 presence_reconsider(presence);
                 break;
         case LEASE_FAILED:
-                log_line(LOG_DEBUG, "Cannot renew the lease: %s", store_outcome_to_string(lease->status));
+                log_line(LOG_DEBUG, "Cannot renew the lease: %s",
+                         store_outcome_to_string(lease->status));
                 break;
         case LEASE_KEPT:
                 break;
@@ -224,7 +243,8 @@ static void on_lease(Lease *lease, LeaseEvent event) {
 
 static void presence_set_other(Presence *presence, const MachineRecord *record) {
         free(TAKE(presence->other));
-        if (asprintf(&presence->other, "host name %s, address %s", record->hostname ? record->hostname : "-",
+        if (asprintf(&presence->other, "host name %s, address %s",
+                     record->hostname ? record->hostname : "-",
                      record->address ? record->address : "-") < 0)
                 presence->other = NULL;
 }
@@ -252,6 +272,7 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         presence->is_same = record->n_text_bytes == strlen(presence->json) &&
                             memcmp(record->text, presence->json, record->n_text_bytes) == 0;
         presence->is_ours = record->is_deleted || record->is_bad ||
+                            (presence->adopted != 0 && record->lease == presence->adopted) ||
                             (same_text(record->machine.hostname, presence->record.hostname) &&
                              same_text(record->machine.address, presence->record.address));
         if (!record->is_deleted && !record->is_bad)
@@ -294,7 +315,8 @@ static int presence_copy(Presence *presence, const PresenceOptions *options) {
         return r < 0 ? r : machine_record_encode(&presence->record, &presence->json);
 }
 
-int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options, const PresenceListener *listener) {
+int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
+                 const PresenceListener *listener) {
         static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
         _cleanup_(presence_freep) Presence *presence = calloc(1, sizeof(*presence));
         RegistryFollowKey key = { .key = { .kind = RECORD_MACHINE, .machine = options->machine } };
@@ -312,11 +334,13 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
         if (r < 0)
                 return r;
 
+        if (presence->lease_path)
+                presence->adopted = lease_file_read(presence->lease_path);
         r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
         if (r < 0)
                 return r;
         r = lease_start(&presence->lease, registry_store(registry), presence->loop, ttl_s,
-                        presence->lease_path ? lease_file_read(presence->lease_path) : 0, on_lease);
+                        presence->adopted, on_lease);
         if (r < 0) {
                 presence_stop(presence);
                 return r;

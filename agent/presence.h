@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The presence of this machine in the cluster: its lease, and its record on that lease. Everything that the machine reports hangs on the lease, so
- * whoever reports waits for on_up().
+/* The presence of this machine in the cluster: its lease, and its record on that lease. Everything
+ * that the machine reports hangs on the lease, so whoever reports waits for on_up().
  *
- * A daemon that restarts finds its lease again (its number is kept in a file under the runtime directory, which a reboot clears) and goes on with it: for
- * the others nothing happened. Another machine with the same ID is waited for and named, never pushed aside.
+ * A daemon that restarts finds its lease again (its number is kept in a file under the runtime
+ * directory, which a reboot clears) and goes on with it: for the others nothing happened. Another
+ * machine with the same ID is waited for and named, never pushed aside.
  */
 
 #include <stdint.h>
@@ -34,7 +35,8 @@ typedef struct PresenceOptions {
 } PresenceOptions;
 
 /* Make it and start. Returns 0 or -ENOMEM. */
-int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options, const PresenceListener *listener);
+int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
+                 const PresenceListener *listener);
 
 /* The lease now, 0 while not registered. */
 int64_t presence_lease(const Presence *presence);
@@ -42,7 +44,8 @@ int64_t presence_lease(const Presence *presence);
 /* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
 uint64_t presence_valid_until_us(const Presence *presence);
 
-/* Stop renewing and telling; the lease runs out by itself unless a next run of the daemon finds it. Nothing is called afterwards. */
+/* Stop renewing and telling; the lease runs out by itself unless a next run of the daemon finds it.
+ * Nothing is called afterwards. */
 void presence_stop(Presence *presence);
 
 /* Free it, stopped, after the store has closed. Takes NULL; returns NULL. */

@@ -2,11 +2,14 @@
 
 /* The agent: what goes out.
  *
- * States that differ from what the store has are gathered and sent in one transaction, at most every report_interval_us, the first at once. A unit that is being worked on is
- * not reported for a while: the end of its step is what others wait for, and a report of its middle would only put that off.
+ * States that differ from what the store has are gathered and sent in one transaction, at most
+ * every report_interval_us, the first at once. A unit that is being worked on is not reported for a
+ * while: the end of its step is what others wait for, and a report of its middle would only put
+ * that off.
  *
- * Every row compares the revision that this machine wrote or read last, so that a copy of a report which arrives late changes nothing. When a report is refused or its outcome
- * is unknown, the rows are listed again (with the schedule) and what differs is sent again.
+ * Every row compares the revision that this machine wrote or read last, so that a copy of a report
+ * which arrives late changes nothing. When a report is refused or its outcome is unknown, the rows
+ * are listed again (with the schedule) and what differs is sent again.
  */
 
 #include <errno.h>
@@ -17,8 +20,10 @@
 
 enum {
         REPORT_ROWS_MAX = STORE_TXN_OPS_MAX - 8,
-        REPORT_PATIENCE_US = 500 * US_PER_MS, /* a unit being worked on is reported in its middle after so long */
-        REPORT_RETRY_US = 500 * US_PER_MS,    /* after a report that failed */
+        REPORT_PATIENCE_US =
+                500 *
+                US_PER_MS, /* a unit being worked on is reported in its middle after so long */
+        REPORT_RETRY_US = 500 * US_PER_MS, /* after a report that failed */
 };
 
 void agent_mark_report(AgentUnit *unit) {
@@ -41,7 +46,9 @@ static bool unit_has_state(const AgentUnit *unit, const HostUnit *host_unit) {
 static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) {
         bool is_there = host_unit && host_unit->hash[0] != '\0';
         StateRecord state = {
-                .load = (char *)(is_there && *host_unit->load ? host_unit->load : is_there ? "loaded" : "not-found"),
+                .load = (char *)(is_there && *host_unit->load ? host_unit->load
+                                 : is_there                   ? "loaded"
+                                                              : "not-found"),
                 .active = (char *)(is_there && *host_unit->active ? host_unit->active : "inactive"),
                 .sub = (char *)(is_there && *host_unit->sub ? host_unit->sub : "dead"),
                 .state = unit->reached,
@@ -54,7 +61,8 @@ static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) 
 
         /* After a restart of the daemon: what is there has been loaded at least. */
         if (is_there && state.state == JOB_STATE_INACTIVE)
-                state.state = agent_is_running(state.active) ? JOB_STATE_LAUNCHED : JOB_STATE_LOADED;
+                state.state = agent_is_running(state.active) ? JOB_STATE_LAUNCHED
+                                                             : JOB_STATE_LOADED;
         return state;
 }
 
@@ -119,7 +127,8 @@ static bool report_add(Agent *agent, AgentUnit *unit) {
 
         state = unit_state(unit, host_unit);
         unit->sent_digest = state_digest(&state);
-        if (unit->state_revision > 0 && unit->state_lease == agent->lease && unit->digest == unit->sent_digest)
+        if (unit->state_revision > 0 && unit->state_lease == agent->lease &&
+            unit->digest == unit->sent_digest)
                 return false;
         registry_write_if_modified_at(&agent->write, key, unit->state_revision);
         registry_write_put_state(&agent->write, agent->machine, unit->name, &state, agent->lease);
@@ -130,8 +139,8 @@ static bool report_add(Agent *agent, AgentUnit *unit) {
 static void unit_collect(AgentUnit *unit) {
         const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
 
-        if (!unit->op && !unit->is_sent && unit->state_revision == 0 && !unit_has_state(unit, host_unit) &&
-            !list_node_is_linked(&unit->work_node))
+        if (!unit->op && !unit->is_sent && unit->state_revision == 0 &&
+            !unit_has_state(unit, host_unit) && !list_node_is_linked(&unit->work_node))
                 agent_unit_free(unit);
 }
 
@@ -145,7 +154,8 @@ static void report_fill(Agent *agent) {
         List later = { 0 };
         ListNode *node;
 
-        while (registry_write_size(&agent->write) < REPORT_ROWS_MAX && (node = list_pop(&agent->to_report))) {
+        while (registry_write_size(&agent->write) < REPORT_ROWS_MAX &&
+               (node = list_pop(&agent->to_report))) {
                 AgentUnit *unit = container_of(node, AgentUnit, report_node);
 
                 if (unit_is_in_its_middle(unit, now_us)) {
@@ -230,17 +240,20 @@ static void report_send(Agent *agent) {
 void agent_report(Agent *agent) {
         uint64_t now_us = loop_now_us(agent->loop);
 
-        if (agent->lease == 0 || !agent->was_synced || !agent->follow.is_synced || list_is_empty(&agent->to_report) ||
-            registry_write_is_pending(&agent->write) || !host_is_ready(agent->host))
+        if (agent->lease == 0 || !agent->was_synced || !agent->follow.is_synced ||
+            list_is_empty(&agent->to_report) || registry_write_is_pending(&agent->write) ||
+            !host_is_ready(agent->host))
                 return;
 
         if (now_us >= agent->next_report_us || agent->is_closing)
                 report_send(agent);
 
-        /* What had to stay behind goes when the interval, or the patience with a unit's step, is over. */
+        /* What had to stay behind goes when the interval, or the patience with a unit's step, is
+         * over. */
         if (list_is_empty(&agent->to_report) || agent->is_closing)
                 timer_clear(&agent->report);
         else if (!timer_is_set(&agent->report) || now_us < agent->next_report_us)
                 (void)timer_set_at(agent->loop, &agent->report,
-                                   now_us < agent->next_report_us ? agent->next_report_us : now_us + REPORT_PATIENCE_US);
+                                   now_us < agent->next_report_us ? agent->next_report_us
+                                                                  : now_us + REPORT_PATIENCE_US);
 }

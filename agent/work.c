@@ -6,9 +6,11 @@
  *                            START, STOP, UNLOAD: ask the host
  *                            DONE:  the request is fulfilled
  *
- * A unit has one step under way at most; its end marks the unit, and the next step is decided upon in the new situation. A failed load or start ends the request, with the
- * reason: to try again is the user's or systemd's (Restart=) business. What fails for want of an answer (store or systemd out of reach) is tried again, with back-off, and so
- * is a step that leaves everything as it was. Units that wait for the same content share its read.
+ * A unit has one step under way at most; its end marks the unit, and the next step is decided upon
+ * in the new situation. A failed load or start ends the request, with the reason: to try again is
+ * the user's or systemd's (Restart=) business. What fails for want of an answer (store or systemd
+ * out of reach) is tried again, with back-off, and so is a step that leaves everything as it was.
+ * Units that wait for the same content share its read.
  */
 
 #include <assert.h>
@@ -75,7 +77,8 @@ static void op_fail(AgentOp *op, const char *why) {
         if (op->step == AGENT_STEP_LOAD || op->step == AGENT_STEP_START)
                 unit_set_done(unit, op->generation, why);
         else {
-                log_unit(LOG_WARNING, unit->name, "Cannot %s %s: %s", agent_step_to_string(op->step), unit->name, why);
+                log_unit(LOG_WARNING, unit->name, "Cannot %s %s: %s",
+                         agent_step_to_string(op->step), unit->name, why);
                 unit_retry_later(unit);
         }
         op_end(op);
@@ -92,7 +95,8 @@ static void op_succeed(AgentOp *op) {
 
         unit->reached = reached[op->step];
         if (op->step == AGENT_STEP_LOAD)
-                unit->done_generation = 0; /* whatever was done with earlier content, or before a boot, is not done with this */
+                unit->done_generation = 0; /* whatever was done with earlier content, or before a
+                                              boot, is not done with this */
         if (op->step == AGENT_STEP_START)
                 unit_set_done(unit, op->generation, NULL);
         op_end(op);
@@ -107,7 +111,8 @@ static void on_host_done(HostRequest *request, int status, const char *why) {
                 break;
         case -ECANCELED:
         case -ENOTCONN:
-                /* The next decision sees what has become of it; without systemd it waits until that is back. */
+                /* The next decision sees what has become of it; without systemd it waits until that
+                 * is back. */
                 op_end(op);
                 break;
         case HOST_E_LOAD:
@@ -116,7 +121,8 @@ static void on_host_done(HostRequest *request, int status, const char *why) {
                 op_fail(op, why);
                 break;
         default:
-                log_unit(LOG_WARNING, op->unit->name, "Cannot %s %s, trying again: %s", agent_step_to_string(op->step), op->unit->name,
+                log_unit(LOG_WARNING, op->unit->name, "Cannot %s %s, trying again: %s",
+                         agent_step_to_string(op->step), op->unit->name,
                          why ? why : strerror(-status));
                 unit_retry_later(op->unit);
                 op_end(op);
@@ -147,7 +153,8 @@ static void op_on_file(AgentOp *op, int status, const Record *record) {
         } else if (!record)
                 op_fail(op, "its unit file is missing in the store");
         else if (record->is_bad)
-                op_fail(op, "its unit file in the store is broken: the content does not have the hash that it is stored under");
+                op_fail(op, "its unit file in the store is broken: the content does not have the "
+                            "hash that it is stored under");
         else
                 op_load(op, record->text, record->n_text_bytes);
 }
@@ -159,7 +166,8 @@ static void on_file(RegistryRead *read, int status, const RegistryPage *page) {
         ListNode *node;
 
         if (status != 0 && status != -ECANCELED)
-                log_line(LOG_NOTICE, "Cannot fetch a unit file, trying again: %s", registry_outcome_to_string(status));
+                log_line(LOG_NOTICE, "Cannot fetch a unit file, trying again: %s",
+                         registry_outcome_to_string(status));
 
         if (file->node.key)
                 hash_map_remove(&agent->files, &file->node);
@@ -189,7 +197,8 @@ static AgentFile *agent_file(Agent *agent, const char *hash) {
                 return NULL;
         }
 
-        /* Room for a node is only wanting when the map was empty; the read cannot be taken back without its callback, so it goes on unshared. */
+        /* Room for a node is only wanting when the map was empty; the read cannot be taken back
+         * without its callback, so it goes on unshared. */
         if (hash_map_put(&agent->files, &file->node, file->hash) < 0)
                 registry_read_cancel(&file->read);
         return file;
@@ -202,7 +211,8 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
 
         switch (op->step) {
         case AGENT_STEP_LOAD:
-                /* What was done with other content, or before the machine lost this one, has to be done again. */
+                /* What was done with other content, or before the machine lost this one, has to be
+                 * done again. */
                 unit->done_generation = 0;
                 op->file = agent_file(unit->agent, unit->row.file);
                 if (!op->file)
@@ -228,7 +238,10 @@ static void unit_begin(AgentUnit *unit, AgentStep step) {
         int r = -ENOMEM;
 
         if (op) {
-                *op = (AgentOp){ .unit = unit, .step = step, .generation = unit->row.generation, .desired = unit->row.desired };
+                *op = (AgentOp){ .unit = unit,
+                                 .step = step,
+                                 .generation = unit->row.generation,
+                                 .desired = unit->row.desired };
                 r = op_begin(unit, op);
         }
         if (r < 0) {
@@ -244,9 +257,11 @@ static void unit_begin(AgentUnit *unit, AgentStep step) {
         agent->stats.n_actions++;
 }
 
-/* A host that still shows the unit as it was before a step that ended well is given time to catch up. */
+/* A host that still shows the unit as it was before a step that ended well is given time to catch
+ * up. */
 static bool unit_repeats_itself(const AgentUnit *unit, AgentStep step) {
-        return unit->last_step == step && (step == AGENT_STEP_LOAD || step == AGENT_STEP_STOP || step == AGENT_STEP_UNLOAD);
+        return unit->last_step == step &&
+               (step == AGENT_STEP_LOAD || step == AGENT_STEP_STOP || step == AGENT_STEP_UNLOAD);
 }
 
 static void unit_forget(AgentUnit *unit) {
@@ -256,9 +271,11 @@ static void unit_forget(AgentUnit *unit) {
         agent_mark_report(unit);
 }
 
-/* A unit whose start failed may come up by itself (Restart=) or by an operator's hand: then the reason is history. */
+/* A unit whose start failed may come up by itself (Restart=) or by an operator's hand: then the
+ * reason is history. */
 static void unit_recover(AgentUnit *unit, const HostUnit *host_unit) {
-        if (unit->why && host_unit && unit->has_row && streq(host_unit->hash, unit->row.file) && streq(host_unit->active, "active"))
+        if (unit->why && host_unit && unit->has_row && streq(host_unit->hash, unit->row.file) &&
+            streq(host_unit->active, "active"))
                 free(TAKE(unit->why));
 }
 
@@ -329,10 +346,12 @@ void agent_reconsider_op(AgentUnit *unit) {
         AgentOp *op = unit->op;
         const HostUnit *host_unit;
 
-        /* Only a start may take for ever, and only what undoes it may cut it short: the user does not want it any more, or wants other content. */
+        /* Only a start may take for ever, and only what undoes it may cut it short: the user does
+         * not want it any more, or wants other content. */
         if (!op || op->step != AGENT_STEP_START)
                 return;
         host_unit = host_find(unit->agent->host, unit->name);
-        if (!unit->has_row || unit->row.desired != op->desired || !host_unit || !streq(host_unit->hash, unit->row.file))
+        if (!unit->has_row || unit->row.desired != op->desired || !host_unit ||
+            !streq(host_unit->hash, unit->row.file))
                 host_cancel(&op->request);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the parts of the API share: the state of a request that needs the registry ("call"), and how it is answered. Only api/ includes this.
+/* What the parts of the API share: the state of a request that needs the registry ("call"), and how
+ * it is answered. Only api/ includes this.
  *
- * A call is a plain sequence of steps, each of which starts one thing (a read, a fetch of many records, a write) and names the step that follows.
- * Every step ends by starting the next or by replying, both of which may free the call: so each of the functions below that does so is a step's last
- * statement. When the client goes or the API closes, what is in flight is cancelled, and the call frees itself once that has ended.
+ * A call is a plain sequence of steps, each of which starts one thing (a read, a fetch of many
+ * records, a write) and names the step that follows. Every step ends by starting the next or by
+ * replying, both of which may free the call: so each of the functions below that does so is a
+ * step's last statement. When the client goes or the API closes, what is in flight is cancelled,
+ * and the call frees itself once that has ended.
  */
 
 #include "api/api.h"
@@ -88,7 +91,8 @@ struct ApiCall {
         ListNode node;
 };
 
-/* A handler of a route. `name` is the decoded last segment, or NULL; borrowed until the handler returns. */
+/* A handler of a route. `name` is the decoded last segment, or NULL; borrowed until the handler
+ * returns. */
 typedef void (*ApiHandler)(Api *api, HttpExchange *exchange, const char *name);
 
 /* Count an answer of this status; those below do. */
@@ -106,7 +110,8 @@ void api_reply_failure(Api *api, HttpExchange *exchange, int status);
 
 /* Begin a call: tie it to its exchange. */
 void api_call_begin(ApiCall *call, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable);
-/* Allocate an object of `size` whose first member is an ApiCall, and begin it; NULL after having answered that memory is out. */
+/* Allocate an object of `size` whose first member is an ApiCall, and begin it; NULL after having
+ * answered that memory is out. */
 void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable);
 /* End it without an answer (any more). Frees it. */
 void api_call_end(ApiCall *call);
@@ -118,7 +123,8 @@ void api_call_fail(ApiCall *call, int status);
 
 /* Steps: read, then `then`. A failure answers and ends the call. */
 void api_call_read(ApiCall *call, const RegistryRange *range, ApiReadStep then);
-/* Read call->fetch's items (n_items, range and take are set), then `then`. With no items `then` runs at once. */
+/* Read call->fetch's items (n_items, range and take are set), then `then`. With no items `then`
+ * runs at once. */
 void api_call_fetch(ApiCall *call, size_t n_items, ApiStep then);
 /* Commit call->write. Failures other than those of ApiWriteStep answer and end the call. */
 void api_call_write(ApiCall *call, ApiWriteStep then);

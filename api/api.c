@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The API's life: it is made, told whether there is a store, handed requests, and closed. Closing cancels every call and waits, turn by turn,
- * until the last has ended: requests to the registry end only in their callbacks.
+/* The API's life: it is made, told whether there is a store, handed requests, and closed. Closing
+ * cancels every call and waits, turn by turn, until the last has ended: requests to the registry
+ * end only in their callbacks.
  */
 
 #include "api/api.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The HTTP API of the cluster (docs/api.md): routes, validation, paging, waiting. Reads and writes records; knows no store and no socket. */
+/* The HTTP API of the cluster (docs/api.md): routes, validation, paging, waiting. Reads and writes
+ * records; knows no store and no socket. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,13 +26,13 @@ typedef struct ApiOptions {
 /* Make it. `registry` is borrowed and must outlive it. Returns 0 or -ENOMEM. */
 int api_new(Api **ret_api, Registry *registry, const ApiOptions *options);
 
-/* Is this machine a member of the cluster with a store in reach? While not, every request is answered with 503 (contract section 4.1). Initially
- * false. */
+/* Is this machine a member of the cluster with a store in reach? While not, every request is
+ * answered with 503 (contract section 4.1). Initially false. */
 void api_set_available(Api *api, bool is_available);
 
 /* The handler to give to the HTTP server, with the Api as its userdata. */
 void api_handle(HttpExchange *exchange, void *api);
 
-/* Free it, after the HTTP server. Requests to the registry that are in flight are cancelled; `closed` runs from the loop, once, when all have
- * ended, and the memory is gone then. */
+/* Free it, after the HTTP server. Requests to the registry that are in flight are cancelled;
+ * `closed` runs from the loop, once, when all have ended, and the memory is gone then. */
 void api_close(Api *api, void (*closed)(void *userdata), void *userdata);

@@ -2,9 +2,10 @@
 
 /* Calls: their life, their steps, and every answer of the API.
  *
- * A call is linked in the API from its beginning to its end. It ends in exactly one place, api_call_end(), which is reached when it has been
- * answered, or, after it was cancelled, when the last thing in flight has ended. What fails outside a step's own outcomes is turned into
- * an answer here, so that every handler fails alike.
+ * A call is linked in the API from its beginning to its end. It ends in exactly one place,
+ * api_call_end(), which is reached when it has been answered, or, after it was cancelled, when the
+ * last thing in flight has ended. What fails outside a step's own outcomes is turned into an answer
+ * here, so that every handler fails alike.
  */
 
 #include <assert.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GET discovery: the API described for generic clients, as a Google discovery document of version 1 (contract section 4.9).
+/* GET discovery: the API described for generic clients, as a Google discovery document of version 1
+ * (contract section 4.9).
  *
- * A constant: it describes what fleet 1.0 served, no more, since its readers are clients made for that. The URLs in it are deliberately without a
- * host. PATCH machines has no place in it.
+ * A constant: it describes what fleet 1.0 served, no more, since its readers are clients made for
+ * that. The URLs in it are deliberately without a host. PATCH machines has no place in it.
  */
 
 #include "api/api-private.h"

@@ -2,8 +2,8 @@
 
 /* Reading many records at once, with a bound on how many reads are in flight.
  *
- * Each slot reads one item after the other. The first failure stops the start of further reads; the fetch ends when those in flight have
- * ended, and then the call goes on or fails.
+ * Each slot reads one item after the other. The first failure stops the start of further reads; the
+ * fetch ends when those in flight have ended, and then the call goes on or fails.
  */
 
 #include <errno.h>

@@ -2,9 +2,10 @@
 
 /* GET machines and PATCH machines (contract sections 4.3, 4.4, 4.8).
  *
- * A page is a stretch of machine/ and the same stretch of metadata/ at the same revision, merged. A patch is applied machine by machine in the
- * order in which the machines first occur, each with all its changes in one transaction that compares the metadata's revision. Carried out
- * twice it does the same, so an answer that never came is dealt with by doing it again.
+ * A page is a stretch of machine/ and the same stretch of metadata/ at the same revision, merged. A
+ * patch is applied machine by machine in the order in which the machines first occur, each with all
+ * its changes in one transaction that compares the metadata's revision. Carried out twice it does
+ * the same, so an answer that never came is dealt with by doing it again.
  */
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GET /metrics: the Prometheus text format 0.0.4 (contract section 9). What the process costs, what the API answered, what the store did, and
- * whatever else the daemon adds.
+/* GET /metrics: the Prometheus text format 0.0.4 (contract section 9). What the process costs, what
+ * the API answered, what the store did, and whatever else the daemon adds.
  */
 
 #include <errno.h>

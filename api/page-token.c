@@ -2,9 +2,11 @@
 
 /* Page tokens (contract section 4.4; docs/api.md).
  *
- * Fleet 1.0's token is base64 (RFC 4648 section 5, padded) of two little-endian uint16, limit and page, and counts entries from the start of a
- * list that changes meanwhile. Ours goes on with an int64, the revision at which the list is read, and the last key of the page before, so that
- * nothing is skipped or repeated; the page number is then only there to be valid. Both are accepted.
+ * Fleet 1.0's token is base64 (RFC 4648 section 5, padded) of two little-endian uint16, limit and
+ * page, and counts entries from the start of a list that changes meanwhile. Ours goes on with an
+ * int64, the revision at which the list is read, and the last key of the page before, so that
+ * nothing is skipped or repeated; the page number is then only there to be valid. Both are
+ * accepted.
  */
 
 #include <assert.h>

@@ -2,9 +2,9 @@
 
 /* Routes: one table, the same below both prefixes (contract section 4.2).
  *
- * The path is decoded first and matched as a whole, so an encoded slash in a name is a slash: no unit has one. A path that is not in its
- * shortest form is answered with a redirect to that form, whatever it leads to. A known path with the wrong method is answered with the words
- * of its row.
+ * The path is decoded first and matched as a whole, so an encoded slash in a name is a slash: no
+ * unit has one. A path that is not in its shortest form is answered with a redirect to that form,
+ * whatever it leads to. A known path with the wrong method is answered with the words of its row.
  */
 
 #include "api/routes.h"

@@ -8,5 +8,6 @@
 /* Answer the request, now or later, by the rules of contract section 4.2. */
 void api_route(Api *api, HttpExchange *exchange);
 
-/* The path without double slashes and dot segments; a slash at its end stays. The caller frees; NULL = out of memory. */
+/* The path without double slashes and dot segments; a slash at its end stays. The caller frees;
+ * NULL = out of memory. */
 char *api_path_clean(const char *path);

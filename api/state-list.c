@@ -2,12 +2,14 @@
 
 /* GET state: pages of unit states in the order name, machine (contract sections 4.4 and 4.5).
  *
- * States are stored by machine and listed by unit, so the list walks the units: a chunk of names, their placements, and then the state of each
- * on its machine, some at a time, all at one revision, until a page is full or the units end. A unit without a placement that is meant to be
- * somewhere is a global one: its states are looked for on every machine. One entry more than the page holds is looked for, so that a token is
- * given out exactly when something follows.
+ * States are stored by machine and listed by unit, so the list walks the units: a chunk of names,
+ * their placements, and then the state of each on its machine, some at a time, all at one revision,
+ * until a page is full or the units end. A unit without a placement that is meant to be somewhere
+ * is a global one: its states are looked for on every machine. One entry more than the page holds
+ * is looked for, so that a token is given out exactly when something follows.
  *
- * With machineID= the list is one stretch of that machine's states; with unitName= the walk has one unit.
+ * With machineID= the list is one stretch of that machine's states; with unitName= the walk has one
+ * unit.
  */
 
 #include <assert.h>

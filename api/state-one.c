@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GET state/NAME: the state of a unit on the machine that it is placed on; of a global unit that of one of its machines (contract section
- * 4.5). A unit that nobody reports is a 404.
+/* GET state/NAME: the state of a unit on the machine that it is placed on; of a global unit that of
+ * one of its machines (contract section 4.5). A unit that nobody reports is a 404.
  */
 
 #include <errno.h>

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* DELETE units/NAME (contract section 4.7): removes the unit's record, and nothing else; the engine and the agents see to the rest.
+/* DELETE units/NAME (contract section 4.7): removes the unit's record, and nothing else; the engine
+ * and the agents see to the rest.
  *
- * The removal compares the record's revision, so that a copy of it that arrives late cannot remove a unit made anew. After a conflict, or an
- * answer that never came, the record is read again: its absence then is success, whoever removed it.
+ * The removal compares the record's revision, so that a copy of it that arrives late cannot remove
+ * a unit made anew. After a conflict, or an answer that never came, the record is read again: its
+ * absence then is success, whoever removed it.
  */
 
 #include <errno.h>

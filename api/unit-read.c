@@ -2,11 +2,14 @@
 
 /* Reading units: one by its name, and pages of all.
  *
- * Both are the same: a stretch of unit/ gives the names; then, all at the revision of that first read, one range of placement/ over the same
- * stretch, each distinct file once, and the state of each placed unit on its machine. So a question about one unit costs four small reads
- * however large the cluster is, and a page shows one moment. The current state is computed from these as contract section 1 says.
+ * Both are the same: a stretch of unit/ gives the names; then, all at the revision of that first
+ * read, one range of placement/ over the same stretch, each distinct file once, and the state of
+ * each placed unit on its machine. So a question about one unit costs four small reads however
+ * large the cluster is, and a page shows one moment. The current state is computed from these as
+ * contract section 1 says.
  *
- * Lists leave out units whose record or file is missing or does not parse; a single one tells what is wrong with it.
+ * Lists leave out units whose record or file is missing or does not parse; a single one tells what
+ * is wrong with it.
  */
 
 #include <assert.h>
@@ -372,7 +375,8 @@ static void units_read_names(UnitsCall *units) {
         api_call_read(&units->call, &range, on_names);
 }
 
-/* A token of fleet 1.0's form: the names before the page are known, the page is what comes behind the last. */
+/* A token of fleet 1.0's form: the names before the page are known, the page is what comes behind
+ * the last. */
 static void on_skipped(ApiCall *call, const RegistryPage *page) {
         UnitsCall *units = container_of(call, UnitsCall, call);
 

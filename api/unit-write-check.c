@@ -2,12 +2,15 @@
 
 /* The rules for a change of a unit (contract section 4.6), as decisions without I/O.
  *
- * What is stored is the canonical text of what others will read out of it: the options are printed, parsed, and printed again, so that the hash is
- * that of the file as every machine sees it. Where fleet 1.0 differs from what it meant, this does what it meant: content is checked on
- * replacement too, a replacement without desired state keeps the one there is, and no unknown state is ever stored.
+ * What is stored is the canonical text of what others will read out of it: the options are printed,
+ * parsed, and printed again, so that the hash is that of the file as every machine sees it. Where
+ * fleet 1.0 differs from what it meant, this does what it meant: content is checked on replacement
+ * too, a replacement without desired state keeps the one there is, and no unknown state is ever
+ * stored.
  *
- * A generation must never come again for a name, or a waiting client would take the state of an earlier unit of that name for the answer to
- * its request. So a new unit does not begin at 1 but above the store's revision, which no generation can have reached: each takes a commit.
+ * A generation must never come again for a name, or a waiting client would take the state of an
+ * earlier unit of that name for the answer to its request. So a new unit does not begin at 1 but
+ * above the store's revision, which no generation can have reached: each takes a commit.
  */
 
 #include "api/unit-write.h"

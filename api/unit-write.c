@@ -2,13 +2,15 @@
 
 /* PUT units/NAME and POST units: create units, replace their content, set their desired state.
  *
- * A PUT is a batch of one. The records of all units are read at one revision; each is decided on (unit-write-check.c); then one transaction
- * writes them all, comparing that none was changed meanwhile: one by one while the comparisons of a transaction suffice, else by stretches of
- * names. A conflict, or an answer that never came, begins again with the reading. What was read then tells whether the change had been
- * made after all: records are written with a generation of their own.
+ * A PUT is a batch of one. The records of all units are read at one revision; each is decided on
+ * (unit-write-check.c); then one transaction writes them all, comparing that none was changed
+ * meanwhile: one by one while the comparisons of a transaction suffice, else by stretches of names.
+ * A conflict, or an answer that never came, begins again with the reading. What was read then tells
+ * whether the change had been made after all: records are written with a generation of their own.
  *
- * Files go into the same transaction when there is room, else before it, in transactions of their own. A file that is written before its unit
- * refers to it is compared to be still there when it does.
+ * Files go into the same transaction when there is room, else before it, in transactions of their
+ * own. A file that is written before its unit refers to it is compared to be still there when it
+ * does.
  */
 
 #include "api/unit-write.h"
@@ -27,8 +29,9 @@ typedef struct WriteCall {
         size_t n_changes;
         bool is_batch;
         bool maybe_made; /* a transaction was sent and nobody knows what became of it */
-        bool is_as_sent; /* since the last reading: every record is what that transaction would have made it */
-        int refusal; /* status of the first unit at fault since the last reading, or 0 */
+        bool is_as_sent; /* since the last reading: every record is what that transaction would have
+                            made it */
+        int refusal;     /* status of the first unit at fault since the last reading, or 0 */
         size_t i_refused;
         Diag refusal_diag;
         int64_t revision;    /* of the last reading */
@@ -78,7 +81,8 @@ static void on_units_written(ApiCall *call, int status) {
                 api_call_fail(call, status);
 }
 
-/* Compare stretches of names: fewer, the more there are. A unit that another one creates in such a stretch is a conflict, too. */
+/* Compare stretches of names: fewer, the more there are. A unit that another one creates in such a
+ * stretch is a conflict, too. */
 static void compare_stretches(WriteCall *write, size_t n_stretches) {
         size_t n = (write->n_changes + n_stretches - 1) / n_stretches;
 
@@ -215,7 +219,8 @@ static int unit_take(ApiCall *call, size_t i, const RegistryPage *page) {
                 write->is_as_sent = false;
 
         refusal = unit_change_decide(change, record, write->revision, &diag);
-        /* A second copy of what may yet be carried out must be the same, so that it does not matter which one it is. */
+        /* A second copy of what may yet be carried out must be the same, so that it does not matter
+         * which one it is. */
         if (write->maybe_made && change->mod_revision == change->sent_mod_revision)
                 change->record.generation = change->sent.generation;
         if (refusal != 0 && (write->refusal == 0 || i < write->i_refused)) {

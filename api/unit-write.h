@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What PUT units/NAME and POST units ask of one unit, and the rules by which it is decided (contract section 4.6). */
+/* What PUT units/NAME and POST units ask of one unit, and the rules by which it is decided
+ * (contract section 4.6). */
 
 #include "lib/base/buf.h"
 #include "lib/base/diag.h"
@@ -33,6 +34,7 @@ void unit_change_done(UnitChange *change);
 /* Take the options: canonical text, hash, and whether they break a rule. Returns 0 or -ENOMEM. */
 int unit_change_prepare(UnitChange *change);
 
-/* Decide on what the store holds now: `record` is NULL for a unit that does not exist; `revision` is the store's. Returns 0 with record,
- * mod_revision, status and puts_file set; or the status of a refusal, with its message in `diag`. */
+/* Decide on what the store holds now: `record` is NULL for a unit that does not exist; `revision`
+ * is the store's. Returns 0 with record, mod_revision, status and puts_file set; or the status of a
+ * refusal, with its message in `diag`. */
 int unit_change_decide(UnitChange *change, const Record *record, int64_t revision, Diag *diag);

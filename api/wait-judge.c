@@ -2,8 +2,9 @@
 
 /* When a unit is as a waiting client asked (docs/api.md): a decision on what is known, without I/O.
  *
- * A state answers the request when its generation has reached the one that the unit had when the wait began. A request by someone else in
- * the meantime has a larger generation; when it wants something else, what this client waits for will not come, and it is told so.
+ * A state answers the request when its generation has reached the one that the unit had when the
+ * wait began. A request by someone else in the meantime has a larger generation; when it wants
+ * something else, what this client waits for will not come, and it is told so.
  */
 
 #include "api/wait.h"

@@ -2,11 +2,13 @@
 
 /* What a wait knows of its units, kept up to date by following records.
  *
- * A narrow wait, for few units, follows each by itself: its record and its placement, and its state on the machine that the placement names (or
- * that the client named, for units that are leaving). A wide one follows all units, placements and states, and picks out its own: for many
- * units that is less work, and for units that may be on any machine it is the only way.
+ * A narrow wait, for few units, follows each by itself: its record and its placement, and its state
+ * on the machine that the placement names (or that the client named, for units that are leaving). A
+ * wide one follows all units, placements and states, and picks out its own: for many units that is
+ * less work, and for units that may be on any machine it is the only way.
  *
- * States may come before the placement that names their machine, since each kind of record has a watch of its own: so they are kept by machine.
+ * States may come before the placement that names their machine, since each kind of record has a
+ * watch of its own: so they are kept by machine.
  */
 
 #include <errno.h>

@@ -4,10 +4,12 @@
  *
  *       request -> [where are they?] -> watching -> all told, timed out, or the client has gone
  *
- * Watches mark units (wait-watch.c); marked units are judged (wait-judge.c) and told in the next turn, a bounded number at a time, so that the
- * lines can leave in between. Two things are read besides: the files of units that may be global, and the addresses of machines, the latter as
- * soon as a placement names one, so that it is at hand when the unit gets there. The reply has begun before anything is read, so a
- * read that fails is tried again later, like everything else of a wait: it goes on when the store is back.
+ * Watches mark units (wait-watch.c); marked units are judged (wait-judge.c) and told in the next
+ * turn, a bounded number at a time, so that the lines can leave in between. Two things are read
+ * besides: the files of units that may be global, and the addresses of machines, the latter as soon
+ * as a placement names one, so that it is at hand when the unit gets there. The reply has begun
+ * before anything is read, so a read that fails is tried again later, like everything else of a
+ * wait: it goes on when the store is back.
  */
 
 #include "api/wait.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* POST wait (docs/api.md): what its parts share. wait.c runs it and speaks to the client, wait-watch.c keeps what is known of each unit up to date,
- * wait-judge.c decides what that means. */
+/* POST wait (docs/api.md): what its parts share. wait.c runs it and speaks to the client,
+ * wait-watch.c keeps what is known of each unit up to date, wait-judge.c decides what that means.
+ */
 
 #include "api/api-private.h"
 #include "lib/base/hash-map.h"

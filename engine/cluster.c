@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The view's structure: objects by name, rows between units and machines, and the marks that make work incremental.
+/* The view's structure: objects by name, rows between units and machines, and the marks that make
+ * work incremental.
  *
- * Objects are made when anything first speaks of them (a row may be listed before its machine), and go when nothing does any more. Present machines stand in a
- * heap ordered by (load, ID), so that the least loaded one is at hand.
+ * Objects are made when anything first speaks of them (a row may be listed before its machine), and
+ * go when nothing does any more. Present machines stand in a heap ordered by (load, ID), so that
+ * the least loaded one is at hand.
  */
 
 #include "engine/cluster.h"
@@ -45,7 +47,8 @@ static void present_sift(Cluster *cluster, ClusterMachine *machine) {
 
                 if (child >= cluster->n_present)
                         break;
-                if (child + 1 < cluster->n_present && machine_is_before(cluster->present[child + 1], cluster->present[child]))
+                if (child + 1 < cluster->n_present &&
+                    machine_is_before(cluster->present[child + 1], cluster->present[child]))
                         child++;
                 if (!machine_is_before(cluster->present[child], machine))
                         break;
@@ -194,8 +197,9 @@ static void cluster_unit_free(Cluster *cluster, ClusterUnit *unit) {
 }
 
 void cluster_collect_unit(Cluster *cluster, ClusterUnit *unit) {
-        if (unit->is_known || unit->is_bad || unit->has_stored || unit->has_wanted || !list_is_empty(&unit->rows) ||
-            !list_is_empty(&unit->followers) || list_node_is_linked(&unit->dirty_node) || list_node_is_linked(&unit->commit_node))
+        if (unit->is_known || unit->is_bad || unit->has_stored || unit->has_wanted ||
+            !list_is_empty(&unit->rows) || !list_is_empty(&unit->followers) ||
+            list_node_is_linked(&unit->dirty_node) || list_node_is_linked(&unit->commit_node))
                 return;
 
         cluster_unit_free(cluster, unit);
@@ -209,30 +213,41 @@ static void cluster_row_free(ClusterRow *row) {
         free(row);
 }
 
-void cluster_done(Cluster *cluster) {
-        uint64_t seed = cluster->units.seed;
-        HashNode *node;
-
-        for (node = hash_map_first(&cluster->units); node; node = hash_map_next(&cluster->units, node)) {
+/* Rows and followings first, so that freeing a unit touches no other. */
+static void cluster_unlink_all(Cluster *cluster) {
+        for (HashNode *node = hash_map_first(&cluster->units); node;
+             node = hash_map_next(&cluster->units, node)) {
                 ClusterUnit *unit = container_of(node, ClusterUnit, node);
-                ListNode *row;
+                ListNode *link;
 
-                while ((row = list_first(&unit->rows)))
-                        cluster_row_free(container_of(row, ClusterRow, unit_node));
-                while ((row = list_pop(&unit->follows))) {
-                        ClusterFollow *follow = container_of(row, ClusterFollow, follower_node);
+                while ((link = list_first(&unit->rows)))
+                        cluster_row_free(container_of(link, ClusterRow, unit_node));
+                while ((link = list_pop(&unit->follows))) {
+                        ClusterFollow *follow = container_of(link, ClusterFollow, follower_node);
 
                         list_remove(&follow->peer_node);
                         free(follow);
                 }
         }
+}
 
-        while ((node = hash_map_first(&cluster->units)))
+void cluster_done(Cluster *cluster) {
+        uint64_t seed = cluster->units.seed;
+        HashNode *node, *next;
+
+        cluster_unlink_all(cluster);
+        for (node = hash_map_first(&cluster->units); node; node = next) {
+                next = hash_map_next(&cluster->units, node);
                 cluster_unit_free(cluster, container_of(node, ClusterUnit, node));
-        while ((node = hash_map_first(&cluster->files)))
+        }
+        for (node = hash_map_first(&cluster->files); node; node = next) {
+                next = hash_map_next(&cluster->files, node);
                 cluster_file_free(cluster, container_of(node, ClusterFile, node));
-        while ((node = hash_map_first(&cluster->machines)))
+        }
+        for (node = hash_map_first(&cluster->machines); node; node = next) {
+                next = hash_map_next(&cluster->machines, node);
                 cluster_machine_free(cluster, container_of(node, ClusterMachine, node));
+        }
 
         hash_map_done(&cluster->units);
         hash_map_done(&cluster->files);
@@ -249,7 +264,8 @@ void cluster_mark_dirty(Cluster *cluster, ClusterUnit *unit) {
 }
 
 void cluster_mark_all_dirty(Cluster *cluster) {
-        for (HashNode *node = hash_map_first(&cluster->units); node; node = hash_map_next(&cluster->units, node))
+        for (HashNode *node = hash_map_first(&cluster->units); node;
+             node = hash_map_next(&cluster->units, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterUnit, node));
 }
 
@@ -259,20 +275,24 @@ static void cluster_mark_uncommitted(Cluster *cluster, ClusterUnit *unit) {
 }
 
 static void cluster_mark_waiting_dirty(Cluster *cluster) {
-        for (ListNode *node = list_first(&cluster->waiting); node; node = list_next(&cluster->waiting, node))
+        for (ListNode *node = list_first(&cluster->waiting); node;
+             node = list_next(&cluster->waiting, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterUnit, waiting_node));
 }
 
 static void cluster_mark_followers_dirty(Cluster *cluster, ClusterUnit *unit) {
-        for (ListNode *node = list_first(&unit->followers); node; node = list_next(&unit->followers, node))
+        for (ListNode *node = list_first(&unit->followers); node;
+             node = list_next(&unit->followers, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterFollow, peer_node)->follower);
 }
 
 /* What changes on a machine concerns who is on it, who waits for one, and every global unit. */
 static void cluster_mark_machine_dirty(Cluster *cluster, ClusterMachine *machine) {
-        for (ListNode *node = list_first(&machine->rows); node; node = list_next(&machine->rows, node))
+        for (ListNode *node = list_first(&machine->rows); node;
+             node = list_next(&machine->rows, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterRow, machine_node)->unit);
-        for (ListNode *node = list_first(&cluster->globals); node; node = list_next(&cluster->globals, node))
+        for (ListNode *node = list_first(&cluster->globals); node;
+             node = list_next(&cluster->globals, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterUnit, global_node));
         cluster_mark_waiting_dirty(cluster);
 }
@@ -291,7 +311,8 @@ ClusterRow *cluster_find_row(const ClusterUnit *unit, const ClusterMachine *mach
 
         /* A global unit has thousands of rows, a machine some tens; most units have one. */
         if (machine->n_rows < unit->n_rows) {
-                for (node = list_first(&machine->rows); node; node = list_next(&machine->rows, node))
+                for (node = list_first(&machine->rows); node;
+                     node = list_next(&machine->rows, node))
                         if (container_of(node, ClusterRow, machine_node)->unit == unit)
                                 return container_of(node, ClusterRow, machine_node);
                 return NULL;
@@ -321,7 +342,8 @@ static ClusterRow *cluster_row_new(ClusterUnit *unit, ClusterMachine *machine) {
 /* Counts a row in or out of its machine's load. */
 static void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted) {
         ClusterMachine *machine = row->machine;
-        bool has_conflicts = row->unit->requirements && row->unit->requirements->conflicts.n_items > 0;
+        bool has_conflicts = row->unit->requirements &&
+                             row->unit->requirements->conflicts.n_items > 0;
 
         row->is_wanted = is_wanted;
         machine->n_wanted += is_wanted ? 1 : (size_t)-1;
@@ -332,11 +354,14 @@ static void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted)
 }
 
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
-        return a->desired == b->desired && a->generation == b->generation && streq(a->file, b->file);
+        return a->desired == b->desired && a->generation == b->generation &&
+               streq(a->file, b->file);
 }
 
-int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine, ClusterRow *row) {
-        ScheduleRecord record = { .desired = unit->record.desired, .generation = unit->record.generation };
+int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine,
+                     ClusterRow *row) {
+        ScheduleRecord record = { .desired = unit->record.desired,
+                                  .generation = unit->record.generation };
 
         memcpy(record.file, unit->record.file, sizeof(record.file));
         if (!row)
@@ -355,7 +380,8 @@ int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machin
 }
 
 bool cluster_row_differs(const ClusterRow *row) {
-        return row->is_wanted != row->is_stored || (row->is_wanted && !schedule_equals(&row->wanted, &row->stored));
+        return row->is_wanted != row->is_stored ||
+               (row->is_wanted && !schedule_equals(&row->wanted, &row->stored));
 }
 
 void cluster_unwant_row(Cluster *cluster, ClusterRow *row) {
@@ -387,7 +413,8 @@ static bool same_text(const char *a, const char *b) {
 }
 
 static bool placement_equals(const PlacementRecord *a, const PlacementRecord *b) {
-        return a->generation == b->generation && same_text(a->machine, b->machine) && same_text(a->why, b->why);
+        return a->generation == b->generation && same_text(a->machine, b->machine) &&
+               same_text(a->why, b->why);
 }
 
 static int placement_copy(const PlacementRecord *from, PlacementRecord *ret_to) {
@@ -406,7 +433,8 @@ static int placement_copy(const PlacementRecord *from, PlacementRecord *ret_to) 
 }
 
 bool cluster_placement_differs(const ClusterUnit *unit) {
-        return unit->has_wanted != unit->has_stored || (unit->has_wanted && !placement_equals(&unit->wanted, &unit->stored));
+        return unit->has_wanted != unit->has_stored ||
+               (unit->has_wanted && !placement_equals(&unit->wanted, &unit->stored));
 }
 
 int cluster_placement_stored(ClusterUnit *unit) {
@@ -420,7 +448,8 @@ int cluster_placement_stored(ClusterUnit *unit) {
         return r;
 }
 
-int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *machine, const char *why) {
+int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *machine,
+                           const char *why) {
         PlacementRecord record = {
                 .machine = (char *)machine,
                 .why = (char *)why,
@@ -538,7 +567,8 @@ static int cluster_apply_file(Cluster *cluster, const Record *record) {
         if (!!file->fleet != !!fleet) {
                 unit_file_free(file->fleet);
                 file->fleet = TAKE(fleet);
-                for (ListNode *node = list_first(&file->units); node; node = list_next(&file->units, node)) {
+                for (ListNode *node = list_first(&file->units); node;
+                     node = list_next(&file->units, node)) {
                         r = cluster_require(cluster, container_of(node, ClusterUnit, file_node));
                         if (r < 0)
                                 return r;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The leader's view of the cluster: machines, units, files, and who shall run what. A plain data structure: records are applied to it, planning
- * (engine/placement.h) changes what is wanted, committing (engine/commit.h) brings the store to it. Work is in proportion to what changed: applying marks
- * units dirty, planning looks at dirty units only.
+/* The leader's view of the cluster: machines, units, files, and who shall run what. A plain data
+ * structure: records are applied to it, planning (engine/placement.h) changes what is wanted,
+ * committing (engine/commit.h) brings the store to it. Work is in proportion to what changed:
+ * applying marks units dirty, planning looks at dirty units only.
  */
 
 #include <stdbool.h>
@@ -25,12 +26,12 @@ typedef struct ClusterRow ClusterRow;
 
 /* The content of units: only what scheduling asks of it. */
 struct ClusterFile {
-        HashNode node;              /* Cluster.files, by hash */
+        HashNode node; /* Cluster.files, by hash */
         char hash[UNIT_HASH_BYTES];
-        UnitFile *fleet;            /* its [X-Fleet] options; NULL while the record is missing or bad */
-        int64_t mod_revision;       /* 0 while the record is missing */
-        List units;                 /* ClusterUnit.file_node: units that refer to it */
-        uint64_t unused_since_us;   /* when it was first found unused; 0 = in use */
+        UnitFile *fleet;      /* its [X-Fleet] options; NULL while the record is missing or bad */
+        int64_t mod_revision; /* 0 while the record is missing */
+        List units;           /* ClusterUnit.file_node: units that refer to it */
+        uint64_t unused_since_us; /* when it was first found unused; 0 = in use */
 };
 
 /* A machine that is there, or that rows or metadata speak of. */
@@ -51,24 +52,24 @@ struct ClusterMachine {
 
 /* A unit that is there, or that rows, placements or peers speak of. */
 struct ClusterUnit {
-        HashNode node;              /* Cluster.units, by name */
-        char *name;                 /* owned */
-        UnitRecord record;          /* while is_known */
-        ClusterFile *file;          /* or NULL */
+        HashNode node;     /* Cluster.units, by name */
+        char *name;        /* owned */
+        UnitRecord record; /* while is_known */
+        ClusterFile *file; /* or NULL */
         ListNode file_node;
         Requirements *requirements; /* NULL while unknown */
         List rows;                  /* ClusterRow.unit_node */
         size_t n_rows;              /* how many */
-        List followers;             /* ClusterFollow.peer_node: units whose MachineOf names this one */
-        List follows;               /* ClusterFollow.follower_node: its own MachineOf */
-        PlacementRecord wanted;     /* while has_wanted */
-        PlacementRecord stored;     /* while has_stored */
-        ListNode dirty_node;        /* Cluster.dirty */
-        ListNode commit_node;       /* Cluster.uncommitted */
-        ListNode waiting_node;      /* Cluster.waiting */
-        ListNode global_node;       /* Cluster.globals */
-        bool is_known;              /* its record is there */
-        bool is_bad;                /* its record does not parse: leave it as it is */
+        List followers;         /* ClusterFollow.peer_node: units whose MachineOf names this one */
+        List follows;           /* ClusterFollow.follower_node: its own MachineOf */
+        PlacementRecord wanted; /* while has_wanted */
+        PlacementRecord stored; /* while has_stored */
+        ListNode dirty_node;    /* Cluster.dirty */
+        ListNode commit_node;   /* Cluster.uncommitted */
+        ListNode waiting_node;  /* Cluster.waiting */
+        ListNode global_node;   /* Cluster.globals */
+        bool is_known;          /* its record is there */
+        bool is_bad;            /* its record does not parse: leave it as it is */
         bool has_wanted;
         bool has_stored;
 };
@@ -101,11 +102,13 @@ struct Cluster {
         ClusterMachine **present; /* owned: heap of present machines, least (load, ID) first */
         size_t n_present;
         size_t n_present_allocated;
-        List dirty;               /* units to plan */
-        List uncommitted;         /* units whose wanted and stored may differ */
-        List waiting;             /* units that have less than they want: nowhere, or kept off a machine by a conflict */
-        List globals;             /* global units */
-        bool is_settled;          /* a list is complete and nothing came since: a missing file is missing, not on its way */
+        List dirty;       /* units to plan */
+        List uncommitted; /* units whose wanted and stored may differ */
+        List waiting;    /* units that have less than they want: nowhere, or kept off a machine by a
+                            conflict */
+        List globals;    /* global units */
+        bool is_settled; /* a list is complete and nothing came since: a missing file is missing,
+                            not on its way */
 };
 
 /* An empty view. `seed` is for its hash maps. */
@@ -114,8 +117,9 @@ void cluster_init(Cluster *cluster, uint64_t seed);
 /* Free everything; empty afterwards. */
 void cluster_done(Cluster *cluster);
 
-/* Apply a record of a kind that the leader follows; others are ignored. A bad record is left out, but for a bad unit record, which freezes its unit. Returns 0 or
- * -ENOMEM, on which the view is incomplete and must be built anew. */
+/* Apply a record of a kind that the leader follows; others are ignored. A bad record is left out,
+ * but for a bad unit record, which freezes its unit. Returns 0 or -ENOMEM, on which the view is
+ * incomplete and must be built anew. */
 int cluster_apply(Cluster *cluster, const Record *record);
 
 /* Plan this unit (again) in the next round. */
@@ -133,8 +137,10 @@ int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machin
 /* Do not want this row any more. It may be gone when this returns. */
 void cluster_unwant_row(Cluster *cluster, ClusterRow *row);
 
-/* Want this placement: a machine, a reason, both, or (both NULL) none. Copies. Returns 0 or -ENOMEM. */
-int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *machine, const char *why);
+/* Want this placement: a machine, a reason, both, or (both NULL) none. Copies. Returns 0 or
+ * -ENOMEM. */
+int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *machine,
+                           const char *why);
 
 /* Let the unit be planned again whenever room is made somewhere, or no more. */
 void cluster_set_waiting(Cluster *cluster, ClusterUnit *unit, bool is_waiting);

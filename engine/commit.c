@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Commits. A unit with more rows than a transaction holds (a global one) goes through several; its placement goes with the last. */
+/* Commits. A unit with more rows than a transaction holds (a global one) goes through several; its
+ * placement goes with the last. */
 
 #include "engine/commit.h"
 
@@ -10,32 +11,41 @@
 #include "lib/base/log.h"
 
 enum {
-        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX - 4,            /* units begin below: room for a move, two rows and a placement */
-        COMMIT_ROWS_MAX = STORE_TXN_OPS_MAX - 1,           /* rows of a unit that has begun: room for its placement */
+        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX -
+                         4, /* units begin below: room for a move, two rows and a placement */
+        COMMIT_ROWS_MAX = STORE_TXN_OPS_MAX -
+                          1, /* rows of a unit that has begun: room for its placement */
         COMMIT_BYTES_MAX = STORE_REQUEST_MAX_BYTES / 2,
 };
 
 static bool commit_is_full(const RegistryWrite *write) {
-        return registry_write_size(write) >= COMMIT_OPS_MAX || registry_write_bytes(write) >= COMMIT_BYTES_MAX;
+        return registry_write_size(write) >= COMMIT_OPS_MAX ||
+               registry_write_bytes(write) >= COMMIT_BYTES_MAX;
 }
 
 /* Is there room for one more row of the unit that is being written? */
 static bool commit_has_room(const RegistryWrite *write) {
-        return registry_write_size(write) < COMMIT_ROWS_MAX && registry_write_bytes(write) < COMMIT_BYTES_MAX;
+        return registry_write_size(write) < COMMIT_ROWS_MAX &&
+               registry_write_bytes(write) < COMMIT_BYTES_MAX;
 }
 
-static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write, CommitCounts *counts) {
+static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write,
+                       CommitCounts *counts) {
         LogSubject subject = { .unit = unit->name, .machine = row->machine->id };
 
         if (row->is_wanted) {
                 if (!row->is_stored)
-                        log_about(LOG_DEBUG, &subject, "Scheduling %s to machine %.8s", unit->name, row->machine->id);
+                        log_about(LOG_DEBUG, &subject, "Scheduling %s to machine %.8s", unit->name,
+                                  row->machine->id);
                 registry_write_put_schedule(write, row->machine->id, unit->name, &row->wanted);
                 counts->n_rows_put++;
         } else {
-                log_about(row->machine->is_present ? LOG_DEBUG : LOG_INFO, &subject, "Unscheduling %s from machine %.8s%s", unit->name,
-                          row->machine->id, row->machine->is_present ? "" : ", which is not there any more");
-                registry_write_delete(write, (RecordKey){ .kind = RECORD_SCHEDULE, .machine = row->machine->id, .unit = unit->name });
+                log_about(row->machine->is_present ? LOG_DEBUG : LOG_INFO, &subject,
+                          "Unscheduling %s from machine %.8s%s", unit->name, row->machine->id,
+                          row->machine->is_present ? "" : ", which is not there any more");
+                registry_write_delete(write, (RecordKey){ .kind = RECORD_SCHEDULE,
+                                                          .machine = row->machine->id,
+                                                          .unit = unit->name });
                 counts->n_rows_deleted++;
         }
         cluster_row_stored(row);
@@ -63,10 +73,12 @@ static int commit_placement(ClusterUnit *unit, RegistryWrite *write, CommitCount
                 return 0;
 
         if (!unit->has_wanted)
-                registry_write_delete(write, (RecordKey){ .kind = RECORD_PLACEMENT, .unit = unit->name });
+                registry_write_delete(write,
+                                      (RecordKey){ .kind = RECORD_PLACEMENT, .unit = unit->name });
         else {
                 if (unit->wanted.why)
-                        log_unit(LOG_INFO, unit->name, "%s cannot be placed: %s", unit->name, unit->wanted.why);
+                        log_unit(LOG_INFO, unit->name, "%s cannot be placed: %s", unit->name,
+                                 unit->wanted.why);
                 registry_write_put_placement(write, unit->name, &unit->wanted);
         }
 

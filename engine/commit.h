@@ -15,6 +15,7 @@ typedef struct CommitCounts {
         size_t n_placements;
 } CommitCounts;
 
-/* Fill a transaction, begun and fenced by the caller, with as many differences as it can hold; a unit's row and its placement go together. The view takes them as
- * stored, so a transaction that is not committed well means that the view must be built anew. Returns 0 or -ENOMEM. */
+/* Fill a transaction, begun and fenced by the caller, with as many differences as it can hold; a
+ * unit's row and its placement go together. The view takes them as stored, so a transaction that is
+ * not committed well means that the view must be built anew. Returns 0 or -ENOMEM. */
 int commit_fill(Cluster *cluster, RegistryWrite *write, CommitCounts *ret_counts);

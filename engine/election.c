@@ -7,11 +7,13 @@
  *       ^                         |                    |  record gone or another's, lease lost
  *       +-------------------------+--------------------+  resigned: our record is removed first
  *
- * The state is not kept but derived: `fence` says that we lead, `write` in flight that we stand or remove. Every event ends in election_reconsider(), which
- * compares what is with what should be and starts at most one write.
+ * The state is not kept but derived: `fence` says that we lead, `write` in flight that we stand or
+ * remove. Every event ends in election_reconsider(), which compares what is with what should be and
+ * starts at most one write.
  *
- * A record of ours that is not our fence is from an earlier run of this daemon, or from a creation whose answer never came. It is removed and created anew: the fence
- * of that earlier run must not hold any more, since a transaction of it may still be under way.
+ * A record of ours that is not our fence is from an earlier run of this daemon, or from a creation
+ * whose answer never came. It is removed and created anew: the fence of that earlier run must not
+ * hold any more, since a transaction of it may still be under way.
  */
 
 #include "engine/election.h"
@@ -23,7 +25,8 @@
 #include "lib/base/log.h"
 
 enum {
-        ELECTION_SPREAD_US = 30 * US_PER_MS, /* candidates wait up to this long, so that they do not all ask at once */
+        ELECTION_SPREAD_US = 30 * US_PER_MS, /* candidates wait up to this long, so that they do not
+                                                all ask at once */
         ELECTION_RETRY_US = 300 * US_PER_MS, /* after a failed try */
 };
 
@@ -45,7 +48,8 @@ static void election_set_leading(Election *election, int64_t fence) {
 }
 
 static void election_wait(Election *election, uint64_t least_us, uint64_t spread_us) {
-        uint64_t delay_us = least_us + env_random_below(loop_env(election_loop(election)), spread_us);
+        uint64_t delay_us = least_us +
+                            env_random_below(loop_env(election_loop(election)), spread_us);
 
         /* Without memory the next event tries again. */
         (void)timer_set_in(election_loop(election), &election->timer, delay_us);
@@ -75,7 +79,8 @@ static void on_created(RegistryWrite *write, int status, int64_t revision) {
 static void on_removed(RegistryWrite *write, int status, int64_t revision) {
         Election *election = container_of(write, Election, write);
 
-        /* What the watch will tell, told at once; a conflict means that the record is another one by now, which the watch tells, too. */
+        /* What the watch will tell, told at once; a conflict means that the record is another one
+         * by now, which the watch tells, too. */
         if (status == 0 && revision > election->seen) {
                 election->seen = revision;
                 election->leader_created = 0;
@@ -89,7 +94,8 @@ static void on_removed(RegistryWrite *write, int status, int64_t revision) {
 
 static void election_create(Election *election) {
         int64_t known = election->seen > election->listed ? election->seen : election->listed;
-        LeaderRecord record = { .machine = (char *)election->machine, .epoch = (uint64_t)known + 1 };
+        LeaderRecord record = { .machine = (char *)election->machine,
+                                .epoch = (uint64_t)known + 1 };
 
         registry_write_begin(&election->write, election->registry);
         registry_write_if_absent(&election->write, leader_key);
@@ -125,7 +131,8 @@ static void on_closing(LoopDeferred *deferred) {
 }
 
 static void election_reconsider(Election *election) {
-        if (election->fence > 0 && (election->leader_created != election->fence || election->lease == 0))
+        if (election->fence > 0 &&
+            (election->leader_created != election->fence || election->lease == 0))
                 election_set_leading(election, 0);
 
         if (registry_write_is_pending(&election->write) || timer_is_set(&election->timer))
@@ -139,7 +146,8 @@ static void election_reconsider(Election *election) {
         if (!election->is_synced || election->lease == 0)
                 return;
 
-        /* Also where we never stand: a record of an earlier run, on the lease that we keep alive, would keep everybody from leading. */
+        /* Also where we never stand: a record of an earlier run, on the lease that we keep alive,
+         * would keep everybody from leading. */
         if (election_has_stale_record(election))
                 election_remove(election);
         else if (election->leader_created == 0 && !election->is_disabled)
@@ -149,8 +157,9 @@ static void election_reconsider(Election *election) {
 static void on_timer(LoopTimer *timer) {
         Election *election = container_of(timer, Election, timer);
 
-        if (election->is_synced && election->leader_created == 0 && election->lease != 0 && !election->is_disabled &&
-            !election->is_closing && !registry_write_is_pending(&election->write))
+        if (election->is_synced && election->leader_created == 0 && election->lease != 0 &&
+            !election->is_disabled && !election->is_closing &&
+            !registry_write_is_pending(&election->write))
                 election_create(election);
         else
                 election_reconsider(election);
@@ -193,7 +202,8 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         election_reconsider(election);
 }
 
-int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled, ElectionFn fn) {
+int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled,
+                   ElectionFn fn) {
         static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
         static const RegistryFollowKey key = { .key = { .kind = RECORD_LEADER } };
 

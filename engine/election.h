@@ -17,8 +17,8 @@ typedef void (*ElectionFn)(Election *election, bool is_leading);
 
 /* A candidate; embed it, zero it before the first use. */
 struct Election {
-        Registry *registry;     /* borrowed */
-        const char *machine;    /* borrowed */
+        Registry *registry;  /* borrowed */
+        const char *machine; /* borrowed */
         ElectionFn fn;
         RegistryFollow follow;  /* engine/leader */
         RegistryWrite write;    /* creating or removing it */
@@ -39,16 +39,20 @@ struct Election {
 };
 
 /* Follow the leader and stand when there is none and a lease is set. Returns 0 or -ENOMEM. */
-int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled, ElectionFn fn);
+int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled,
+                   ElectionFn fn);
 
 /* The lease to stand on; 0 ends leading. */
 void election_set_lease(Election *election, int64_t lease);
 
-/* Stop leading now, remove our record, and stand again: after a write whose outcome is unknown, so that a copy of it which arrives late is refused. */
+/* Stop leading now, remove our record, and stand again: after a write whose outcome is unknown, so
+ * that a copy of it which arrives late is refused. */
 void election_resign(Election *election);
 
-/* Stop leading and look who leads: after a write that was refused, which means that our record is not what we think, whatever the watch has told. */
+/* Stop leading and look who leads: after a write that was refused, which means that our record is
+ * not what we think, whatever the watch has told. */
 void election_doubt(Election *election);
 
-/* Stop leading and standing, remove our record if it stands; then `closed` runs from the loop, once. */
+/* Stop leading and standing, remove our record if it stands; then `closed` runs from the loop,
+ * once. */
 void election_close(Election *election, void (*closed)(Election *election));

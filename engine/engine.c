@@ -4,16 +4,18 @@
  *
  *   LEADING --follow--> view complete --> plan what is dirty --> commit the differences --> ...
  *
- * Records that arrive only mark units dirty. Once a turn, when no commit is in flight, the dirty ones are planned and the next transaction is filled: what happens
- * during a commit is gathered for the next. One transaction is in flight at a time.
+ * Records that arrive only mark units dirty. Once a turn, when no commit is in flight, the dirty
+ * ones are planned and the next transaction is filled: what happens during a commit is gathered for
+ * the next. One transaction is in flight at a time.
  *
  * When a commit does not end well the view does not know what the store has:
- *   refused (conflict)   we are deposed, though the watch may not have said so yet. Stop leading, and look who leads.
- *   unreachable, full    nothing was written. Read again, after a while.
- *   unknown              it may be written yet. Resign first, so that our fence falls and a late copy is refused; then lead anew.
+ *   refused (conflict)   we are deposed, though the watch may not have said so yet. Stop leading,
+ * and look who leads. unreachable, full    nothing was written. Read again, after a while. unknown
+ * it may be written yet. Resign first, so that our fence falls and a late copy is refused; then
+ * lead anew.
  *
- * Only this engine writes schedule and placement records, so they are listed and not watched. Everything is read again now and then, against what a watch may have
- * missed (etcd before 3.4.36).
+ * Only this engine writes schedule and placement records, so they are listed and not watched.
+ * Everything is read again now and then, against what a watch may have missed (etcd before 3.4.36).
  */
 
 #include "engine/engine.h"
@@ -29,28 +31,29 @@
 #include "lib/base/log.h"
 
 enum {
-        ENGINE_RELIST_US = 600 * US_PER_S,     /* read everything again */
-        ENGINE_SWEEP_US = 60 * US_PER_S,       /* look for unused files */
-        ENGINE_FILE_GRACE_US = 60 * US_PER_S,  /* an unused file is kept for so long */
-        ENGINE_RETRY_US = US_PER_S,            /* after a commit that the store did not take */
+        ENGINE_RELIST_US = 600 * US_PER_S,    /* read everything again */
+        ENGINE_SWEEP_US = 60 * US_PER_S,      /* look for unused files */
+        ENGINE_FILE_GRACE_US = 60 * US_PER_S, /* an unused file is kept for so long */
+        ENGINE_RETRY_US = US_PER_S,           /* after a commit that the store did not take */
 };
 
 struct Engine {
-        Registry *registry;    /* borrowed */
-        Loop *loop;            /* borrowed */
-        char *machine;         /* owned */
+        Registry *registry; /* borrowed */
+        Loop *loop;         /* borrowed */
+        char *machine;      /* owned */
         Election election;
         Cluster cluster;
         RegistryFollow follow; /* the whole view, while leading */
         RegistryWrite commit;
-        LoopHook hook;         /* plans once a turn */
+        LoopHook hook; /* plans once a turn */
         LoopTimer relist;
         LoopTimer sweep;
-        LoopTimer retry;       /* set: read again then */
+        LoopTimer retry; /* set: read again then */
         LoopDeferred closing;
         EngineStats stats;
-        bool is_synced;        /* the view is complete */
-        bool is_tainted;       /* a commit was in flight when the list began: it may or may not be in it */
+        bool is_synced;  /* the view is complete */
+        bool is_tainted; /* a commit was in flight when the list began: it may or may not be in it
+                          */
         bool is_election_closed;
         void (*closed)(Engine *engine, void *userdata);
         void *closed_userdata;
@@ -143,7 +146,8 @@ static void on_turn(LoopHook *hook) {
         Engine *engine = container_of(hook, Engine, hook);
         int r;
 
-        if (!engine->is_synced || engine->election.fence == 0 || registry_write_is_pending(&engine->commit))
+        if (!engine->is_synced || engine->election.fence == 0 ||
+            registry_write_is_pending(&engine->commit))
                 return;
 
         if (!list_is_empty(&engine->cluster.dirty)) {
@@ -163,7 +167,8 @@ static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
         if (!list_is_empty(&file->units))
                 return true;
 
-        for (HashNode *node = hash_map_first(&engine->cluster.units); node; node = hash_map_next(&engine->cluster.units, node)) {
+        for (HashNode *node = hash_map_first(&engine->cluster.units); node;
+             node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
 
                 for (ListNode *r = list_first(&unit->rows); r; r = list_next(&unit->rows, r))
@@ -189,20 +194,23 @@ static void engine_remove_file(Engine *engine, ClusterFile *file) {
                 engine->stats.n_commits++;
 }
 
-/* Removes one file a sweep that nothing has referred to for a while; one written again meanwhile stays, by the comparison of its revision. */
+/* Removes one file a sweep that nothing has referred to for a while; one written again meanwhile
+ * stays, by the comparison of its revision. */
 static void on_sweep(LoopTimer *timer) {
         Engine *engine = container_of(timer, Engine, sweep);
         uint64_t now_us = loop_now_us(engine->loop), again_us = ENGINE_SWEEP_US;
 
-        for (HashNode *node = hash_map_first(&engine->cluster.files); node; node = hash_map_next(&engine->cluster.files, node)) {
+        for (HashNode *node = hash_map_first(&engine->cluster.files); node;
+             node = hash_map_next(&engine->cluster.files, node)) {
                 ClusterFile *file = container_of(node, ClusterFile, node);
 
-                if (file->mod_revision == 0 || !engine->is_synced || registry_write_is_pending(&engine->commit) ||
-                    !list_is_empty(&file->units))
+                if (file->mod_revision == 0 || !engine->is_synced ||
+                    registry_write_is_pending(&engine->commit) || !list_is_empty(&file->units))
                         continue;
                 if (file->unused_since_us == 0)
                         file->unused_since_us = now_us;
-                else if (now_us - file->unused_since_us >= ENGINE_FILE_GRACE_US && !file_is_in_use(engine, file)) {
+                else if (now_us - file->unused_since_us >= ENGINE_FILE_GRACE_US &&
+                         !file_is_in_use(engine, file)) {
                         engine_remove_file(engine, file);
                         again_us = US_PER_S;
                         break;
@@ -228,7 +236,8 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         int r;
 
         if (engine->is_synced && record->key.kind == RECORD_MACHINE && record->is_deleted)
-                log_about(LOG_NOTICE, &subject, "Machine %.8s is not there any more", record->key.machine);
+                log_about(LOG_NOTICE, &subject, "Machine %.8s is not there any more",
+                          record->key.machine);
 
         r = cluster_apply(&engine->cluster, record);
         if (r < 0) {
@@ -240,7 +249,8 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Engine *engine = container_of(follow, Engine, follow);
 
-        /* Read again when the commit has ended; on_committed() sees to it where that is still to come. */
+        /* Read again when the commit has ended; on_committed() sees to it where that is still to
+         * come. */
         if (engine->is_tainted) {
                 if (!registry_write_is_pending(&engine->commit))
                         engine_read_again(engine);
@@ -334,7 +344,9 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
         cluster_init(&engine->cluster, seed);
 
         engine->machine = strdup(options->machine);
-        r = engine->machine ? election_start(&engine->election, registry, engine->machine, options->is_disabled, on_leading) : -ENOMEM;
+        r = engine->machine ? election_start(&engine->election, registry, engine->machine,
+                                             options->is_disabled, on_leading)
+                            : -ENOMEM;
         if (r < 0) {
                 free(engine->machine);
                 free(engine);
@@ -363,7 +375,8 @@ EngineStats engine_stats(const Engine *engine) {
 
         stats.is_leader = engine_is_leading(engine);
         stats.n_machines = engine->cluster.n_present;
-        for (HashNode *node = hash_map_first(&engine->cluster.units); node; node = hash_map_next(&engine->cluster.units, node)) {
+        for (HashNode *node = hash_map_first(&engine->cluster.units); node;
+             node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
 
                 stats.n_units += unit->is_known;

@@ -3,9 +3,10 @@
 
 /* The engine: a candidate for leader on every machine; the one that leads decides where units run.
  *
- * The leader is whoever created engine/leader, on its machine's lease. It holds the whole view of the cluster (engine/cluster.h), from one list and one watch,
- * decides by pure functions over it (engine/placement.h), and commits the differences in transactions that are refused unless its engine/leader still
- * stands: a deposed leader cannot write.
+ * The leader is whoever created engine/leader, on its machine's lease. It holds the whole view of
+ * the cluster (engine/cluster.h), from one list and one watch, decides by pure functions over it
+ * (engine/placement.h), and commits the differences in transactions that are refused unless its
+ * engine/leader still stands: a deposed leader cannot write.
  */
 
 #include <stdbool.h>
@@ -37,10 +38,12 @@ typedef struct EngineStats {
         uint64_t n_unplaced;       /* desired, but nowhere */
 } EngineStats;
 
-/* Make an engine; `registry` is borrowed and must outlive it. It begins to follow engine/leader at once. Returns 0 or -ENOMEM. */
+/* Make an engine; `registry` is borrowed and must outlive it. It begins to follow engine/leader at
+ * once. Returns 0 or -ENOMEM. */
 int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *options);
 
-/* The lease to lead on (presence), 0 when there is none at the moment: then it neither leads nor stands. */
+/* The lease to lead on (presence), 0 when there is none at the moment: then it neither leads nor
+ * stands. */
 void engine_set_lease(Engine *engine, int64_t lease);
 
 /* Who leads as far as we know: a machine ID, or NULL. Borrowed until the next turn. */
@@ -52,8 +55,8 @@ bool engine_is_leading(const Engine *engine);
 /* Read the numbers; counts the units in view one by one. */
 EngineStats engine_stats(const Engine *engine);
 
-/* Begin to close: stop leading and standing (the leader's record goes, so that another leads at once). Then `closed` runs from the loop, once, and the engine may
- * be freed. */
+/* Begin to close: stop leading and standing (the leader's record goes, so that another leads at
+ * once). Then `closed` runs from the loop, once, and the engine may be freed. */
 void engine_close(Engine *engine, void (*closed)(Engine *engine, void *userdata), void *userdata);
 
 /* Free an engine that is closed. Takes NULL; returns NULL. */

@@ -2,12 +2,15 @@
 
 /* Placement.
  *
- * A round plans the dirty units in passes: each pass takes those that are dirty when it begins, in byte order of their names. What a decision changes for others
- * marks these dirty for the next pass: followers of a unit that moved, units that wait for room. A unit that fits where it is stays there, so passes come to
- * an end.
+ * A round plans the dirty units in passes: each pass takes those that are dirty when it begins, in
+ * byte order of their names. What a decision changes for others marks these dirty for the next
+ * pass: followers of a unit that moved, units that wait for room. A unit that fits where it is
+ * stays there, so passes come to an end.
  *
- * Nothing healthy stops for lack of a better place: a unit whose machine is lost keeps its row there unless another machine fits, and rows of global units on lost
- * machines stay, so that a machine that was merely cut off finds its schedule as it was. A unit whose record or content does not parse stays as it is.
+ * Nothing healthy stops for lack of a better place: a unit whose machine is lost keeps its row
+ * there unless another machine fits, and rows of global units on lost machines stay, so that a
+ * machine that was merely cut off finds its schedule as it was. A unit whose record or content does
+ * not parse stays as it is.
  */
 
 #include "engine/placement.h"
@@ -16,17 +19,24 @@
 
 #include "lib/unit/unit-name.h"
 
+enum {
+        MACHINE_ID_SHORT =
+                8 /* characters of a machine ID that MachineID may give (contract section 6) */
+};
+
 /* The conflict between the unit and one that is wanted on the machine, if there is one. */
 static const ClusterUnit *conflicting_unit(const ClusterUnit *unit, const ClusterMachine *machine) {
         if (unit->requirements->conflicts.n_items == 0 && machine->n_conflicts == 0)
                 return NULL;
 
-        for (ListNode *node = list_first(&machine->rows); node; node = list_next(&machine->rows, node)) {
+        for (ListNode *node = list_first(&machine->rows); node;
+             node = list_next(&machine->rows, node)) {
                 const ClusterRow *row = container_of(node, ClusterRow, machine_node);
                 const ClusterUnit *other = row->unit;
 
                 if (row->is_wanted && other != unit && other->requirements &&
-                    requirements_conflict(unit->name, unit->requirements, other->name, other->requirements))
+                    requirements_conflict(unit->name, unit->requirements, other->name,
+                                          other->requirements))
                         return other;
         }
 
@@ -47,13 +57,16 @@ Misfit placement_misfit(const ClusterUnit *unit, const ClusterMachine *machine) 
                 return (Misfit){ .reason = "the machine is not there" };
 
         if (!requirements_allow_machine(requirements, machine->id))
-                return (Misfit){ .reason = "MachineID asks for another machine", .about = requirements->machine_id };
+                return (Misfit){ .reason = "MachineID asks for another machine",
+                                 .about = requirements->machine_id };
 
-        for (ListNode *node = list_first(&unit->follows); node; node = list_next(&unit->follows, node)) {
+        for (ListNode *node = list_first(&unit->follows); node;
+             node = list_next(&unit->follows, node)) {
                 const ClusterUnit *peer = container_of(node, ClusterFollow, follower_node)->peer;
 
                 if (!has_wanted_row(peer, machine))
-                        return (Misfit){ .reason = "MachineOf asks for the machine of", .about = peer->name };
+                        return (Misfit){ .reason = "MachineOf asks for the machine of",
+                                         .about = peer->name };
         }
 
         if (!metadata_satisfies(&machine->merged, requirements))
@@ -73,7 +86,8 @@ static bool machine_is_better(const ClusterMachine *a, const ClusterMachine *b) 
 }
 
 static ClusterMachine *choose_among_peers(const ClusterUnit *unit) {
-        const ClusterUnit *peer = container_of(list_first(&unit->follows), ClusterFollow, follower_node)->peer;
+        const ClusterUnit *peer =
+                container_of(list_first(&unit->follows), ClusterFollow, follower_node)->peer;
         ClusterMachine *best = NULL;
 
         for (ListNode *node = list_first(&peer->rows); node; node = list_next(&peer->rows, node)) {
@@ -85,6 +99,14 @@ static ClusterMachine *choose_among_peers(const ClusterUnit *unit) {
         return best;
 }
 
+/* MachineID with a full ID names the machine; one of eight characters has to be looked for. */
+static ClusterMachine *choose_named_machine(const Cluster *cluster, const ClusterUnit *unit) {
+        HashNode *node = hash_map_get(&cluster->machines, unit->requirements->machine_id);
+        ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
+
+        return machine && !placement_misfit(unit, machine).reason ? machine : NULL;
+}
+
 static ClusterMachine *choose_machine(const Cluster *cluster, const ClusterUnit *unit) {
         ClusterMachine *best = NULL;
 
@@ -92,6 +114,9 @@ static ClusterMachine *choose_machine(const Cluster *cluster, const ClusterUnit 
                 return NULL;
         if (!list_is_empty(&unit->follows))
                 return choose_among_peers(unit);
+        if (unit->requirements->machine_id &&
+            strlen(unit->requirements->machine_id) != MACHINE_ID_SHORT)
+                return choose_named_machine(cluster, unit);
         if (!placement_misfit(unit, cluster->present[0]).reason)
                 return cluster->present[0];
 
@@ -104,8 +129,10 @@ static ClusterMachine *choose_machine(const Cluster *cluster, const ClusterUnit 
         return best;
 }
 
-/* The present machines with the lowest IDs, in order; returns how many. Of thousands only a few are listed, so nothing is sorted as a whole. */
-static size_t lowest_machines(const Cluster *cluster, const ClusterMachine *ret_lowest[PLACEMENT_WHY_MACHINES]) {
+/* The present machines with the lowest IDs, in order; returns how many. Of thousands only a few are
+ * listed, so nothing is sorted as a whole. */
+static size_t lowest_machines(const Cluster *cluster,
+                              const ClusterMachine *ret_lowest[PLACEMENT_WHY_MACHINES]) {
         size_t n = 0;
 
         for (size_t i = 0; i < cluster->n_present; i++) {
@@ -118,20 +145,24 @@ static size_t lowest_machines(const Cluster *cluster, const ClusterMachine *ret_
                         continue;
                 if (n < PLACEMENT_WHY_MACHINES)
                         n++;
-                memmove(&ret_lowest[at + 1], &ret_lowest[at], (n - at - 1) * sizeof(ClusterMachine *));
+                memmove(&ret_lowest[at + 1], &ret_lowest[at],
+                        (n - at - 1) * sizeof(ClusterMachine *));
                 ret_lowest[at] = machine;
         }
         return n;
 }
 
-static int append_misfit(Buf *out, const char *separator, const ClusterUnit *unit, const ClusterMachine *machine) {
+static int append_misfit(Buf *out, const char *separator, const ClusterUnit *unit,
+                         const ClusterMachine *machine) {
         Misfit misfit = placement_misfit(unit, machine);
 
-        return buf_printf(out, "%s%.8s: %s%s%s", separator, machine->id, misfit.reason ? misfit.reason : "fits",
-                          misfit.about ? " " : "", misfit.about ? misfit.about : "");
+        return buf_printf(out, "%s%.8s: %s%s%s", separator, machine->id,
+                          misfit.reason ? misfit.reason : "fits", misfit.about ? " " : "",
+                          misfit.about ? misfit.about : "");
 }
 
-/* Why no machine fits, machine by machine, in order of their IDs. Text that does not fit into the buffer is left out. */
+/* Why no machine fits, machine by machine, in order of their IDs. Text that does not fit into the
+ * buffer is left out. */
 static int explain(const Cluster *cluster, const ClusterUnit *unit, Buf *out) {
         const ClusterMachine *lowest[PLACEMENT_WHY_MACHINES];
         size_t n = lowest_machines(cluster, lowest);
@@ -175,7 +206,8 @@ static void drop_rows(Cluster *cluster, ClusterUnit *unit, const ClusterMachine 
         }
 }
 
-/* The wanted row that a unit for one machine has; the one with the lowest machine ID, should there be several. */
+/* The wanted row that a unit for one machine has; the one with the lowest machine ID, should there
+ * be several. */
 static ClusterRow *current_row(const ClusterUnit *unit) {
         ClusterRow *current = NULL;
 
@@ -225,7 +257,8 @@ static int plan_single(Cluster *cluster, ClusterUnit *unit) {
         return place_nowhere(cluster, unit, NULL);
 }
 
-/* Makes each machine point to the unit's row on it, so that a global unit on thousands of machines is planned in one walk. */
+/* Makes each machine point to the unit's row on it, so that a global unit on thousands of machines
+ * is planned in one walk. */
 static void mark_rows(ClusterUnit *unit, bool is_on) {
         for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
                 ClusterRow *row = container_of(node, ClusterRow, unit_node);
@@ -234,7 +267,8 @@ static void mark_rows(ClusterUnit *unit, bool is_on) {
         }
 }
 
-static int plan_global_rows(Cluster *cluster, ClusterUnit *unit, size_t *ret_n_rows, bool *ret_is_short) {
+static int plan_global_rows(Cluster *cluster, ClusterUnit *unit, size_t *ret_n_rows,
+                            bool *ret_is_short) {
         _cleanup_(freep) ClusterMachine **machines = NULL;
         size_t n_machines = cluster->n_present;
         ListNode *node;
@@ -290,18 +324,21 @@ static int plan_unit(Cluster *cluster, ClusterUnit *unit) {
         if (unit->is_bad)
                 return 0;
 
-        if (!unit->is_known || unit->record.desired == JOB_STATE_INACTIVE || unit_name_is_template(unit->name)) {
+        if (!unit->is_known || unit->record.desired == JOB_STATE_INACTIVE ||
+            unit_name_is_template(unit->name)) {
                 drop_rows(cluster, unit, NULL);
                 cluster_set_waiting(cluster, unit, false);
                 return cluster_want_placement(cluster, unit, NULL, NULL);
         }
 
         if (unit->requirements)
-                return unit->requirements->global ? plan_global(cluster, unit) : plan_single(cluster, unit);
+                return unit->requirements->global ? plan_global(cluster, unit)
+                                                  : plan_single(cluster, unit);
 
         /* The content is on its way, missing, or broken: whatever runs goes on. */
         if (list_is_empty(&unit->rows) && cluster->is_settled)
-                return cluster_want_placement(cluster, unit, NULL, "its unit file is missing in the store, or broken");
+                return cluster_want_placement(cluster, unit, NULL,
+                                              "its unit file is missing in the store, or broken");
         return 0;
 }
 
@@ -341,7 +378,8 @@ static int plan_pass(Cluster *cluster) {
 int placement_plan(Cluster *cluster) {
         int r = 0;
 
-        for (unsigned i = 0; r == 0 && i < PLACEMENT_PASSES_MAX && !list_is_empty(&cluster->dirty); i++)
+        for (unsigned i = 0; r == 0 && i < PLACEMENT_PASSES_MAX && !list_is_empty(&cluster->dirty);
+             i++)
                 r = plan_pass(cluster);
         return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Plan, write, tell, wait. Everything that one command changes goes into one request, contents and desired states together, so either
- * all of it happens or nothing. A unit that is already desired so is asked for again: that is how a dead one comes back to life.
+/* Plan, write, tell, wait. Everything that one command changes goes into one request, contents and
+ * desired states together, so either all of it happens or nothing. A unit that is already desired
+ * so is asked for again: that is how a dead one comes back to life.
  */
 
 #include "fleetctl/bring-up.h"
@@ -41,8 +42,8 @@ static void print_findings(const Plan *plan) {
                 (void)puts(plan->notes.items[i]);
 }
 
-/* The desired state to send with an entry, or NULL when there is nothing to send. A replaced unit that is only submitted keeps its
- * own. */
+/* The desired state to send with an entry, or NULL when there is nothing to send. A replaced unit
+ * that is only submitted keeps its own. */
 static const char *desired_for(const PlanEntry *entry, const BringUp *how) {
         if (how->target)
                 return how->target;

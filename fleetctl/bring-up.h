@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What submit, load and start have in common: units that the cluster need not know yet are created, and brought to a state. */
+/* What submit, load and start have in common: units that the cluster need not know yet are created,
+ * and brought to a state. */
 
 #include "fleetctl/cli.h"
 #include "fleetctl/plan.h"

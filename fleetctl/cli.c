@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From words to a command with options. The first word that is no flag names the command; before it only global flags may stand,
- * since nobody can know yet which others there are; after it both kinds. The client is made late: what needs no cluster (help,
- * version, a mistyped flag) neither waits for one nor fails without.
+/* From words to a command with options. The first word that is no flag names the command; before it
+ * only global flags may stand, since nobody can know yet which others there are; after it both
+ * kinds. The client is made late: what needs no cluster (help, version, a mistyped flag) neither
+ * waits for one nor fails without.
  */
 
 #include "fleetctl/cli.h"

@@ -20,8 +20,8 @@ struct Cli {
 /* Free what it owns. */
 void cli_done(Cli *cli);
 
-/* Read the environment, then `words` (argv without the program). Returns 0, -ENOMEM, or -EINVAL with a message. `cli->command` is
- * set as soon as it is known, also on failure. */
+/* Read the environment, then `words` (argv without the program). Returns 0, -ENOMEM, or -EINVAL
+ * with a message. `cli->command` is set as soon as it is known, also on failure. */
 int cli_parse(Cli *cli, char *const *words, size_t n_words, Diag *diag);
 
 /* The message for a command that nobody knows, with suggestions. Returns -EINVAL. */
@@ -30,11 +30,13 @@ int cli_unknown_command(const char *name, Diag *diag);
 /* Print a message about the command line, and where help is. Returns EXIT_USAGE. */
 int cli_fail_usage(const Cli *cli, int error, const Diag *diag);
 
-/* The connection to the API, made when first asked for. Returns 0, or an error that has been printed. */
+/* The connection to the API, made when first asked for. Returns 0, or an error that has been
+ * printed. */
 int cli_client(Cli *cli, Client **ret_client);
 
 /* Print a line on stderr, and return EXIT_FAILED. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* cli_fail() with what `diag` says or, when it says nothing, what `error` (negative errno) means: "<context>: <cause>". */
+/* cli_fail() with what `diag` says or, when it says nothing, what `error` (negative errno) means:
+ * "<context>: <cause>". */
 int cli_fail_because(const char *context, int error, const Diag *diag);

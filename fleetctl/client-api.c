@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The client over the HTTP API (docs/api.md, contract section 4): paths, JSON bodies, pages, and the words for what the server refuses.
+/* The client over the HTTP API (docs/api.md, contract section 4): paths, JSON bodies, pages, and
+ * the words for what the server refuses.
  *
- * Reads and removals of many units are one request per unit, in flight together; changes of many units are one request, since only that
- * is all or nothing; a wait is one request whose reply is a line of JSON per outcome.
+ * Reads and removals of many units are one request per unit, in flight together; changes of many
+ * units are one request, since only that is all or nothing; a wait is one request whose reply is a
+ * line of JSON per outcome.
  */
 
 #include <assert.h>
@@ -159,8 +161,8 @@ static int api_delete_units(Client *client, const StrList *names, Diag *ret_diag
         return r;
 }
 
-/* Several units at once are refused as "NAME: <message>"; where the message of contract section 4.6 names the unit itself, once is
- * enough. `text` starts at the server's message. */
+/* Several units at once are refused as "NAME: <message>"; where the message of contract section 4.6
+ * names the unit itself, once is enough. `text` starts at the server's message. */
 static void drop_repeated_name(const Unit *units, size_t n_units, char *text) {
         for (size_t i = 0; i < n_units; i++) {
                 size_t n = strlen(units[i].name);
@@ -204,7 +206,9 @@ static int api_set_units(Client *client, const Unit *units, size_t n_units, Diag
         return r < 0 && local.message[0] ? diag_set(diag, r, "%s", local.message) : r;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------ */
+/* --- waiting
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 /* The reply to a wait, cut into lines. */
 typedef struct LineReader {
@@ -292,7 +296,9 @@ static int api_wait_units(Client *client, const WaitRequest *wait, ClientWaiter 
         return r;
 }
 
-/* --- lists -------------------------------------------------------------------------------------------------------------- */
+/* --- lists
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static int list_path(ListKind kind, const char *token, char **ret_path) {
         static const char *const collections[] = {

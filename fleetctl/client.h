@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The cluster as commands see it. client_new() gives the real one, over the HTTP API (docs/api.md); tests bring their own
- * vtable.
+/* The cluster as commands see it. client_new() gives the real one, over the HTTP API (docs/api.md);
+ * tests bring their own vtable.
  *
- * Every call waits for its answer and returns 0, or a negative errno with a message for a person in `diag`. What the server refuses is
- * -EREMOTEIO with the message of contract section 2.5, "googleapi: Error 404: ...".
+ * Every call waits for its answer and returns 0, or a negative errno with a message for a person in
+ * `diag`. What the server refuses is -EREMOTEIO with the message of contract section 2.5,
+ * "googleapi: Error 404: ...".
  */
 
 #include <stddef.h>
@@ -21,8 +22,8 @@ typedef struct ClientWaiter ClientWaiter;
 /* Which list to read. */
 typedef enum ListKind { LIST_UNITS, LIST_STATES, LIST_MACHINES } ListKind;
 
-/* Whoever waits for units; embed it. A positive return value ends the wait, and client_wait_units() returns it; a negative one is an
- * error likewise. */
+/* Whoever waits for units; embed it. A positive return value ends the wait, and client_wait_units()
+ * returns it; a negative one is an error likewise. */
 struct ClientWaiter {
         int (*on_result)(ClientWaiter *waiter,
                          const WaitResult *result); /* an outcome, final or not */
@@ -52,15 +53,15 @@ int client_new(const char *endpoint, Client **ret_client, Diag *diag);
 Client *client_free(Client *client);
 DEFINE_CLEANUP(Client, client_free)
 
-/* Read the named units into an array of names->n_items zeroed Units; one that the cluster does not know stays zeroed. The caller calls unit_done() on
- * each, also after an error. */
+/* Read the named units into an array of names->n_items zeroed Units; one that the cluster does not
+ * know stays zeroed. The caller calls unit_done() on each, also after an error. */
 int client_get_units(Client *client, const StrList *names, Unit *ret_units, Diag *diag);
 
 /* Create, replace or tell units their desired state, all or none (POST /fleet/v1/units). */
 int client_set_units(Client *client, const Unit *units, size_t n_units, Diag *diag);
 
-/* Destroy the named units; an unknown one is no error. `ret_diags` has an entry for each name: empty, or why that one was not destroyed while others
- * were. */
+/* Destroy the named units; an unknown one is no error. `ret_diags` has an entry for each name:
+ * empty, or why that one was not destroyed while others were. */
 int client_delete_units(Client *client, const StrList *names, Diag *ret_diags, Diag *diag);
 
 /* Wait as `request` says (POST /fleet/v1/wait). Returns 0 when the server has told all outcomes. */

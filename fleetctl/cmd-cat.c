@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cat: the unit file as the cluster has it, in the canonical form whose SHA-1 is the unit's hash (contract section 5.4). */
+/* cat: the unit file as the cluster has it, in the canonical form whose SHA-1 is the unit's hash
+ * (contract section 5.4). */
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* destroy: units end, and the cluster forgets them. The place of each is read first: once a unit is forgotten, only that says
- * where to look for its end.
+/* destroy: units end, and the cluster forgets them. The place of each is read first: once a unit is
+ * forgotten, only that says where to look for its end.
  */
 
 #include <errno.h>

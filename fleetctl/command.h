@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A command as a row: what help shows, what it takes, what it does. One file per command defines its row, commands.c lists them. */
+/* A command as a row: what help shows, what it takes, what it does. One file per command defines
+ * its row, commands.c lists them. */
 
 #include <limits.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Endpoints. Only what would otherwise fail late and obscurely is checked here: the scheme, and the slash that people forget
- * after "unix://", which would turn the first directory into a host name.
+/* Endpoints. Only what would otherwise fail late and obscurely is checked here: the scheme, and the
+ * slash that people forget after "unix://", which would turn the first directory into a host name.
  */
 
 #include "fleetctl/endpoint.h"

@@ -9,12 +9,14 @@
 typedef struct Endpoint {
         char *text;        /* as given, for messages */
         char *socket_path; /* of a unix socket, absolute; NULL for TCP */
-        char *base_url; /* what paths are appended to, without a slash at the end: "http://host:port" */
+        char *base_url;    /* what paths are appended to, without a slash at the end:
+                              "http://host:port" */
 } Endpoint;
 
 /* Free the members; zeroed afterwards. */
 void endpoint_done(Endpoint *endpoint);
 
-/* Parse unix:///PATH (or file:///PATH, its old name) and http://HOST[:PORT]. Of a comma-separated list the first counts; the rest is warned about
- * in the log. Returns 0, -ENOMEM, or -EINVAL with a message. */
+/* Parse unix:///PATH (or file:///PATH, its old name) and http://HOST[:PORT]. Of a comma-separated
+ * list the first counts; the rest is warned about in the log. Returns 0, -ENOMEM, or -EINVAL with a
+ * message. */
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, Diag *diag);

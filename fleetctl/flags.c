@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The flag parser. Flags are rows that say which field of Options they set, so a command adds one by adding a row, and help
- * texts, the environment and the parser cannot disagree about it.
+/* The flag parser. Flags are rows that say which field of Options they set, so a command adds one
+ * by adding a row, and help texts, the environment and the parser cannot disagree about it.
  *
- * The rules are those of fleet 1.0 as they were meant: "--name value" and "--name=value", a boolean is set false with "=", a flag may
- * stand before or after the command, letters work with one dash and with two, "--" ends the flags. What nobody knows is an error with
- * a suggestion, never a word.
+ * The rules are those of fleet 1.0 as they were meant: "--name value" and "--name=value", a boolean
+ * is set false with "=", a flag may stand before or after the command, letters work with one dash
+ * and with two, "--" ends the flags. What nobody knows is an error with a suggestion, never a word.
  *
- * Values are borrowed from argv and the environment, which live as long as the process: Options needs no destructor.
+ * Values are borrowed from argv and the environment, which live as long as the process: Options
+ * needs no destructor.
  */
 
 #include "fleetctl/flags.h"
@@ -144,7 +145,8 @@ static const char *kind_expects(FlagKind kind) {
         return kind == FLAG_BOOL ? "true or false" : "a whole number of 0 or more";
 }
 
-/* Parse the flag at parse->words[*at] and step over it and, where it has one, its separate value. */
+/* Parse the flag at parse->words[*at] and step over it and, where it has one, its separate value.
+ */
 static int flag_take(const FlagParse *parse, size_t *at, Options *options, Diag *diag) {
         const char *word = parse->words[*at];
         bool is_short = word[1] != '-';

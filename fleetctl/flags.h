@@ -24,7 +24,8 @@ typedef struct Flag {
         const char *help;     /* one sentence for the help text; NULL hides the flag there */
         size_t offset;        /* of its field in Options */
         FlagKind kind;
-        char letter; /* short form, accepted with one dash and with two (contract section 2.2); 0 = none */
+        char letter; /* short form, accepted with one dash and with two (contract section 2.2); 0 =
+                        none */
         bool has_environment; /* can it be given as FLEETCTL_<NAME> (contract section 2.1)? */
 } Flag;
 
@@ -45,12 +46,14 @@ enum { FLAG_ENVIRONMENT_BYTES = 64 }; /* a variable's name, with its NUL */
 /* The environment variable of a flag: FLEETCTL_ and its name in capitals, '-' as '_'. */
 void flag_environment_name(const Flag *flag, char ret_name[FLAG_ENVIRONMENT_BYTES]);
 
-/* Take values from the environment, for the flags that have one there. Empty and unparsable ones are ignored (contract section 2.1). */
+/* Take values from the environment, for the flags that have one there. Empty and unparsable ones
+ * are ignored (contract section 2.1). */
 void flags_read_environment(const FlagTable *table, Options *options);
 
-/* Parse `words` against `tables`: flags go into `options`, the others are appended to `ret_words` (not with `until_word`, which
- * stops at the first of them). `ret_n_taken` is how many words were consumed. "--" ends the flags. Returns 0, -ENOMEM, or
- * -EINVAL with a message that may have several lines (a suggestion). */
+/* Parse `words` against `tables`: flags go into `options`, the others are appended to `ret_words`
+ * (not with `until_word`, which stops at the first of them). `ret_n_taken` is how many words were
+ * consumed. "--" ends the flags. Returns 0, -ENOMEM, or -EINVAL with a message that may have
+ * several lines (a suggestion). */
 typedef struct FlagParse {
         const FlagTable *const *tables; /* searched in this order */
         size_t n_tables;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Help, in the sections that fleet 1.0 used: NAME, USAGE, VERSION, DESCRIPTION, COMMANDS, OPTIONS, GLOBAL OPTIONS (contract section
- * 2.4). Nothing is written twice: what is shown comes from the rows that the parser uses.
+/* Help, in the sections that fleet 1.0 used: NAME, USAGE, VERSION, DESCRIPTION, COMMANDS, OPTIONS,
+ * GLOBAL OPTIONS (contract section 2.4). Nothing is written twice: what is shown comes from the
+ * rows that the parser uses.
  */
 
 #include "fleetctl/help.h"

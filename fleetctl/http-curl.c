@@ -2,12 +2,14 @@
 
 /* HTTP by libcurl: the only file of the project that includes curl.
  *
- * One multi handle keeps the connections alive across requests; a slot is an easy handle with the request that it carries. Requests are taken
- * into free slots in order, so 1,000 of them cost 32 connections and no thread. A stream is a single slot whose bytes go to its
- * reader, with a clock of its own: curl's low-speed limit cannot tell a daemon that has nothing to say but an empty line now and then from a
- * dead one.
+ * One multi handle keeps the connections alive across requests; a slot is an easy handle with the
+ * request that it carries. Requests are taken into free slots in order, so 1,000 of them cost 32
+ * connections and no thread. A stream is a single slot whose bytes go to its reader, with a clock
+ * of its own: curl's low-speed limit cannot tell a daemon that has nothing to say but an empty line
+ * now and then from a dead one.
  *
- * Failures are told to a person: libcurl's code and the errno behind it become a cause, and a remedy where there is one.
+ * Failures are told to a person: libcurl's code and the errno behind it become a cause, and a
+ * remedy where there is one.
  */
 
 #include "fleetctl/http.h"
@@ -113,14 +115,16 @@ static size_t slot_on_bytes(char *bytes, size_t size, size_t n, void *userdata) 
         return slot->reply_error == 0 ? n_bytes : 0;
 }
 
-/* Results are ignored: these options exist in every libcurl that this compiles with, and want of memory shows in the transfer. */
+/* Results are ignored: these options exist in every libcurl that this compiles with, and want of
+ * memory shows in the transfer. */
 static void slot_set_basics(Slot *slot, const char *url) {
         const Endpoint *endpoint = &slot->http->endpoint;
         CURL *easy = slot->easy;
 
         (void)curl_easy_setopt(easy, CURLOPT_URL, url);
         (void)curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-        /* Whoever sees this traffic can run anything on every machine: not a proxy from the environment. */
+        /* Whoever sees this traffic can run anything on every machine: not a proxy from the
+         * environment. */
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
         (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
         (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* HTTP requests to one endpoint: several at a time, or one whose reply is a stream. The only implementation is http-curl.c. */
+/* HTTP requests to one endpoint: several at a time, or one whose reply is a stream. The only
+ * implementation is http-curl.c. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,9 +15,9 @@ enum {
         HTTP_PARALLEL_MAX = 32,                  /* requests in flight, and connections */
         HTTP_REPLY_MAX_BYTES = 64 * 1024 * 1024, /* larger replies are refused */
         HTTP_CONNECT_MS =
-                2500, /* until a connection stands: an absent host is told of within 3 s */
-        HTTP_REPLY_S =
-                40, /* until a reply is complete: beyond the daemon's own deadline of 30 s for lists */
+                2500,      /* until a connection stands: an absent host is told of within 3 s */
+        HTTP_REPLY_S = 40, /* until a reply is complete: beyond the daemon's own deadline of 30 s
+                              for lists */
         HTTP_SILENCE_S =
                 45, /* longest silence in a stream: three of its signs of life (docs/api.md) */
         HTTP_TICK_MS = 100, /* how often a stream's on_tick() is called while nothing arrives */
@@ -37,24 +38,28 @@ struct HttpRequest {
         Buf reply;   /* its body, owned; the caller calls buf_done() */
 };
 
-/* Whoever reads a stream; embed it. A return value other than 0 ends the stream, and http_stream() returns it. */
+/* Whoever reads a stream; embed it. A return value other than 0 ends the stream, and http_stream()
+ * returns it. */
 struct HttpStream {
         int (*on_bytes)(HttpStream *stream, const char *bytes,
                         size_t n_bytes);    /* part of a body of status 200 */
         int (*on_tick)(HttpStream *stream); /* at least every HTTP_TICK_MS */
 };
 
-/* Prepare to talk to an endpoint; nothing is connected yet. Returns 0, -ENOMEM, or -EINVAL with a message for a bad endpoint. */
+/* Prepare to talk to an endpoint; nothing is connected yet. Returns 0, -ENOMEM, or -EINVAL with a
+ * message for a bad endpoint. */
 int http_new(const char *endpoint, Http **ret_http, Diag *diag);
 
 /* Close all connections. Takes NULL; returns NULL. */
 Http *http_free(Http *http);
 DEFINE_CLEANUP(Http, http_free)
 
-/* Carry out requests, HTTP_PARALLEL_MAX at a time, and wait for all replies of whatever status. Returns 0, or a negative errno with a message that names
- * the endpoint, the cause and a remedy, as soon as one cannot be carried out; the others are then abandoned. */
+/* Carry out requests, HTTP_PARALLEL_MAX at a time, and wait for all replies of whatever status.
+ * Returns 0, or a negative errno with a message that names the endpoint, the cause and a remedy, as
+ * soon as one cannot be carried out; the others are then abandoned. */
 int http_run(Http *http, HttpRequest *requests, size_t n_requests, Diag *diag);
 
-/* Carry out one request whose reply is handed to `stream` as it arrives; a reply of another status than 200 is put into request->reply. Returns 0 at
- * the end of the reply, what a callback of `stream` returned, or a negative errno with a message as in http_run(). */
+/* Carry out one request whose reply is handed to `stream` as it arrives; a reply of another status
+ * than 200 is put into request->reply. Returns 0 at the end of the reply, what a callback of
+ * `stream` returned, or a negative errno with a message as in http_run(). */
 int http_stream(Http *http, HttpRequest *request, HttpStream *stream, Diag *diag);

@@ -12,5 +12,6 @@ enum { LABEL_ID_SHORT = 8 }; /* characters of a shortened machine ID, before "..
 /* Append "0c1f1a2b..." or, with `full`, the whole ID. Errors as buf_append(). */
 int label_append_id(Buf *out, const char *machine_id, bool full);
 
-/* Append the ID and, where there is one, "/ADDRESS". `address` may be NULL. Errors as buf_append(). */
+/* Append the ID and, where there is one, "/ADDRESS". `address` may be NULL. Errors as buf_append().
+ */
 int label_append(Buf *out, const char *machine_id, const char *address, bool full);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Lists: read all pages, sort, render. The machines are read only for a column that shows an address, and searched by bisection.
- * Everything is fetched before anything is printed, so a list is whole or absent.
+/* Lists: read all pages, sort, render. The machines are read only for a column that shows an
+ * address, and searched by bisection. Everything is fetched before anything is printed, so a list
+ * is whole or absent.
  */
 
 #include "fleetctl/listing.h"

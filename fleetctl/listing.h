@@ -29,7 +29,8 @@ typedef struct Listing {
 /* Fetch and print; returns the exit code. */
 int listing_run(Cli *cli, const Listing *listing);
 
-/* Append the label of a machine, with its address when it is known (contract section 2.4); nothing for NULL. Errors as buf_append(). */
+/* Append the label of a machine, with its address when it is known (contract section 2.4); nothing
+ * for NULL. Errors as buf_append(). */
 int listing_append_machine(Buf *cell, const char *machine_id, const ListContext *context);
 
 /* Append a hash, shortened unless --full; nothing for NULL. Errors as buf_append(). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* fleetctl: the admin's end of a fleet cluster. main() decides between a command, a help text and a complaint; what each command
- * does stands in cmd-*.c, how it reaches the cluster in client.h.
+/* fleetctl: the admin's end of a fleet cluster. main() decides between a command, a help text and a
+ * complaint; what each command does stands in cmd-*.c, how it reaches the cluster in client.h.
  */
 
 #include <errno.h>

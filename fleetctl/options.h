@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the command line and the environment said: one field per flag. The flag tables name the fields. */
+/* What the command line and the environment said: one field per flag. The flag tables name the
+ * fields. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +13,8 @@ typedef struct Count {
         bool is_given;
 } Count;
 
-/* Every flag of every command. Strings are borrowed from argv, the environment or the flag tables. */
+/* Every flag of every command. Strings are borrowed from argv, the environment or the flag tables.
+ */
 typedef struct Options {
         /* global */
         const char *endpoint; /* URL of the API, or a comma-separated list whose first counts */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The plan is made in passes, so that a thousand units cost two rounds of requests and not two thousand:
+/* The plan is made in passes, so that a thousand units cost two rounds of requests and not two
+ * thousand:
  *
- *     names and paths -> units in the cluster -> local files -> templates in the cluster -> decisions -> checks
+ *     names and paths -> units in the cluster -> local files -> templates in the cluster ->
+ * decisions -> checks
  *
  * Where the content of an instance comes from, first that exists:
  *
@@ -12,8 +14,9 @@
  *     template in cluster    template beside it
  *     template beside it     template in cluster
  *
- * so --replace prefers what the user has before him over what the cluster has from earlier. Templates are decided before instances: an
- * instance gets the template's new content in whichever order both are named.
+ * so --replace prefers what the user has before him over what the cluster has from earlier.
+ * Templates are decided before instances: an instance gets the template's new content in whichever
+ * order both are named.
  *
  * Texts are those of contract section 2.6.
  */
@@ -86,7 +89,9 @@ static int file_copy(const UnitFile *file, UnitFile **ret_copy) {
         return 0;
 }
 
-/* --- gathering ---------------------------------------------------------------------------------------------------------- */
+/* --- gathering
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int gather_names(Plan *plan, const StrList *words, Diag *diag) {
         int r;
@@ -191,7 +196,9 @@ static int gather_templates(Plan *plan, const PlanOptions *options, Client *clie
         return client_get_units(client, &plan->templates, plan->cluster_templates, diag);
 }
 
-/* --- deciding ----------------------------------------------------------------------------------------------------------- */
+/* --- deciding
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static const UnitFile *template_in_plan(const Plan *plan, const char *template) {
         HashNode *node = hash_map_get(&plan->by_name, template);
@@ -342,7 +349,9 @@ static int decide_all(Plan *plan, const PlanOptions *options, Diag *diag) {
         return 0;
 }
 
-/* --- checking ----------------------------------------------------------------------------------------------------------- */
+/* --- checking
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static int check_options(const UnitFile *file, Diag *diag) {
         _cleanup_(requirements_freep) Requirements *requirements = NULL;

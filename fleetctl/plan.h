@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What submit, load and start have to write: for each unit named, whether the cluster knows it, where its content comes from, and whether it
- * replaces what the cluster has (contract section 2.6). Nothing is changed here.
+/* What submit, load and start have to write: for each unit named, whether the cluster knows it,
+ * where its content comes from, and whether it replaces what the cluster has (contract
+ * section 2.6). Nothing is changed here.
  */
 
 #include <stdbool.h>
@@ -30,8 +31,8 @@ typedef struct PlanEntry {
         const char *name; /* borrowed from Plan.names */
         const char *path; /* where its file would be; borrowed from Plan.paths */
         Unit current;     /* as the cluster has it; its name is NULL when it is unknown there */
-        UnitFile *
-                local; /* owned; content of its file or, for an instance, of the template beside it; or NULL */
+        UnitFile *local;  /* owned; content of its file or, for an instance, of the template beside
+                             it; or NULL */
         char *local_path; /* owned; where that was */
         bool is_local_template;
         UnitFile *content; /* owned; what to write; NULL for PLAN_KEEP */
@@ -62,7 +63,8 @@ typedef struct PlanOptions {
 /* Free everything; empty afterwards. */
 void plan_done(Plan *plan);
 
-/* Plan for the units that `words` mean. Contents to be written have been checked as the server will check them. Returns 0, or a negative errno with the
- * contract's message for the first unit at fault. The caller calls plan_done(), also after an error. */
+/* Plan for the units that `words` mean. Contents to be written have been checked as the server will
+ * check them. Returns 0, or a negative errno with the contract's message for the first unit at
+ * fault. The caller calls plan_done(), also after an error. */
 int plan_make(Client *client, const StrList *words, const PlanOptions *options, Plan *ret_plan,
               Diag *diag);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Progress, redrawn in place with a carriage return and "erase in line" (ECMA-48, EL). It appears only after a moment, so that what takes
- * no time does not flicker.
+/* Progress, redrawn in place with a carriage return and "erase in line" (ECMA-48, EL). It appears
+ * only after a moment, so that what takes no time does not flicker.
  */
 
 #include "fleetctl/progress.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Suggestions by edit distance (insert, delete, substitute: Levenshtein), in the row-by-row form that needs one row of memory. Names and typed words
- * are short; what is longer than a row is not near to anything.
+/* Suggestions by edit distance (insert, delete, substitute: Levenshtein), in the row-by-row form
+ * that needs one row of memory. Names and typed words are short; what is longer than a row is not
+ * near to anything.
  */
 
 #include "fleetctl/suggest.h"

@@ -17,9 +17,11 @@ typedef struct Suggestions {
         size_t n_names;
 } Suggestions;
 
-/* Keep `name` if it is near: it begins with what was typed, or at most two letters were mistyped, swapped neighbours counting as two (contract
- * section 2.3). Beyond SUGGESTIONS_MAX it is dropped. */
+/* Keep `name` if it is near: it begins with what was typed, or at most two letters were mistyped,
+ * swapped neighbours counting as two (contract section 2.3). Beyond SUGGESTIONS_MAX it is dropped.
+ */
 void suggestions_offer(Suggestions *suggestions, const char *name);
 
-/* Append what was kept to a message, one tab-indented name per line after `prefix`, nothing when there is none. Returns `code`. */
+/* Append what was kept to a message, one tab-indented name per line after `prefix`, nothing when
+ * there is none. Returns `code`. */
 int suggestions_append(const Suggestions *suggestions, const char *prefix, Diag *diag, int code);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Tables as fleet 1.0 printed them (contract section 2.4): a column is as wide as its longest cell and a blank, rounded up to a tab stop, and
- * cells are padded with tabs, so that scripts split lines at tabs and people see columns. Width counts characters of UTF-8, not bytes.
+/* Tables as fleet 1.0 printed them (contract section 2.4): a column is as wide as its longest cell
+ * and a blank, rounded up to a tab stop, and cells are padded with tabs, so that scripts split
+ * lines at tabs and people see columns. Width counts characters of UTF-8, not bytes.
  *
- * Text from unit files and machines ends up here, so control characters become blanks: a cell must not break its line, or
- * speak to the terminal.
+ * Text from unit files and machines ends up here, so control characters become blanks: a cell must
+ * not break its line, or speak to the terminal.
  */
 
 #include "fleetctl/table.h"

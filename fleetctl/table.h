@@ -14,10 +14,9 @@
 /* One column that a table can have. */
 typedef struct Column {
         const char *name; /* as in --fields; the header has it in capitals */
-        int (*append)(
-                Buf *cell, const void *row,
-                const void
-                        *context); /* one cell's text; nothing becomes "-". buf_append()'s errors */
+        int (*append)(Buf *cell, const void *row,
+                      const void *context); /* one cell's text; nothing becomes "-". buf_append()'s
+                                               errors */
 } Column;
 
 /* A table being filled. Made by table_init(). */
@@ -29,8 +28,8 @@ typedef struct Table {
         size_t n_allocated;
 } Table;
 
-/* Pick columns of `all` by the comma-separated `fields`. Returns 0, -ENOMEM, or -EINVAL with the contract's message for an empty or unknown field. The
- * caller calls table_done(). */
+/* Pick columns of `all` by the comma-separated `fields`. Returns 0, -ENOMEM, or -EINVAL with the
+ * contract's message for an empty or unknown field. The caller calls table_done(). */
 int table_init(Table *table, const Column *all, size_t n_all, const char *fields, Diag *diag);
 
 /* Free everything; empty afterwards. */

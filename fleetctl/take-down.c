@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Look up, sort out, write, wait. What counts is what a unit is *desired* to be, not where it has come: so a unit that never found a machine can be
- * stopped and unloaded like any other.
+/* Look up, sort out, write, wait. What counts is what a unit is *desired* to be, not where it has
+ * come: so a unit that never found a machine can be stopped and unloaded like any other.
  */
 
 #include "fleetctl/take-down.h"
@@ -17,7 +17,9 @@
 
 enum { NAMES_MAX_BYTES = 64 * 1024 * 1024 };
 
-/* --- looking up --------------------------------------------------------------------------------------------------------- */
+/* --- looking up
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 void found_done(Found *found) {
         for (size_t i = 0; i < found->n_units; i++)
@@ -84,7 +86,9 @@ int found_is_global(const Unit *unit, bool *ret_is_global) {
         return r;
 }
 
-/* --- stop and unload ---------------------------------------------------------------------------------------------------- */
+/* --- stop and unload
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* What to do with one unit. */
 typedef enum Verdict {

@@ -15,7 +15,8 @@ typedef struct Found {
 /* Free everything; empty afterwards. */
 void found_done(Found *found);
 
-/* The units that `words` mean; what the cluster does not know is left out. Returns 0, or a negative errno with a message. */
+/* The units that `words` mean; what the cluster does not know is left out. Returns 0, or a negative
+ * errno with a message. */
 int found_look_up(Client *client, const StrList *words, Found *ret_found, Diag *diag);
 
 /* Does [X-Fleet] of this unit make it a global one? Returns 0 or -ENOMEM. */

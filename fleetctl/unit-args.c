@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A word is a name or a path: its basename with a unit suffix is the name, and the same with the word's directory in front is the file. Both are
- * computed once, here, so that every command means the same unit by the same word. A unit named twice is meant once: a request that held it
- * twice would be refused.
+/* A word is a name or a path: its basename with a unit suffix is the name, and the same with the
+ * word's directory in front is the file. Both are computed once, here, so that every command means
+ * the same unit by the same word. A unit named twice is meant once: a request that held it twice
+ * would be refused.
  */
 
 #include "fleetctl/unit-args.h"

@@ -12,14 +12,16 @@ enum {
         UNIT_ARGS_E_NO_FILE, /* there is no such file */
 };
 
-/* The unit names that `words` mean, each once, in the order of their first mention; and, unless `ret_paths` is NULL, where the file of each would be: the
- * directory of the word with the name. Both are appended to. Returns 0 or -ENOMEM. */
+/* The unit names that `words` mean, each once, in the order of their first mention; and, unless
+ * `ret_paths` is NULL, where the file of each would be: the directory of the word with the name.
+ * Both are appended to. Returns 0 or -ENOMEM. */
 int unit_args_read(const StrList *words, StrList *ret_names, StrList *ret_paths);
 
-/* Where the template of an instance at `path` would be: in the same directory. The caller frees it. Returns 0, -EINVAL when it is no
- * instance, or -ENOMEM. */
+/* Where the template of an instance at `path` would be: in the same directory. The caller frees it.
+ * Returns 0, -EINVAL when it is no instance, or -ENOMEM. */
 int unit_args_template_path(const char *path, char **ret_path);
 
-/* Read and parse the unit file at `path`. Returns 0, UNIT_ARGS_E_NO_FILE when nothing but perhaps a directory is there, -ENOMEM, or another
- * negative errno with the cause, which for a parse error names the line. */
+/* Read and parse the unit file at `path`. Returns 0, UNIT_ARGS_E_NO_FILE when nothing but perhaps a
+ * directory is there, -ENOMEM, or another negative errno with the cause, which for a parse error
+ * names the line. */
 int unit_args_load_file(const char *path, UnitFile **ret_file, Diag *diag);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One request waits for all units; the server answers a line per outcome. Every line is printed at once, and the unit crossed off.
+/* One request waits for all units; the server answers a line per outcome. Every line is printed at
+ * once, and the unit crossed off.
  *
- * A unit that no machine takes is told of as soon as the engine has looked, and the wait goes on: a machine may join, a conflicting unit may leave. But
- * who did not ask for a long wait gets an answer: once every unit still open is one that no machine takes, they have WAIT_UNPLACED_MS left.
- * A unit that has meanwhile got a machine is found by asking once at that moment, and waited for after all.
+ * A unit that no machine takes is told of as soon as the engine has looked, and the wait goes on: a
+ * machine may join, a conflicting unit may leave. But who did not ask for a long wait gets an
+ * answer: once every unit still open is one that no machine takes, they have WAIT_UNPLACED_MS left.
+ * A unit that has meanwhile got a machine is found by asking once at that moment, and waited for
+ * after all.
  */
 
 #include "fleetctl/wait.h"
@@ -55,7 +58,9 @@ static const Flag wait_rows[] = {
 
 const FlagTable wait_flags = { wait_rows, ELEMENTSOF(wait_rows) };
 
-/* --- printing ----------------------------------------------------------------------------------------------------------- */
+/* --- printing
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 /* " on 0c1f1a2b.../10.77.0.11", or nothing. `buf` keeps the text. */
 static const char *where(const WaitResult *result, Buf *buf) {
@@ -101,7 +106,9 @@ static void print_unplaced(const WaitResult *result) {
                       result->why ? result->why : "no machine fits");
 }
 
-/* --- outcomes ----------------------------------------------------------------------------------------------------------- */
+/* --- outcomes
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void settle(Wait *wait, Awaited *unit, bool is_well) {
         if (unit->is_unplaced)
@@ -233,7 +240,9 @@ static int wait_on_tick(ClientWaiter *waiter) {
         return found ? 0 : WAIT_OVER;
 }
 
-/* --- the wait ----------------------------------------------------------------------------------------------------------- */
+/* --- the wait
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static int wait_track(Wait *wait, const Unit *units) {
         int r = 0;

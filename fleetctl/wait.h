@@ -27,14 +27,16 @@ typedef struct WaitSpec {
         const char *state; /* "inactive", "loaded", "launched" or "gone" */
         const char *done;  /* what units are then, for the progress line: "launched", "stopped" */
         bool unplaced_is_done; /* a unit on no machine is as asked */
-        Count block_attempts; /* how long; when not given, units that no machine takes are given up after WAIT_UNPLACED_MS */
+        Count block_attempts;  /* how long; when not given, units that no machine takes are given up
+                                  after WAIT_UNPLACED_MS */
 } WaitSpec;
 
 /* The flags of every command that waits: --no-block, --block-attempts. */
 extern const FlagTable wait_flags;
 
-/* Wait for `units` (names, and for "gone" machine IDs), printing each outcome as it comes: successes on stdout, the rest on stderr. While it
- * lasts, a terminal on stderr shows how many are done. Returns 0 when all got there, WAIT_E_UNITS with a summary in `diag`, or a negative errno with a
- * message. */
+/* Wait for `units` (names, and for "gone" machine IDs), printing each outcome as it comes:
+ * successes on stdout, the rest on stderr. While it lasts, a terminal on stderr shows how many are
+ * done. Returns 0 when all got there, WAIT_E_UNITS with a summary in `diag`, or a negative errno
+ * with a message. */
 int wait_for_units(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
                    Diag *diag);

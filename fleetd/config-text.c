@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The lines of a configuration file. A value is taken as it stands: there are no escapes, no continuation lines and no comments behind a
- * value, so that a password or a metadata value may hold any of these characters. Quotes count only where they enclose all of the value;
- * one that is opened and not closed is an error rather than part of it, unless the value is a list in brackets, whose quotes are its own.
+/* The lines of a configuration file. A value is taken as it stands: there are no escapes, no
+ * continuation lines and no comments behind a value, so that a password or a metadata value may
+ * hold any of these characters. Quotes count only where they enclose all of the value; one that is
+ * opened and not closed is an error rather than part of it, unless the value is a list in brackets,
+ * whose quotes are its own.
  */
 
 #include "fleetd/config-text.h"
@@ -14,7 +16,8 @@
 #include "fleetd/file.h"
 #include "lib/base/macro.h"
 
-/* The value without the quotes around it, in place. Returns 0, or -EINVAL for a quote without its partner. */
+/* The value without the quotes around it, in place. Returns 0, or -EINVAL for a quote without its
+ * partner. */
 static int unquote(char *value, char **ret_value) {
         char *end;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The readers of configuration values. What fleet 1.0 ignored silently when it could not make sense of it (contract section 8) is an error
- * here: a machine that runs with another configuration than its admin wrote is worse than one that says so at once.
+/* The readers of configuration values. What fleet 1.0 ignored silently when it could not make sense
+ * of it (contract section 8) is an error here: a machine that runs with another configuration than
+ * its admin wrote is worse than one that says so at once.
  */
 
 #include "fleetd/config-value.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The kinds of values that configuration keys have. Each reader takes the text of a value and stores it at `target`, freeing what was there.
- * Returns 0, -ENOMEM, or -EINVAL with a message in `diag` that says what is wrong and what would be right; then the target is as it was.
+/* The kinds of values that configuration keys have. Each reader takes the text of a value and
+ * stores it at `target`, freeing what was there. Returns 0, -ENOMEM, or -EINVAL with a message in
+ * `diag` that says what is wrong and what would be right; then the target is as it was.
  */
 
 #include "lib/base/diag.h"
@@ -19,7 +20,8 @@ int config_value_page_size(const char *text, void *target, Diag *diag);
 /* double: a positive number of seconds, at most a day. */
 int config_value_seconds(const char *text, void *target, Diag *diag);
 
-/* uint64_t: a duration (fleetd/duration.h) from 2 s, the shortest lease that etcd grants, to a day; in microseconds. */
+/* uint64_t: a duration (fleetd/duration.h) from 2 s, the shortest lease that etcd grants, to a day;
+ * in microseconds. */
 int config_value_ttl(const char *text, void *target, Diag *diag);
 
 /* char *: anything. */
@@ -31,14 +33,17 @@ int config_value_address(const char *text, void *target, Diag *diag);
 /* char *: an absolute path. */
 int config_value_path(const char *text, void *target, Diag *diag);
 
-/* char *: 1 to 255 printable ASCII characters without blanks, since it becomes part of every key. */
+/* char *: 1 to 255 printable ASCII characters without blanks, since it becomes part of every key.
+ */
 int config_value_prefix(const char *text, void *target, Diag *diag);
 
-/* StrList: URLs http://HOST:PORT separated by commas; brackets around the list and quotes around a URL are allowed. */
+/* StrList: URLs http://HOST:PORT separated by commas; brackets around the list and quotes around a
+ * URL are allowed. */
 int config_value_endpoints(const char *text, void *target, Diag *diag);
 
 /* Metadata: k=v,k=v (metadata_parse()). */
 int config_value_metadata(const char *text, void *target, Diag *diag);
 
-/* char *: nothing; a value that is not empty is refused, since TLS to etcd is not there yet and plain would be unsafe. */
+/* char *: nothing; a value that is not empty is refused, since TLS to etcd is not there yet and
+ * plain would be unsafe. */
 int config_value_tls(const char *text, void *target, Diag *diag);

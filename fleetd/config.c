@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The keys of the configuration, and how a configuration comes about: every default is parsed as if it stood in a file, then the file's
- * values, then the environment's lay themselves over it. So a default in --help and in the sample file is the default, by construction.
+/* The keys of the configuration, and how a configuration comes about: every default is parsed as if
+ * it stood in a file, then the file's values, then the environment's lay themselves over it. So a
+ * default in --help and in the sample file is the default, by construction.
  *
- * Keys that fleet 1.0 had and that mean nothing here are accepted, so that its configuration files still work, and are named in one
- * notice. A key that is not in the table is an error: most likely it is a typing mistake, and what it was meant to do would not happen.
+ * Keys that fleet 1.0 had and that mean nothing here are accepted, so that its configuration files
+ * still work, and are named in one notice. A key that is not in the table is an error: most likely
+ * it is a typing mistake, and what it was meant to do would not happen.
  */
 
 #include "fleetd/config.h"

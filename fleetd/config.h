@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The configuration of fleetd: defaults, then a file, then the environment (contract section 8). One table of keys, in config.c, is behind
- * all of it, behind `fleetd --help` and behind the sample configuration.
+/* The configuration of fleetd: defaults, then a file, then the environment (contract section 8).
+ * One table of keys, in config.c, is behind all of it, behind `fleetd --help` and behind the sample
+ * configuration.
  */
 
 #include <stdbool.h>
@@ -16,7 +17,8 @@
 /* The file that is read when none is named, if it exists. */
 #define CONFIG_DEFAULT_PATH "/etc/fleet/fleet.conf"
 
-/* What is configured; the key of each member has the member's name. Strings are owned and never NULL. */
+/* What is configured; the key of each member has the member's name. Strings are owned and never
+ * NULL. */
 typedef struct Config {
         int verbosity;         /* > 0: debug lines are logged */
         StrList etcd_servers;  /* http://HOST:PORT, at least one */
@@ -37,9 +39,11 @@ typedef struct Config {
         } unused; /* where keys that are checked and have no effect end */
 } Config;
 
-/* Read the configuration. `path` is the file, NULL for CONFIG_DEFAULT_PATH if that exists. `environment` holds "NAME=VALUE" strings up to a NULL
- * (environ(7)). What a person should know although it is no error goes to `notices` as sentences. Returns 0; -ENOMEM; or a negative errno
- * with a message in `diag` that names the file, the line and the key, or the environment variable. */
+/* Read the configuration. `path` is the file, NULL for CONFIG_DEFAULT_PATH if that exists.
+ * `environment` holds "NAME=VALUE" strings up to a NULL (environ(7)). What a person should know
+ * although it is no error goes to `notices` as sentences. Returns 0; -ENOMEM; or a negative errno
+ * with a message in `diag` that names the file, the line and the key, or the environment variable.
+ */
 int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
                 Diag *diag);
 
@@ -49,5 +53,6 @@ void config_done(Config *config);
 /* Write the list of keys for --help. */
 void config_print_help(FILE *file);
 
-/* Write a configuration file in which every key stands, commented out, with its meaning and its default. */
+/* Write a configuration file in which every key stands, commented out, with its meaning and its
+ * default. */
 void config_print_sample(FILE *file);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The wiring: makes the parts, tells each what concerns it of the others, and takes them down again. The only place that names a concrete store
- * and a concrete host, and the only one that knows agent, engine and API at once.
+/* The wiring: makes the parts, tells each what concerns it of the others, and takes them down
+ * again. The only place that names a concrete store and a concrete host, and the only one that
+ * knows agent, engine and API at once.
  *
  *     presence --on_up/on_down--> agent, engine        (the lease to work on)
  *     presence, store connection --> API               (available or 503)
  *     all of them --> status hook --> service manager  (STATUS=)
  *
- * The presence begins when the store is first reached, and not before: a machine that boots may have no address until then.
+ * The presence begins when the store is first reached, and not before: a machine that boots may
+ * have no address until then.
  *
- * The end: SIGTERM closes the sockets, then API, agent and engine side by side (the engine gives up its leader record, so that another leads at
- * once), then presence and store. The lease is not revoked and no unit is touched: a daemon that is started again goes on with both. All
- * of it has DAEMON_END_US; what has not answered by then is left to the lease.
+ * The end: SIGTERM closes the sockets, then API, agent and engine side by side (the engine gives up
+ * its leader record, so that another leads at once), then presence and store. The lease is not
+ * revoked and no unit is touched: a daemon that is started again goes on with both. All of it has
+ * DAEMON_END_US; what has not answered by then is left to the lease.
  */
 
 #include "fleetd/daemon.h"
@@ -36,18 +39,21 @@
 #include "lib/store/store-etcd.h"
 
 enum {
-        /* From the signal to the end at the latest: under 2 s. Without the store there is nobody to wait for. */
+        /* From the signal to the end at the latest: under 2 s. Without the store there is nobody to
+           wait for. */
         DAEMON_END_US = 1800 * US_PER_MS,
         DAEMON_END_CUT_OFF_US = 300 * US_PER_MS,
 
         /* How long the store may be out of reach at the start before that is logged. */
         DAEMON_PATIENCE_US = 3000 * US_PER_MS,
 
-        /* A window with fewer turns of the loop is rest: heartbeats at the shortest ttl take half of them. */
+        /* A window with fewer turns of the loop is rest: heartbeats at the shortest ttl take half
+           of them. */
         DAEMON_WINDOW_US = 10000 * US_PER_MS,
         DAEMON_REST_TURNS = 200,
 
-        /* A body of several unit files; what the records of a request may take in the store is less (docs/api.md). */
+        /* A body of several unit files; what the records of a request may take in the store is less
+           (docs/api.md). */
         HTTP_BODY_MAX_BYTES = 4 * 1024 * 1024,
         HTTP_HEADER_MAX_BYTES = 64 * 1024,
         HTTP_CONNECTIONS_MAX = 512, /* waits hold one each */
@@ -132,7 +138,8 @@ static void on_down(void *userdata) {
         update_available(daemon);
 }
 
-/* The configured address, or else the one that is found. NULL when there is none, which is logged; the caller frees. */
+/* The configured address, or else the one that is found. NULL when there is none, which is logged;
+ * the caller frees. */
 static char *choose_address(const Config *config) {
         char *address = NULL;
         int r;
@@ -225,7 +232,8 @@ static DaemonPhase daemon_phase(const Daemon *daemon) {
         return engine_is_leading(daemon->engine) ? PHASE_LEADER : PHASE_MEMBER;
 }
 
-/* Give memory back when there is rest after work, the work of the start included. It looks only when the loop is awake anyway. */
+/* Give memory back when there is rest after work, the work of the start included. It looks only
+ * when the loop is awake anyway. */
 static void note_turn(Daemon *daemon) {
         uint64_t now_us = loop_now_us(daemon->loop);
         bool is_busy;
@@ -424,7 +432,8 @@ static int watch_signals(Daemon *daemon) {
                         return -ENOMEM;
         }
 
-        /* Closed connections are told by write(2); nobody asks for a dump of the state by SIGUSR1 any more (contract section 8). */
+        /* Closed connections are told by write(2); nobody asks for a dump of the state by SIGUSR1
+         * any more (contract section 8). */
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGUSR1, SIG_IGN);
         return 0;
@@ -516,6 +525,7 @@ int daemon_run(const Config *config, const Identity *identity, const Runtime *ru
         if (daemon.is_closed)
                 daemon_done(&daemon);
         else
-                _exit(code); /* parts of it are still at work: there is no order in which their memory could be freed */
+                _exit(code); /* parts of it are still at work: there is no order in which their
+                                memory could be freed */
         return code;
 }

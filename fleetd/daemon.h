@@ -8,10 +8,10 @@
 #include "fleetd/runtime.h"
 
 enum {
-        DAEMON_EXIT_AGAIN =
-                75 /* EX_TEMPFAIL of sysexits.h: it failed in a way that another try may not; fleet.service makes one */
+        DAEMON_EXIT_AGAIN = 75 /* EX_TEMPFAIL of sysexits.h: it failed in a way that another try may
+                                  not; fleet.service makes one */
 };
 
-/* Run until SIGTERM or SIGINT. Everything is borrowed. Logs what goes wrong. Returns the exit code of the process: 0 or
- * DAEMON_EXIT_AGAIN. */
+/* Run until SIGTERM or SIGINT. Everything is borrowed. Logs what goes wrong. Returns the exit code
+ * of the process: 0 or DAEMON_EXIT_AGAIN. */
 int daemon_run(const Config *config, const Identity *identity, const Runtime *runtime);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Durations of the configuration, by integers only: 0.1s is exactly 100000 microseconds. The sum is kept in nanoseconds, the smallest
- * unit that can be written.
+/* Durations of the configuration, by integers only: 0.1s is exactly 100000 microseconds. The sum is
+ * kept in nanoseconds, the smallest unit that can be written.
  */
 
 #include "fleetd/duration.h"
@@ -41,12 +41,12 @@ static bool is_digit(char c) {
         return c >= '0' && c <= '9';
 }
 
-/* Read digits: their value, and the power of ten that they stand for as a fraction. Of a fraction, digits that no longer fit are
- * dropped; of a whole number they are an overflow. */
+/* Read digits: their value, and the power of ten that they stand for as a fraction. Of a fraction,
+ * digits that no longer fit are dropped; of a whole number they are an overflow. */
 static int read_digits(const char **text, bool is_fraction, uint64_t *ret_value,
                        uint64_t *ret_scale) {
-        const uint64_t scale_max =
-                1000000000; /* finer than a nanosecond of an hour needs no more than 10^-13; 10^-9 is plenty */
+        const uint64_t scale_max = 1000000000; /* finer than a nanosecond of an hour needs no more
+                                                  than 10^-13; 10^-9 is plenty */
         uint64_t value = 0, scale = 1;
 
         for (; is_digit(**text); (*text)++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reads small files as a whole: the configuration, the identity of the machine, what /proc says. All of it happens before the loop runs
- * or concerns files of the kernel that never block, so plain read(2) will do. Files of /proc have no size, so it reads up to the end.
+/* Reads small files as a whole: the configuration, the identity of the machine, what /proc says.
+ * All of it happens before the loop runs or concerns files of the kernel that never block, so plain
+ * read(2) will do. Files of /proc have no size, so it reads up to the end.
  */
 
 #include "fleetd/file.h"

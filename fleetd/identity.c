@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Who this machine is: the ID that its records are kept under, and what helps people to tell it from others.
+/* Who this machine is: the ID that its records are kept under, and what helps people to tell it
+ * from others.
  *
- * The machine ID must be one: two daemons that both think that they are "uninitialized" would take each other's units away. So what is not
- * 32 lower-case hexadecimal digits is refused here, with the command that makes one.
+ * The machine ID must be one: two daemons that both think that they are "uninitialized" would take
+ * each other's units away. So what is not 32 lower-case hexadecimal digits is refused here, with
+ * the command that makes one.
  *
- * The address is asked of the kernel alone (/proc/net/route and getifaddrs(3), which both answer at once), never of a name server.
+ * The address is asked of the kernel alone (/proc/net/route and getifaddrs(3), which both answer at
+ * once), never of a name server.
  */
 
 #include "fleetd/identity.h"
@@ -115,7 +118,8 @@ char *default_route_interface(char *routes) {
                 unsigned destination, gateway, flags, metric, mask;
                 char name[IF_NAMESIZE];
 
-                /* Iface Destination Gateway Flags RefCnt Use Metric Mask ...; the heading does not match. */
+                /* Iface Destination Gateway Flags RefCnt Use Metric Mask ...; the heading does not
+                 * match. */
                 if (sscanf(line, "%15s %x %x %x %*d %*d %u %x", name, &destination, &gateway,
                            &flags, &metric, &mask) != 6)
                         continue;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The journal as a sink of the log: a line becomes an entry with PRIORITY=, MESSAGE=, and FLEET_UNIT= and FLEET_MACHINE= where it is about one
- * (systemd.journal-fields(7)), so that `journalctl FLEET_UNIT=web.service` shows what fleet did with it.
+/* The journal as a sink of the log: a line becomes an entry with PRIORITY=, MESSAGE=, and
+ * FLEET_UNIT= and FLEET_MACHINE= where it is about one (systemd.journal-fields(7)), so that
+ * `journalctl FLEET_UNIT=web.service` shows what fleet did with it.
  *
- * The native protocol is spoken only when stderr is the journal's already: a daemon started by hand, or with its output sent elsewhere,
- * writes where it was told to.
+ * The native protocol is spoken only when stderr is the journal's already: a daemon started by
+ * hand, or with its output sent elsewhere, writes where it was told to.
  */
 
 #include "fleetd/journal.h"
@@ -18,7 +19,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Where the code that logs stands is of no use to an operator, and would be this file every time. */
+/* Where the code that logs stands is of no use to an operator, and would be this file every time.
+ */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The sockets of the API come from systemd alone (contract section 8): who may reach the API is decided in fleet.socket, where an admin
- * looks for it and where it is in force before the daemon runs. There is no option to listen by ourselves.
+/* The sockets of the API come from systemd alone (contract section 8): who may reach the API is
+ * decided in fleet.socket, where an admin looks for it and where it is in force before the daemon
+ * runs. There is no option to listen by ourselves.
  */
 
 #include "fleetd/listen.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* fleetd: the daemon of every machine. main() reads arguments, configuration and identity, and leaves the rest to daemon.h. */
+/* fleetd: the daemon of every machine. main() reads arguments, configuration and identity, and
+ * leaves the rest to daemon.h. */
 
 #include <errno.h>
 #include <stdbool.h>

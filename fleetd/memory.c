@@ -2,12 +2,15 @@
 
 /* Memory of an idle daemon.
  *
- * The heap: glibc keeps up to 128 kB at its top, and more once something large was freed (mallopt(3)); both are set to a few pages, and what is
- * free between what is in use is given back after work.
+ * The heap: glibc keeps up to 128 kB at its top, and more once something large was freed
+ * (mallopt(3)); both are set to a few pages, and what is free between what is in use is given back
+ * after work.
  *
- * The code: the dynamic linker touches every library that we and libsystemd name, and the kernel maps the pages around each touch; most
- * of them (compression, cryptography) are never used again. Pages of segments that cannot be written hold nothing but what is in the
- * file, so they are dropped, and those in use come back by themselves from the page cache. On Debian 12 that is half of 4 MB.
+ * The code: the dynamic linker touches every library that we and libsystemd name, and the kernel
+ * maps the pages around each touch; most of them (compression, cryptography) are never used again.
+ * Pages of segments that cannot be written hold nothing but what is in the file, so they are
+ * dropped, and those in use come back by themselves from the page cache. On Debian 12 that is half
+ * of 4 MB.
  */
 
 #include "fleetd/memory.h"
@@ -44,7 +47,8 @@ static void *pointer_to(uintptr_t address) {
         return both.pointer;
 }
 
-/* Was the object's code changed as it was loaded (DT_TEXTREL)? Then its pages are not those of the file. */
+/* Was the object's code changed as it was loaded (DT_TEXTREL)? Then its pages are not those of the
+ * file. */
 static bool has_changed_code(const struct dl_phdr_info *object) {
         for (size_t i = 0; i < object->dlpi_phnum; i++) {
                 const ElfW(Phdr) *header = &object->dlpi_phdr[i];

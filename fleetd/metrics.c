@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The families of /metrics that only the daemon as a whole can tell; the API adds its own and those of the store. Names that fleet 1.0
- * served or documented are kept where the number still means the same (contract section 9 lists which of them were wrong there); the rest
- * follows the same manner.
+/* The families of /metrics that only the daemon as a whole can tell; the API adds its own and those
+ * of the store. Names that fleet 1.0 served or documented are kept where the number still means the
+ * same (contract section 9 lists which of them were wrong there); the rest follows the same manner.
  */
 
 #include "fleetd/metrics.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The numbers of the daemon's parts, besides those that the API knows by itself, in the text format of Prometheus 0.0.4 (contract section 9). */
+/* The numbers of the daemon's parts, besides those that the API knows by itself, in the text format
+ * of Prometheus 0.0.4 (contract section 9). */
 
 #include "agent/agent.h"
 #include "engine/engine.h"

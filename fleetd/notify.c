@@ -2,9 +2,10 @@
 
 /* Readiness, status and watchdog.
  *
- * The watchdog shows that the loop turns. To feed it, an idle daemon must not wake up more often than it has to: so it is fed before a wait
- * of the loop as soon as three eighths of the interval have passed, which with the usual figures (60 s, heartbeats every 5 s) is always on a
- * wake-up that happens anyway. The timer at one half only counts where nothing else wakes the loop.
+ * The watchdog shows that the loop turns. To feed it, an idle daemon must not wake up more often
+ * than it has to: so it is fed before a wait of the loop as soon as three eighths of the interval
+ * have passed, which with the usual figures (60 s, heartbeats every 5 s) is always on a wake-up
+ * that happens anyway. The timer at one half only counts where nothing else wakes the loop.
  */
 
 #include "fleetd/notify.h"
@@ -21,7 +22,8 @@ static int feed(Notify *notify) {
 static void on_prepare(LoopHook *hook) {
         Notify *notify = container_of(hook, Notify, hook);
 
-        /* The timer's place in the heap is there already; were it not, the next turn would try again. */
+        /* The timer's place in the heap is there already; were it not, the next turn would try
+         * again. */
         if (loop_now_us(notify->loop) - notify->fed_us >= notify->interval_us / 8 * 3)
                 (void)feed(notify);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the daemon tells the service manager that started it (sd_notify(3)); does nothing when there is none. */
+/* What the daemon tells the service manager that started it (sd_notify(3)); does nothing when there
+ * is none. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,7 +18,8 @@ typedef struct Notify {
         uint64_t fed_us;      /* when it was last fed */
 } Notify;
 
-/* Feed the watchdog from now on, if the service manager asks for it (sd_watchdog_enabled(3)). Returns 0 or -ENOMEM. */
+/* Feed the watchdog from now on, if the service manager asks for it (sd_watchdog_enabled(3)).
+ * Returns 0 or -ENOMEM. */
 int notify_start(Notify *notify, Loop *loop);
 
 /* Stop feeding. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The runtime directory holds the number of the lease that this machine's records hang on. A daemon that restarts goes on with it, so that the
- * others see nothing. A second daemon beside a running one would do the same, and both would act for one machine: hence the lock, which
- * the kernel drops with the process that has it.
+/* The runtime directory holds the number of the lease that this machine's records hang on. A daemon
+ * that restarts goes on with it, so that the others see nothing. A second daemon beside a running
+ * one would do the same, and both would act for one machine: hence the lock, which the kernel drops
+ * with the process that has it.
  */
 
 #include "fleetd/runtime.h"

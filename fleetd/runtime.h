@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The runtime directory: what outlives the daemon and not the machine's boot (RuntimeDirectory=, systemd.exec(5)). */
+/* The runtime directory: what outlives the daemon and not the machine's boot (RuntimeDirectory=,
+ * systemd.exec(5)). */
 
 #include "lib/base/diag.h"
 
@@ -11,8 +12,10 @@ typedef struct Runtime {
         int lock_fd;      /* owned; -1 = none */
 } Runtime;
 
-/* Make the directory `path` if it is missing and lock it, so that two daemons can never share an identity. `path` may be a list separated by
- * colons, of which the first counts ($RUNTIME_DIRECTORY), or NULL for /run/fleet. Returns 0, -ENOMEM, or a negative errno with a message. */
+/* Make the directory `path` if it is missing and lock it, so that two daemons can never share an
+ * identity. `path` may be a list separated by colons, of which the first counts
+ * ($RUNTIME_DIRECTORY), or NULL for /run/fleet. Returns 0, -ENOMEM, or a negative errno with a
+ * message. */
 int runtime_open(Runtime *ret_runtime, const char *path, Diag *diag);
 
 /* Unlock and free. The files stay. */

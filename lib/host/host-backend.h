@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a backend of the host provides, and what the front-end (host.c) does for all of them; only lib/host includes this.
+/* What a backend of the host provides, and what the front-end (host.c) does for all of them; only
+ * lib/host includes this.
  *
- * The front-end turns each request into an operation, lets one operation per unit name begin at a time, in the order in which they were asked for,
- * and ends them; it owns the map of units and tells the listener. So a backend only carries out operations that have begun.
+ * The front-end turns each request into an operation, lets one operation per unit name begin at a
+ * time, in the order in which they were asked for, and ends them; it owns the map of units and
+ * tells the listener. So a backend only carries out operations that have begun.
  */
 
 #include "lib/host/host.h"
@@ -49,7 +51,8 @@ struct HostEntry {
         bool is_gone;     /* not in the map any more; freed once that was told */
 };
 
-/* The backend's part. Its structures for an operation and for a unit start with HostOp and HostEntry, and are made zeroed. */
+/* The backend's part. Its structures for an operation and for a unit start with HostOp and
+ * HostEntry, and are made zeroed. */
 typedef struct HostVtable {
         size_t op_bytes;    /* size of its operations */
         size_t entry_bytes; /* size of its units */
@@ -101,11 +104,12 @@ struct Host {
 /* Set up the front-end's part. `host` is zeroed memory of the backend. */
 void host_init(Host *host, Loop *loop, const HostVtable *vtable);
 
-/* The name of the unit that an operation, which has not ended, is about. Borrowed from the queue. */
+/* The name of the unit that an operation, which has not ended, is about. Borrowed from the queue.
+ */
 const char *host_op_name(const HostOp *op);
 
-/* End an operation: its request's callback runs in the next turn, the next operation of the unit begins. `format` (printf(3)) is the reason, NULL
- * when there is none. */
+/* End an operation: its request's callback runs in the next turn, the next operation of the unit
+ * begins. `format` (printf(3)) is the reason, NULL when there is none. */
 void host_op_end(HostOp *op, int status, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
@@ -118,7 +122,8 @@ void host_end_all(Host *host, int status, const char *why);
 /* The entry of this name, or NULL. */
 HostEntry *host_entry_find(const Host *host, const char *name);
 
-/* Add a unit, of which nothing is known, to the map. Nothing is told yet. Returns 0 or -ENOMEM; -EEXIST when there is one. */
+/* Add a unit, of which nothing is known, to the map. Nothing is told yet. Returns 0 or -ENOMEM;
+ * -EEXIST when there is one. */
 int host_entry_add(Host *host, const char *name, HostEntry **ret_entry);
 
 /* The unit's states are now these, interned; NULL keeps one. Tells it when that is a change. */
@@ -131,6 +136,6 @@ void host_entry_changed(Host *host, HostEntry *entry);
 /* The unit has vanished: take it out of the map, tell it, and free it. */
 void host_entry_remove(Host *host, HostEntry *entry);
 
-/* The service manager is connected and every state known, or not any more (`why` is static). Told after the changes; while it is not so, changes
- * wait. */
+/* The service manager is connected and every state known, or not any more (`why` is static). Told
+ * after the changes; while it is not so, changes wait. */
 void host_set_ready(Host *host, bool is_ready, const char *why);

@@ -2,14 +2,17 @@
 
 /* A service manager in memory.
  *
- * The machine (FakeMachine) holds what a machine holds: units with their files and states, and the jobs that run on them; it lives on when the host on
- * it, one run of the daemon, ends. The host is a backend as any other: its operations change the machine's units and end when the machine's job has
- * ended. A job belongs to the unit, so it goes on when the operation that asked for it is cancelled, as with systemd.
+ * The machine (FakeMachine) holds what a machine holds: units with their files and states, and the
+ * jobs that run on them; it lives on when the host on it, one run of the daemon, ends. The host is
+ * a backend as any other: its operations change the machine's units and end when the machine's job
+ * has ended. A job belongs to the unit, so it goes on when the operation that asked for it is
+ * cancelled, as with systemd.
  *
- *   inactive ── start ──> activating ── StartDelayMs ──> active | inactive (Oneshot) | failed (Fail) | stays (Hang)
- *   active ── stop ──> deactivating ── StopDelayMs ──> inactive
+ *   inactive ── start ──> activating ── StartDelayMs ──> active | inactive (Oneshot) | failed
+ * (Fail) | stays (Hang) active ── stop ──> deactivating ── StopDelayMs ──> inactive
  *
- * Everything is on the loop's clock and nothing is random: the same calls at the same times give the same story.
+ * Everything is on the loop's clock and nothing is random: the same calls at the same times give
+ * the same story.
  */
 
 #include "lib/host/host-fake.h"
@@ -353,7 +356,8 @@ static void do_unload(FakeOp *op) {
                 host_entry_remove(host, entry);
         if (unit) {
                 unit->has_file = false;
-                /* One that still runs stays in the service manager's memory, as it would with systemd. */
+                /* One that still runs stays in the service manager's memory, as it would with
+                 * systemd. */
                 if (!unit_is_active(unit) && unit->job == FAKE_JOB_NONE)
                         machine_remove(machine, unit);
         }

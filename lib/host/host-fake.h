@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A service manager in memory, on the loop's clock, with systemd's habits: jobs take time, units fail or hang as their content says, and what runs
- * survives the daemon. For tests and simulation.
+/* A service manager in memory, on the loop's clock, with systemd's habits: jobs take time, units
+ * fail or hang as their content says, and what runs survives the daemon. For tests and simulation.
  *
- * The content of a unit decides how it behaves, by options in a section [X-Fake]: StartDelayMs=N, StopDelayMs=N, Fail=yes (the start job
- * fails), Oneshot=yes (ends well at once), Hang=yes (the start job never ends), Bad=yes (refused at load).
+ * The content of a unit decides how it behaves, by options in a section [X-Fake]: StartDelayMs=N,
+ * StopDelayMs=N, Fail=yes (the start job fails), Oneshot=yes (ends well at once), Hang=yes (the
+ * start job never ends), Bad=yes (refused at load).
  */
 
 #include "lib/host/host.h"
 
 typedef struct FakeMachine FakeMachine;
 
-/* The machine's memory: its units with their states and files. Survives any number of hosts, as a machine survives restarts of its daemon.
- * Returns 0 or -ENOMEM. */
+/* The machine's memory: its units with their states and files. Survives any number of hosts, as a
+ * machine survives restarts of its daemon. Returns 0 or -ENOMEM. */
 int fake_machine_new(FakeMachine **ret_machine, Loop *loop);
 
 /* Free it; its hosts must have been freed. Takes NULL; returns NULL. */
@@ -26,10 +27,12 @@ void fake_machine_reboot(FakeMachine *machine);
 /* The service manager goes away (every request in flight ends with -ENOTCONN) or comes back. */
 void fake_machine_set_connected(FakeMachine *machine, bool is_connected);
 
-/* A unit's process dies by itself: it becomes failed (or inactive when `is_clean`). Does nothing when it does not run. */
+/* A unit's process dies by itself: it becomes failed (or inactive when `is_clean`). Does nothing
+ * when it does not run. */
 void fake_machine_unit_exit(FakeMachine *machine, const char *name, bool is_clean);
 
-/* How often a unit was started so far: a start of a running one does not count. 0 for an unknown one. */
+/* How often a unit was started so far: a start of a running one does not count. 0 for an unknown
+ * one. */
 unsigned fake_machine_unit_starts(const FakeMachine *machine, const char *name);
 
 /* Is the unit active now? */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Calls that are about one operation. An operation has at most one in flight; at most SYSTEMD_CALLS_MAX are in flight together, further ones wait
- * in the order in which they were wanted. Sending happens from the loop (the flush), never from the callback of another call.
+/* Calls that are about one operation. An operation has at most one in flight; at most
+ * SYSTEMD_CALLS_MAX are in flight together, further ones wait in the order in which they were
+ * wanted. Sending happens from the loop (the flush), never from the callback of another call.
  */
 
 #include <errno.h>

@@ -2,18 +2,22 @@
 
 /* Starting and stopping: jobs of systemd.
  *
- * StartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of that path ended. The signal was subscribed to before the first
- * call, so it cannot be missed, but it may come before the answer: the last few results of jobs of a unit, while an operation of that unit waits
- * for its answer, are kept in the operation.
+ * StartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of that path
+ * ended. The signal was subscribed to before the first call, so it cannot be missed, but it may
+ * come before the answer: the last few results of jobs of a unit, while an operation of that unit
+ * waits for its answer, are kept in the operation.
  *
- * A job takes as long as the unit's own timeouts allow; there is no timeout here. "done" and "skipped" are success, as for systemctl(1): a unit
- * whose ConditionX does not hold is not started and nothing is wrong with it.
+ * A job takes as long as the unit's own timeouts allow; there is no timeout here. "done" and
+ * "skipped" are success, as for systemctl(1): a unit whose ConditionX does not hold is not started
+ * and nothing is wrong with it.
  *
- * For each job that was asked for over a message bus, systemd watches its asker by a match rule of its own. A bus allows a connection 512 of them,
- * and systemd 252 drops its connection to the bus when that is passed: so there are at most SYSTEMD_BUS_JOBS_MAX of ours at a time there. The
+ * For each job that was asked for over a message bus, systemd watches its asker by a match rule of
+ * its own. A bus allows a connection 512 of them, and systemd 252 drops its connection to the bus
+ * when that is passed: so there are at most SYSTEMD_BUS_JOBS_MAX of ours at a time there. The
  * private socket has no such limit, and there is none here for it.
  *
- * A failed unit has its failure forgotten before it is started, which also resets its start limit: whoever starts it means it.
+ * A failed unit has its failure forgotten before it is started, which also resets its start limit:
+ * whoever starts it means it.
  */
 
 #include <errno.h>
@@ -87,7 +91,8 @@ static void op_await_job(SystemdOp *op, uint32_t id) {
         if (r == 0)
                 return;
 
-        /* -EEXIST: systemd merges jobs of one unit, but another unit's name can be an alias of it; the one that came first is told. */
+        /* -EEXIST: systemd merges jobs of one unit, but another unit's name can be an alias of it;
+         * the one that came first is told. */
         op->job_key[0] = '\0';
         host_op_end(&op->base, r == -ENOMEM ? r : HOST_E_JOB, "%s",
                     r == -ENOMEM ? "out of memory"

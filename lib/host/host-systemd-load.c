@@ -2,20 +2,25 @@
 
 /* Loading and unloading.
  *
- *   load:    probe ─> (disable what the old file had enabled) ─> write ─> link ─> (enable) ─> (reload) ─> read the states ─> done
- *   unload:  (forget the failure) ─> disable ─> remove link and file ─> done
+ *   load:    probe ─> (disable what the old file had enabled) ─> write ─> link ─> (enable) ─>
+ * (reload) ─> read the states ─> done unload:  (forget the failure) ─> disable ─> remove link and
+ * file ─> done
  *
- * systemd reads the file of a unit that it does not have loaded when the unit is first named, so a reload is needed only where it has something
- * loaded under the name and the file is another. That is what the probe asks (GetUnit, which loads nothing), and only for a file that is new or
- * differs; a name that is loaded as "not-found", because another unit mentions it, does not count: systemd looks again when its folders have
- * changed. Something can be loaded although fleet has no file of the name: another unit refers to it, so that systemd did not forget it after an
- * unload. The unload does not reload for that; the next load of the name finds out.
+ * systemd reads the file of a unit that it does not have loaded when the unit is first named, so a
+ * reload is needed only where it has something loaded under the name and the file is another. That
+ * is what the probe asks (GetUnit, which loads nothing), and only for a file that is new or
+ * differs; a name that is loaded as "not-found", because another unit mentions it, does not count:
+ * systemd looks again when its folders have changed. Something can be loaded although fleet has no
+ * file of the name: another unit refers to it, so that systemd did not forget it after an unload.
+ * The unload does not reload for that; the next load of the name finds out.
  *
- * Between writing such a file and the reload the folder carries a mark (unit-directory.h) and the unit remembers, so that neither a crash nor a
- * cancelled or failed request makes the file pass for what systemd runs.
+ * Between writing such a file and the reload the folder carries a mark (unit-directory.h) and the
+ * unit remembers, so that neither a crash nor a cancelled or failed request makes the file pass for
+ * what systemd runs.
  *
- * A load that systemd refuses to link or enable puts back what was there before. One whose file systemd can read but not make sense of stays, as its
- * LoadState says so to everybody, and ends with HOST_E_LOAD.
+ * A load that systemd refuses to link or enable puts back what was there before. One whose file
+ * systemd can read but not make sense of stays, as its LoadState says so to everybody, and ends
+ * with HOST_E_LOAD.
  */
 
 #include <errno.h>
@@ -85,8 +90,9 @@ static int send_load_error(SystemdOp *op) {
         return get_property(op, "LoadError", on_load_error);
 }
 
-/* A unit whose file had vanished is not read again while it runs (systemd 252 tries, and ends with LoadState=error), other than by a reload; nor, by
- * older systemds, one that another unit mentions. */
+/* A unit whose file had vanished is not read again while it runs (systemd 252 tries, and ends with
+ * LoadState=error), other than by a reload; nor, by older systemds, one that another unit mentions.
+ */
 static bool reload_may_help(const SystemdOp *op, const HostUnit *unit) {
         if (op->has_reloaded || !(streq(unit->load, "not-found") || streq(unit->load, "error")))
                 return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The parts of the host over systemd; only host-systemd*.c include this. What a file of the family does is written at its head.
+/* The parts of the host over systemd; only host-systemd*.c include this. What a file of the family
+ * does is written at its head.
  *
  *   host-systemd.c          construction, connection, adoption
  *   host-systemd-signal.c   what systemd tells by itself
@@ -24,10 +25,12 @@ int systemd_manager_call(HostSystemd *host, const char *member, sd_bus_message *
 /* Append the path of a unit's file to a call. Returns 0 or a negative errno. */
 int systemd_append_path(HostSystemd *host, sd_bus_message *call, const char *name);
 
-/* Is this reply one that sd-bus made up because the connection ended? Then it is to be ignored: the loss is handled in one place. */
+/* Is this reply one that sd-bus made up because the connection ended? Then it is to be ignored: the
+ * loss is handled in one place. */
 bool systemd_reply_is_void(HostSystemd *host);
 
-/* The connection is useless; let go of it and try again. May not be called from a callback of sd-bus. */
+/* The connection is useless; let go of it and try again. May not be called from a callback of
+ * sd-bus. */
 void systemd_link_lost(HostSystemd *host, int error);
 
 /* The connection broke its word; lose it in the next turn. May be called from everywhere. */
@@ -36,17 +39,20 @@ void systemd_link_break(HostSystemd *host);
 /* No unit waits to be read any more. */
 void systemd_on_refreshed(HostSystemd *host);
 
-/* Can systemd have a unit of this name? Not a template, nor a type that it does not know any more. */
+/* Can systemd have a unit of this name? Not a template, nor a type that it does not know any more.
+ */
 bool systemd_name_can_be_loaded(const char *name);
 
 /* host-systemd-signal.c */
 
-/* Have systemd's signals handled, and, on a message bus, ask for them. Returns 0 or a negative errno. */
+/* Have systemd's signals handled, and, on a message bus, ask for them. Returns 0 or a negative
+ * errno. */
 int systemd_signals_start(HostSystemd *host, bool is_bus);
 
 /* host-systemd-call.c */
 
-/* Have `send` called when a call is free; it sends with systemd_op_send(), or returns a negative errno, which ends the operation. */
+/* Have `send` called when a call is free; it sends with systemd_op_send(), or returns a negative
+ * errno, which ends the operation. */
 void systemd_op_call(SystemdOp *op, int (*send)(SystemdOp *op));
 
 /* Send the call; `on_reply` gets the operation as userdata. Returns 0 or a negative errno. */
@@ -64,7 +70,8 @@ void systemd_op_abandon(Host *host, HostOp *op);
 /* Is this the error of a call that was not answered in time? */
 bool systemd_error_is_timeout(const sd_bus_error *error);
 
-/* End an operation by an error reply: -ETIMEDOUT when there was none in time, else `status` with systemd's words. */
+/* End an operation by an error reply: -ETIMEDOUT when there was none in time, else `status` with
+ * systemd's words. */
 void systemd_op_end_by_error(SystemdOp *op, int status, const char *what,
                              const sd_bus_error *error);
 

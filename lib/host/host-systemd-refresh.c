@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reading the states of units, by ListUnitsByNames: one call for many units, one call at a time. It is how an adopted unit, a loaded one, and, after a
- * reload, every unit gets its states; all else comes by signals. The call makes systemd load what it has not, which is what tells whether it
- * can make sense of the file. A unit that systemd has no row for keeps its states.
+/* Reading the states of units, by ListUnitsByNames: one call for many units, one call at a time. It
+ * is how an adopted unit, a loaded one, and, after a reload, every unit gets its states; all else
+ * comes by signals. The call makes systemd load what it has not, which is what tells whether it can
+ * make sense of the file. A unit that systemd has no row for keeps its states.
  *
- * A unit that is wanted while it is being read is read again. A call for several that fails is repeated for each alone; one that is not answered in time
- * ends the connection, because without it no state can be vouched for.
+ * A unit that is wanted while it is being read is read again. A call for several that fails is
+ * repeated for each alone; one that is not answered in time ends the connection, because without it
+ * no state can be vouched for.
  */
 
 #include <errno.h>

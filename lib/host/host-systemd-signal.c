@@ -2,14 +2,17 @@
 
 /* What systemd tells by itself.
  *
- * One filter sees every signal. On the private socket that is everything the manager says of every unit of the machine, so the order of the tests
- * matters: the path or the member first, by comparing bytes of the header, then the unit's name against the map; only what is ours is parsed.
- * There is no match per unit. On a message bus four rules ask for the same, and one more for systemd's own connection: when that comes or goes
- * (a re-execution, a restarted bus), signals may have been lost, so it counts as a loss of the connection.
+ * One filter sees every signal. On the private socket that is everything the manager says of every
+ * unit of the machine, so the order of the tests matters: the path or the member first, by
+ * comparing bytes of the header, then the unit's name against the map; only what is ours is parsed.
+ * There is no match per unit. On a message bus four rules ask for the same, and one more for
+ * systemd's own connection: when that comes or goes (a re-execution, a restarted bus), signals may
+ * have been lost, so it counts as a loss of the connection.
  *
  *   JobRemoved         a job has ended: host-systemd-job.c
  *   PropertiesChanged  ActiveState and SubState of a unit
- *   Reloading          after a reload, by whomever, LoadState may be another: all states are read again
+ *   Reloading          after a reload, by whomever, LoadState may be another: all states are read
+ * again
  */
 
 #include <errno.h>
@@ -41,8 +44,9 @@ static int hex_digit(char c) {
         return -1;
 }
 
-/* The name of the unit whose object this is; "_2e" in a path is a '.' (sd_bus_path_encode(3)). Without an allocation, as this happens for every
- * signal of the machine. Returns false for what is no unit, or one with a name too long to be ours. */
+/* The name of the unit whose object this is; "_2e" in a path is a '.' (sd_bus_path_encode(3)).
+ * Without an allocation, as this happens for every signal of the machine. Returns false for what is
+ * no unit, or one with a name too long to be ours. */
 static bool unit_name_from_path(const char *path, char ret_name[UNIT_NAME_MAX_BYTES + 1]) {
         size_t n_prefix = sizeof(systemd_unit_path) - 1, n = 0;
 

@@ -2,11 +2,14 @@
 
 /* Calls that many operations share.
  *
- * Each kind of call has a stage: operations gather in it while a call of that kind is in flight, or until the end of the turn, and then one call takes
- * them all (at most SYSTEMD_BATCH_MAX). When a call for several fails, the culprit is not known: each is tried alone, so that one bad unit harms
- * no other. A reload is about all units by nature and takes all that wait; one that comes while it is under way waits for the next.
+ * Each kind of call has a stage: operations gather in it while a call of that kind is in flight, or
+ * until the end of the turn, and then one call takes them all (at most SYSTEMD_BATCH_MAX). When a
+ * call for several fails, the culprit is not known: each is tried alone, so that one bad unit harms
+ * no other. A reload is about all units by nature and takes all that wait; one that comes while it
+ * is under way waits for the next.
  *
- * Linking also waits for the loads of the same turn that are still asking whether systemd has their unit loaded, so that they share the call.
+ * Linking also waits for the loads of the same turn that are still asking whether systemd has their
+ * unit loaded, so that they share the call.
  */
 
 #include <errno.h>

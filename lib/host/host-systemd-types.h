@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the host over systemd, its units and its operations consist of; only host-systemd*.c include this, through host-systemd-private.h. */
+/* What the host over systemd, its units and its operations consist of; only host-systemd*.c include
+ * this, through host-systemd-private.h. */
 
 #include <systemd/sd-bus.h>
 
@@ -25,8 +26,8 @@ enum {
         SYSTEMD_BATCH_MAX = 512,    /* operations, or units, that share one call */
         SYSTEMD_EARLY_JOBS = 4,     /* results of a unit's jobs kept until a reply names its job */
 
-        /* While it reloads, systemd answers nobody: 45 s with 5,000 units (measured on 252). A call may wait for one reload, and a reload
-         * for another. */
+        /* While it reloads, systemd answers nobody: 45 s with 5,000 units (measured on 252). A call
+         * may wait for one reload, and a reload for another. */
         SYSTEMD_CALL_TIMEOUT_US = 90 * US_PER_S,
         SYSTEMD_RELOAD_TIMEOUT_US = 300 * US_PER_S,
 
@@ -113,7 +114,8 @@ typedef struct SystemdUnit {
         HostEntry base;
         ListNode refresh;      /* among those whose states are wanted, or being read */
         bool is_refresh_alone; /* a reading that it shared failed */
-        /* HostSystemd.n_changes when its file was changed under what systemd has loaded; 0 = it was not. */
+        /* HostSystemd.n_changes when its file was changed under what systemd has loaded; 0 = it was
+         * not. */
         uint64_t changed_at;
 } SystemdUnit;
 

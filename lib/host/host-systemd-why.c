@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The words for a failed job: what systemctl(1) would say, without sending the reader to three more commands.
+/* The words for a failed job: what systemctl(1) would say, without sending the reader to three more
+ * commands.
  *
- * JobRemoved only says "failed". The unit's own Result, and for a service the exit of its main process, say more; they are read one after the other,
- * as failures are rare. A unit that restarts by itself may have reset them by then, which leaves the bare "failed".
+ * JobRemoved only says "failed". The unit's own Result, and for a service the exit of its main
+ * process, say more; they are read one after the other, as failures are rare. A unit that restarts
+ * by itself may have reset them by then, which leaves the bare "failed".
  */
 
 #include <errno.h>
@@ -44,7 +46,8 @@ static const Phrase unit_phrases[] = {
         { "service-start-limit-hit", "its service was started too often in a short time" },
 };
 
-/* The exit statuses that systemd itself sets (systemd.exec(5)) and that say what is wrong with the file. */
+/* The exit statuses that systemd itself sets (systemd.exec(5)) and that say what is wrong with the
+ * file. */
 static const struct {
         int status;
         const char *name;

@@ -2,17 +2,23 @@
 
 /* The host over systemd: construction, the connection, and taking over what is there.
  *
- *   DOWN ── connect ──> OPENING ── Subscribe answered ──┬──────────────> SYNCING ── all states read ──┬──────────────────────────────> READY
- *    ^                                                  └─> RELOADING ──────^                         └─> HEALING ──> RESYNCING ────────^
- *    └── the connection ends, in any state: everything in flight ends with -ENOTCONN, and a timer with back-off connects again
+ *   DOWN ── connect ──> OPENING ── Subscribe answered ──┬──────────────> SYNCING ── all states read
+ * ──┬──────────────────────────────> READY ^                                                  └─>
+ * RELOADING ──────^                         └─> HEALING ──> RESYNCING ────────^ └── the connection
+ * ends, in any state: everything in flight ends with -ENOTCONN, and a timer with back-off connects
+ * again
  *
- * RELOADING happens when an earlier daemon died between changing a file and the reload for it; HEALING when files are there whose link is missing.
+ * RELOADING happens when an earlier daemon died between changing a file and the reload for it;
+ * HEALING when files are there whose link is missing.
  *
- * Ways to systemd, in this order: its private socket (root, or the user's own manager), then the message bus. The private socket has no bus: no Hello, no
- * names, no match rules; every signal of the manager arrives, so each is looked at as cheaply as can be (host-systemd-signal.c). In return the bus is
- * spared its copy, and systemd-without-dbus is enough. A way that does not lead to an answer of systemd gives turn to the next.
+ * Ways to systemd, in this order: its private socket (root, or the user's own manager), then the
+ * message bus. The private socket has no bus: no Hello, no names, no match rules; every signal of
+ * the manager arrives, so each is looked at as cheaply as can be (host-systemd-signal.c). In return
+ * the bus is spared its copy, and systemd-without-dbus is enough. A way that does not lead to an
+ * answer of systemd gives turn to the next.
  *
- * Nothing blocks: sd_bus_start(3) connects a unix socket, which is at once or not at all, and queues the rest.
+ * Nothing blocks: sd_bus_start(3) connects a unix socket, which is at once or not at all, and
+ * queues the rest.
  */
 
 #include "lib/host/host-systemd.h"
@@ -128,7 +134,8 @@ static int heal_compose(HostSystemd *host, sd_bus_message *call) {
         return r;
 }
 
-/* Links the files that systemd does not find. Returns false when there are none, or it cannot be done. */
+/* Links the files that systemd does not find. Returns false when there are none, or it cannot be
+ * done. */
 static bool link_heal(HostSystemd *host) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         bool is_needed = false;

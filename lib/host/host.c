@@ -2,12 +2,15 @@
 
 /* The front-end of the host seam: what every backend would otherwise have to think of.
  *
- * A request becomes an operation (HostOp) in the queue of its unit's name. The first of a queue begins, from the loop, all that became first in one
- * turn together, so that a backend can gather them; the next begins when it has ended. An operation that ends leaves its queue at once and its
- * callback runs in the next turn. Queues live only as long as they hold something: an idle unit costs its entry in the map and nothing else.
+ * A request becomes an operation (HostOp) in the queue of its unit's name. The first of a queue
+ * begins, from the loop, all that became first in one turn together, so that a backend can gather
+ * them; the next begins when it has ended. An operation that ends leaves its queue at once and its
+ * callback runs in the next turn. Queues live only as long as they hold something: an idle unit
+ * costs its entry in the map and nothing else.
  *
- * Units that changed are collected and told once per turn, always before a request that ended because of the change, and a vanished one
- * stays in memory until it was told. No callback of a user ever runs from the stack of a backend.
+ * Units that changed are collected and told once per turn, always before a request that ended
+ * because of the change, and a vanished one stays in memory until it was told. No callback of a
+ * user ever runs from the stack of a backend.
  *
  * Here is no knowledge of files, systemd, or time.
  */
@@ -53,7 +56,8 @@ int host_entry_add(Host *host, const char *name, HostEntry **ret_entry) {
         HostEntry *entry;
         int r;
 
-        /* The name lies behind the entry: one allocation, and none of the allocator's overhead for a second. */
+        /* The name lies behind the entry: one allocation, and none of the allocator's overhead for
+         * a second. */
         entry = calloc(1, host->vtable->entry_bytes + name_bytes);
         if (!entry)
                 return -ENOMEM;
@@ -163,7 +167,8 @@ static void host_on_completion(LoopDeferred *deferred) {
         HostDone done = request->done;
         const char *why = NULL;
 
-        /* What is told here may end the host's or the request's owner's interest in it, but both outlive the callback. */
+        /* What is told here may end the host's or the request's owner's interest in it, but both
+         * outlive the callback. */
         host_tell_changes(host);
 
         if (op->status != 0)

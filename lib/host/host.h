@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The host seam: the service manager of this machine. It knows the units that fleet gave to it (files in its units directory), carries out
- * one request per unit at a time, and tells every change of their states without being asked.
+/* The host seam: the service manager of this machine. It knows the units that fleet gave to it
+ * (files in its units directory), carries out one request per unit at a time, and tells every
+ * change of their states without being asked.
  *
- * Requests follow the contract of lib/loop/loop.h and end exactly once with 0, a HOST_E_* or a negative errno: -ECANCELED (host_cancel(), or the
- * host closes), -ENOTCONN (the service manager went away meanwhile: whether it was carried out is unknown; look at the unit's state once
- * connected again), -ETIMEDOUT (no answer in time), -ENOMEM. The `why` of a failure is for people: the service manager's own words where it has
- * some.
+ * Requests follow the contract of lib/loop/loop.h and end exactly once with 0, a HOST_E_* or a
+ * negative errno: -ECANCELED (host_cancel(), or the host closes), -ENOTCONN (the service manager
+ * went away meanwhile: whether it was carried out is unknown; look at the unit's state once
+ * connected again), -ETIMEDOUT (no answer in time), -ENOMEM. The `why` of a failure is for people:
+ * the service manager's own words where it has some.
  */
 
 #include <stdbool.h>
@@ -33,7 +35,8 @@ enum {
         _HOST_E_MAX,
 };
 
-/* Ends a request. `why` is NULL when status is 0, else text, borrowed until the callback returns. */
+/* Ends a request. `why` is NULL when status is 0, else text, borrowed until the callback returns.
+ */
 typedef void (*HostDone)(HostRequest *request, int status, const char *why);
 
 /* A request; embed it and zero it before the first use. */
@@ -45,8 +48,8 @@ struct HostRequest {
         LoopDeferred completion; /* for the backend */
 };
 
-/* One unit as the host sees it; owned by the host, valid until the next change is told. Strings are interned or owned by the host, never
- * NULL. */
+/* One unit as the host sees it; owned by the host, valid until the next change is told. Strings are
+ * interned or owned by the host, never NULL. */
 struct HostUnit {
         HashNode node;      /* in the host's map, by name */
         char *name;         /* owned */
@@ -59,17 +62,20 @@ struct HostUnit {
 
 /* What the host tells; from the loop only. */
 typedef struct HostListener {
-        /* A unit appeared, changed its state or its file, or (unit->hash empty and load "") vanished. `unit` is borrowed until this returns. */
+        /* A unit appeared, changed its state or its file, or (unit->hash empty and load "")
+         * vanished. `unit` is borrowed until this returns. */
         void (*on_unit)(const HostUnit *unit, void *userdata);
-        /* The service manager is connected and every unit's state is known (true), or it was lost (false, `why` says how; states stay as
-         * last known). After true, on_unit() has been called for each unit. */
+        /* The service manager is connected and every unit's state is known (true), or it was lost
+         * (false, `why` says how; states stay as last known). After true, on_unit() has been called
+         * for each unit. */
         void (*on_ready)(bool is_ready, const char *why, void *userdata);
         void *userdata;
 } HostListener;
 
-/* Connect, adopt what is in the units directory, and start telling. May be called once. `listener` is copied. Returns 0 or a negative errno
- * (-ENOMEM, or what creating the units directory gave); a service manager that is not there is not an error: the host keeps trying, with
- * back-off, and tells by on_ready(). */
+/* Connect, adopt what is in the units directory, and start telling. May be called once. `listener`
+ * is copied. Returns 0 or a negative errno
+ * (-ENOMEM, or what creating the units directory gave); a service manager that is not there is not
+ * an error: the host keeps trying, with back-off, and tells by on_ready(). */
 int host_start(Host *host, const HostListener *listener);
 
 /* Is the service manager connected and the view complete? */
@@ -81,32 +87,36 @@ const HostUnit *host_find(const Host *host, const char *name);
 /* All units of the host (fleet's, not the machine's), a map of HostUnit.node. Borrowed. */
 const HashMap *host_units(const Host *host);
 
-/* Put a unit in place: write its file (canonical text), link it, enable it when it has [Install], and make sure that the service manager
- * will use this content: a changed file of a loaded unit costs a reload, which all that are pending share; an unknown one costs none. A running
- * unit is not restarted. Ends with HOST_E_LOAD when the service manager refuses the file. Returns 0, -ENOMEM, -ESHUTDOWN. */
+/* Put a unit in place: write its file (canonical text), link it, enable it when it has [Install],
+ * and make sure that the service manager will use this content: a changed file of a loaded unit
+ * costs a reload, which all that are pending share; an unknown one costs none. A running unit is
+ * not restarted. Ends with HOST_E_LOAD when the service manager refuses the file. Returns 0,
+ * -ENOMEM, -ESHUTDOWN. */
 int host_load(Host *host, HostRequest *request, const char *name, const char *text, size_t n_bytes,
               HostDone done);
 
-/* Start a unit and end when the job has ended: 0 for done, HOST_E_JOB else, at once when it is active already. A unit that has failed is started
- * anew. Returns as host_load(). */
+/* Start a unit and end when the job has ended: 0 for done, HOST_E_JOB else, at once when it is
+ * active already. A unit that has failed is started anew. Returns as host_load(). */
 int host_unit_start(Host *host, HostRequest *request, const char *name, HostDone done);
 
-/* Stop a unit and end when the job has ended: every ExecStop line has run. At once when it is not running. Returns as host_load(). */
+/* Stop a unit and end when the job has ended: every ExecStop line has run. At once when it is not
+ * running. Returns as host_load(). */
 int host_unit_stop(Host *host, HostRequest *request, const char *name, HostDone done);
 
-/* Take a stopped unit away: disable it, forget its failure, remove link and file. Ends with 0 also when nothing was there. Must follow a
- * host_unit_stop() that ended. Returns as host_load(). */
+/* Take a stopped unit away: disable it, forget its failure, remove link and file. Ends with 0 also
+ * when nothing was there. Must follow a host_unit_stop() that ended. Returns as host_load(). */
 int host_unload(Host *host, HostRequest *request, const char *name, HostDone done);
 
-/* Give up waiting for a request: its callback runs from the loop with -ECANCELED. What was asked of the service manager is not undone. Does
- * nothing for an idle one or one whose end is on its way. */
+/* Give up waiting for a request: its callback runs from the loop with -ECANCELED. What was asked of
+ * the service manager is not undone. Does nothing for an idle one or one whose end is on its way.
+ */
 void host_cancel(HostRequest *request);
 
 /* Is the request in flight? */
 bool host_request_is_pending(const HostRequest *request);
 
-/* Begin to close: pending requests end with -ECANCELED, nothing is told any more; no unit is touched. Then `closed` runs from the loop, once, and
- * the host may be freed. */
+/* Begin to close: pending requests end with -ECANCELED, nothing is told any more; no unit is
+ * touched. Then `closed` runs from the loop, once, and the host may be freed. */
 void host_close(Host *host, void (*closed)(Host *host, void *userdata), void *userdata);
 
 /* Free a host that is closed or was never started. Takes NULL; returns NULL. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Interned words: a map that owns its keys. The limit is there because the words come from a peer. */
+/* Interned words: a map that owns its keys. The limit is there because the words come from a peer.
+ */
 
 #include "lib/host/intern.h"
 

@@ -12,8 +12,8 @@ typedef struct Intern {
         HashMap words;
 } Intern;
 
-/* The one copy of this word, valid as long as `intern`. When there are INTERN_MAX words already, or no memory, "unknown" stands for a
- * new one. */
+/* The one copy of this word, valid as long as `intern`. When there are INTERN_MAX words already, or
+ * no memory, "unknown" stands for a new one. */
 const char *intern_word(Intern *intern, const char *word);
 
 /* Free all words. */

@@ -2,13 +2,16 @@
 
 /* The folder of unit files.
  *
- * A file is written under a name that starts with a dot and then renamed, so that systemd, which may read it at any time, never sees half of one;
- * nothing is synced to a disk: after a power loss the folder is empty or as old as it likes, and the agent writes what differs again.
+ * A file is written under a name that starts with a dot and then renamed, so that systemd, which
+ * may read it at any time, never sees half of one; nothing is synced to a disk: after a power loss
+ * the folder is empty or as old as it likes, and the agent writes what differs again.
  *
- * The mark ".reload" covers the moment between changing the file of a unit that systemd has loaded and the reload that makes systemd look: a daemon that
- * dies in between would otherwise take the new file for what systemd has.
+ * The mark ".reload" covers the moment between changing the file of a unit that systemd has loaded
+ * and the reload that makes systemd look: a daemon that dies in between would otherwise take the
+ * new file for what systemd has.
  *
- * Names that start with a dot are never units. The folder is never held open: an operator may remove it and a later write makes it anew.
+ * Names that start with a dot are never units. The folder is never held open: an operator may
+ * remove it and a later write makes it anew.
  */
 
 #include "lib/host/unit-directory.h"

@@ -2,13 +2,14 @@
 
 /* Requests at the handler and their replies.
  *
- * An exchange lives from the moment evhttp has read the whole request until the handler has replied, or the client has gone. evhttp stops
- * reading meanwhile, so a client that goes would not be noticed before the reply; http_connection_watch() therefore reads on, into a buffer
- * of bounded size, without evhttp seeing it. A whole reply, once made, is evhttp's: it is written without reading, so that a client that has
- * ended its sending side still gets all of it.
+ * An exchange lives from the moment evhttp has read the whole request until the handler has
+ * replied, or the client has gone. evhttp stops reading meanwhile, so a client that goes would not
+ * be noticed before the reply; http_connection_watch() therefore reads on, into a buffer of bounded
+ * size, without evhttp seeing it. A whole reply, once made, is evhttp's: it is written without
+ * reading, so that a client that has ended its sending side still gets all of it.
  *
- * Request and connection end in either order. evhttp takes the connection away from a request that is at the handler when the client goes;
- * then the request is ours to free.
+ * Request and connection end in either order. evhttp takes the connection away from a request that
+ * is at the handler when the client goes; then the request is ours to free.
  */
 
 #include <assert.h>
@@ -190,7 +191,8 @@ void http_exchange_hide_server(HttpExchange *exchange) {
 }
 
 static void add_reply_headers(HttpExchange *exchange, const char *content_type) {
-        /* Out of memory leaves a header out; the reply itself still tells the client what happened. */
+        /* Out of memory leaves a header out; the reply itself still tells the client what happened.
+         */
         if (!exchange->hides_server)
                 (void)http_exchange_add_header(exchange, "Server",
                                                exchange->connection->server->name);

@@ -2,17 +2,20 @@
 
 /* The server over evhttp: listening sockets, connections and their number.
  *
- * evhttp (2.1) accepts by itself and tells nobody of a connection before its first request. It asks for a bufferevent for each, though: that
- * is where connections are counted. In the next turn, before anything was read, the bufferevent's callback argument is evhttp's connection,
- * whose end can be watched from then on ("adopted").
+ * evhttp (2.1) accepts by itself and tells nobody of a connection before its first request. It asks
+ * for a bufferevent for each, though: that is where connections are counted. In the next turn,
+ * before anything was read, the bufferevent's callback argument is evhttp's connection, whose end
+ * can be watched from then on ("adopted").
  *
- * At the limit of connections all listeners are switched off until one ends. Each listening descriptor is also watched by a guard of ours:
- * when no further descriptor can be had, accept(2) fails and the socket stays readable, so the guard looks for a free descriptor whenever
- * someone knocks, and stops accepting for a while when there is none.
+ * At the limit of connections all listeners are switched off until one ends. Each listening
+ * descriptor is also watched by a guard of ours: when no further descriptor can be had, accept(2)
+ * fails and the socket stays readable, so the guard looks for a free descriptor whenever someone
+ * knocks, and stops accepting for a while when there is none.
  *
- * What evhttp refuses by itself (bodies over the limit, malformed requests) it answers with a page of HTML. That page is replaced by an error
- * body of ours while it waits to be sent. A body over the limit is read to its announced end first, without being kept, since closing earlier
- * could destroy the answer on its way.
+ * What evhttp refuses by itself (bodies over the limit, malformed requests) it answers with a page
+ * of HTML. That page is replaced by an error body of ours while it waits to be sent. A body over
+ * the limit is read to its announced end first, without being kept, since closing earlier could
+ * destroy the answer on its way.
  */
 
 #include "lib/http/http-server.h"
@@ -175,7 +178,8 @@ static void on_refusal(LoopDeferred *deferred) {
                 connection->server->name, n, body);
 }
 
-/* Did the client close both ways? Of TCP that is only known when writing fails: there the end of its sending counts. */
+/* Did the client close both ways? Of TCP that is only known when writing fails: there the end of
+ * its sending counts. */
 static bool peer_is_gone(int fd) {
         struct pollfd p = { .fd = fd };
         int domain = 0;
@@ -231,7 +235,8 @@ static void connection_adopt(HttpConnection *connection) {
 
         bufferevent_getcb(bev, NULL, NULL, NULL, &evcon);
         if (!evcon || !evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection)) {
-                /* evhttp has given it up already, or memory is out: then its end cannot be seen, so it ends here. */
+                /* evhttp has given it up already, or memory is out: then its end cannot be seen, so
+                 * it ends here. */
                 if (evcon)
                         evhttp_connection_free(evcon);
                 connection_free(connection);
@@ -251,7 +256,8 @@ static void on_adopt(LoopDeferred *deferred) {
                 connection_adopt(container_of(node, HttpConnection, node));
 }
 
-/* evhttp has accepted a connection. NULL lets it make a bufferevent by itself, and fail likewise. */
+/* evhttp has accepted a connection. NULL lets it make a bufferevent by itself, and fail likewise.
+ */
 static struct bufferevent *on_accepted(struct event_base *base, void *userdata) {
         HttpServer *server = userdata;
         HttpConnection *connection = calloc(1, sizeof(*connection));

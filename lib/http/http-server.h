@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* An HTTP/1.1 server on the loop, over libevent's evhttp, with limits: requests larger than allowed, too many connections, and slow clients
- * are refused or cut. Knows nothing of fleet: a handler gets every request and answers it once, now or later.
+/* An HTTP/1.1 server on the loop, over libevent's evhttp, with limits: requests larger than
+ * allowed, too many connections, and slow clients are refused or cut. Knows nothing of fleet: a
+ * handler gets every request and answers it once, now or later.
  *
- * What the server refuses by itself (malformed requests, bodies over the limit) never reaches the handler; it is answered with
- * {"error":{"code":413,"message":"..."}}, and the connection is closed. The process must ignore SIGPIPE (signal(7)): a client may go at
- * any time.
+ * What the server refuses by itself (malformed requests, bodies over the limit) never reaches the
+ * handler; it is answered with
+ * {"error":{"code":413,"message":"..."}}, and the connection is closed. The process must ignore
+ * SIGPIPE (signal(7)): a client may go at any time.
  */
 
 #include <stdbool.h>
@@ -44,14 +46,17 @@ typedef enum HttpMethod {
 /* Gets every request. The exchange is the handler's until it has replied. Runs from the loop. */
 typedef void (*HttpHandler)(HttpExchange *exchange, void *userdata);
 
-/* Make a server. `server_name` is sent as Server: header unless a reply leaves it out. Returns 0 or -ENOMEM. */
+/* Make a server. `server_name` is sent as Server: header unless a reply leaves it out. Returns 0 or
+ * -ENOMEM. */
 int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name,
                     const HttpLimits *limits, HttpHandler handler, void *userdata);
 
-/* Serve a listening stream socket (unix or TCP); takes the descriptor, also on error. Returns 0 or a negative errno. */
+/* Serve a listening stream socket (unix or TCP); takes the descriptor, also on error. Returns 0 or
+ * a negative errno. */
 int http_server_listen(HttpServer *server, int fd);
 
-/* Stop listening, end every exchange that has no reply (its owner is told by its closed callback), free. Takes NULL; returns NULL. */
+/* Stop listening, end every exchange that has no reply (its owner is told by its closed callback),
+ * free. Takes NULL; returns NULL. */
 HttpServer *http_server_free(HttpServer *server);
 DEFINE_CLEANUP(HttpServer, http_server_free)
 
@@ -72,14 +77,16 @@ unsigned http_exchange_count_header(const HttpExchange *exchange, const char *na
 /* The body: contiguous, may be empty, never NULL. */
 const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes);
 
-/* Values of a query parameter, percent-decoded: the `index`-th (from 0) of that name, or NULL when there are fewer. The caller frees. */
+/* Values of a query parameter, percent-decoded: the `index`-th (from 0) of that name, or NULL when
+ * there are fewer. The caller frees. */
 char *http_exchange_parameter(const HttpExchange *exchange, const char *name, unsigned index);
 
-/* Percent-decode a path segment; the caller frees. NULL on out of memory or a malformed escape or an encoded NUL. */
+/* Percent-decode a path segment; the caller frees. NULL on out of memory or a malformed escape or
+ * an encoded NUL. */
 char *http_path_decode(const char *segment, size_t n_bytes);
 
-/* Reply once, with everything; the exchange is gone afterwards. `content_type` may be NULL for none, `body` NULL for an empty one. HEAD gets no
- * body. */
+/* Reply once, with everything; the exchange is gone afterwards. `content_type` may be NULL for
+ * none, `body` NULL for an empty one. HEAD gets no body. */
 void http_reply(HttpExchange *exchange, int status, const char *content_type, const Buf *body);
 
 /* Add a header to the reply that will be sent; copies. Returns 0 or -ENOMEM. */
@@ -88,16 +95,19 @@ int http_exchange_add_header(HttpExchange *exchange, const char *name, const cha
 /* Leave out the Server: header (contract section 4.1: answers while there is no store). */
 void http_exchange_hide_server(HttpExchange *exchange);
 
-/* Begin a reply in pieces (chunked). Then http_reply_piece() any number of times, then http_reply_end(), after which the exchange is gone. */
+/* Begin a reply in pieces (chunked). Then http_reply_piece() any number of times, then
+ * http_reply_end(), after which the exchange is gone. */
 void http_reply_begin(HttpExchange *exchange, int status, const char *content_type);
 
-/* Send a piece. Returns 0, or -ENOBUFS when the client does not read and more than 1 MiB is waiting: end it then. */
+/* Send a piece. Returns 0, or -ENOBUFS when the client does not read and more than 1 MiB is
+ * waiting: end it then. */
 int http_reply_piece(HttpExchange *exchange, const void *bytes, size_t n_bytes);
 void http_reply_end(HttpExchange *exchange);
 
-/* Be told once, from the loop, when the client has gone before the reply's end; the exchange is gone then and must not be touched. Every handler
- * that does not reply at once sets it. Over a unix socket, a client that has only ended its sending side (shutdown(2)) before the reply begins
- * still gets it; over TCP the two cannot be told apart. */
+/* Be told once, from the loop, when the client has gone before the reply's end; the exchange is
+ * gone then and must not be touched. Every handler that does not reply at once sets it. Over a unix
+ * socket, a client that has only ended its sending side (shutdown(2)) before the reply begins still
+ * gets it; over TCP the two cannot be told apart. */
 void http_exchange_set_closed(HttpExchange *exchange,
                               void (*closed)(HttpExchange *exchange, void *userdata),
                               void *userdata);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Percent-encoding (RFC 3986 section 2.1) and query parameters as forms encode them: '&' between, '+' for a blank. A pair with a malformed
- * escape counts as not sent, so that one bad parameter does not hide the others. Works on any bytes; an encoded NUL is malformed, since
- * the results are strings.
+/* Percent-encoding (RFC 3986 section 2.1) and query parameters as forms encode them: '&' between,
+ * '+' for a blank. A pair with a malformed escape counts as not sent, so that one bad parameter
+ * does not hide the others. Works on any bytes; an encoded NUL is malformed, since the results are
+ * strings.
  */
 
 #include <assert.h>

@@ -2,15 +2,17 @@
 
 /* sd-bus on the loop.
  *
- * sd_bus_get_fd(3) asks a foreign loop to re-read the descriptor, the events and the timeout before every sleep: queuing a call, a reply that is
- * in the queue already, or the deadline of a call change the answer without any descriptor becoming ready. So a hook of the loop does exactly
- * that. Who watches the descriptor only never sees a call time out.
+ * sd_bus_get_fd(3) asks a foreign loop to re-read the descriptor, the events and the timeout before
+ * every sleep: queuing a call, a reply that is in the queue already, or the deadline of a call
+ * change the answer without any descriptor becoming ready. So a hook of the loop does exactly that.
+ * Who watches the descriptor only never sees a call time out.
  *
- * sd-bus counts timeouts on CLOCK_MONOTONIC, the loop on the clock of its environment: a timeout is carried over as a distance from now.
+ * sd-bus counts timeouts on CLOCK_MONOTONIC, the loop on the clock of its environment: a timeout is
+ * carried over as a distance from now.
  *
- * Callbacks of the connection run from sd_bus_process(). They may detach the glue and free nothing else of it; a connection that ends is
- * reported after sd_bus_process() has returned, and the replies that sd-bus makes up for the calls of a dead connection are left to
- * whoever frees it.
+ * Callbacks of the connection run from sd_bus_process(). They may detach the glue and free nothing
+ * else of it; a connection that ends is reported after sd_bus_process() has returned, and the
+ * replies that sd-bus makes up for the calls of a dead connection are left to whoever frees it.
  */
 
 #include "lib/loop/bus-glue.h"

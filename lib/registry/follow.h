@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lib/registry/registry.h"
+#include "lib/store/store-watch.h"
 
 typedef struct RegistryFollow RegistryFollow;
 

@@ -105,6 +105,13 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
                 return;
         }
 
+        /* An earlier run asked for another time: that lease is left to run out, and one as asked for now is granted. */
+        if (!was_proven && reply->lease_ttl_s != lease->ttl_s &&
+            lease->ttl_s >= STORE_LEASE_TTL_MIN_S) {
+                lease_renounce(lease);
+                return;
+        }
+
         lease->is_proven = true;
         lease_on_answer(lease, reply->lease_ttl_s);
         lease->fn(lease, was_proven ? LEASE_KEPT : LEASE_HELD);

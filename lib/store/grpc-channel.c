@@ -32,11 +32,13 @@
 enum {
         STREAM_WINDOW_BYTES = 2 << 20,     /* credit of one call's reply */
         CONNECTION_WINDOW_BYTES = 8 << 20, /* of all replies */
-        OUTPUT_QUEUE_BYTES = 256 << 10,  /* frames wait in nghttp2 while more than this is unsent */
-        SILENCE_US = 10 * US_PER_S,      /* then a PING is sent */
-        PING_ANSWER_US = 3 * US_PER_S,   /* and anything must have come */
-        PING_OWE_US = 9500 * US_PER_MS,  /* an answer to the peer's PING waits for so long for something to go with... */
-        PING_OWE_MAX_US = 15 * US_PER_S, /* ...and goes by itself after so long; etcd gives up after 20 s */
+        OUTPUT_QUEUE_BYTES = 256 << 10, /* frames wait in nghttp2 while more than this is unsent */
+        SILENCE_US = 10 * US_PER_S,     /* then a PING is sent */
+        PING_ANSWER_US = 3 * US_PER_S,  /* and anything must have come */
+        PING_OWE_US = 9500 * US_PER_MS, /* an answer to the peer's PING waits for so long for
+                                           something to go with... */
+        PING_OWE_MAX_US =
+                15 * US_PER_S, /* ...and goes by itself after so long; etcd gives up after 20 s */
         GOING_AWAY_US = 500 * US_PER_MS, /* what unary calls get to end in after a GOAWAY */
 };
 
@@ -235,11 +237,13 @@ static int channel_open_waiting(GrpcChannel *channel) {
 
 static int channel_answer_ping(GrpcChannel *channel) {
         timer_clear(&channel->ping_answer);
-        return nghttp2_submit_ping(channel->session, NGHTTP2_FLAG_ACK, channel->ping) < 0 ? -ENOMEM : 0;
+        return nghttp2_submit_ping(channel->session, NGHTTP2_FLAG_ACK, channel->ping) < 0 ? -ENOMEM
+                                                                                          : 0;
 }
 
-/* A server in Go measures the bandwidth by a PING with each message that it sends, as soon as the last one was answered: an idle client that answers at once is
- * woken for it once more per heartbeat. So the answer waits for company, and comes after it. */
+/* A server in Go measures the bandwidth by a PING with each message that it sends, as soon as the
+ * last one was answered: an idle client that answers at once is woken for it once more per
+ * heartbeat. So the answer waits for company, and comes after it. */
 static void channel_owe_ping(GrpcChannel *channel, const uint8_t *ping) {
         if (timer_is_set(&channel->ping_answer) && channel_answer_ping(channel) < 0)
                 channel->failure = "out of memory";

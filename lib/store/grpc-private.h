@@ -23,21 +23,21 @@ struct GrpcChannel {
         char *authority; /* owned; the :authority of every call */
         GrpcMetadata metadata[GRPC_METADATA_MAX];
         size_t n_metadata;
-        List waiting;         /* GrpcCall.node; started, not submitted to HTTP/2 */
-        List open;            /* GrpcCall.node; submitted */
-        List events;          /* GrpcCall.event_node; have messages, or have ended */
-        GrpcCall *telling;    /* whose callback runs now; NULL also when it was reset in there */
-        size_t n_calls;       /* in waiting and open */
-        size_t n_open;        /* in open */
-        size_t n_open_unary;  /* of these */
-        LoopHook hook;        /* flushes before every wait */
-        LoopDeferred pending; /* tells what came up outside of a stream callback */
+        List waiting;          /* GrpcCall.node; started, not submitted to HTTP/2 */
+        List open;             /* GrpcCall.node; submitted */
+        List events;           /* GrpcCall.event_node; have messages, or have ended */
+        GrpcCall *telling;     /* whose callback runs now; NULL also when it was reset in there */
+        size_t n_calls;        /* in waiting and open */
+        size_t n_open;         /* in open */
+        size_t n_open_unary;   /* of these */
+        LoopHook hook;         /* flushes before every wait */
+        LoopDeferred pending;  /* tells what came up outside of a stream callback */
         LoopTimer ping_answer; /* the peer's PING must be answered at last; set while one is owed */
-        uint64_t ping_due_us; /* from then on the answer goes with whatever is sent */
-        uint8_t ping[8];      /* what it asked with */
-        LoopTimer silence;    /* see channel_on_silence() */
-        bool is_ping_pending; /* the peer was asked for a sign of life */
-        bool is_going_away;   /* the peer takes no new calls (GOAWAY) */
+        uint64_t ping_due_us;  /* from then on the answer goes with whatever is sent */
+        uint8_t ping[8];       /* what it asked with */
+        LoopTimer silence;     /* see channel_on_silence() */
+        bool is_ping_pending;  /* the peer was asked for a sign of life */
+        bool is_going_away;    /* the peer takes no new calls (GOAWAY) */
         bool is_lost;
         bool is_calling_out; /* an owner's callback is on the stack */
         const char *failure; /* static; why to give up in the next turn, or NULL */

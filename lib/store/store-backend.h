@@ -6,6 +6,7 @@
  * through store_request_finish(), from the loop.
  */
 
+#include "lib/store/store-watch.h"
 #include "lib/store/store.h"
 
 /* The operations. Each start function returns 0 or a negative errno (then the request never

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "lib/store/grpc-channel.h"
+#include "lib/store/store-watch.h"
 #include "lib/store/store.h"
 
 typedef struct EtcdBlock EtcdBlock;

@@ -6,6 +6,7 @@
  */
 
 #include "lib/store/store.h"
+#include "lib/store/store-watch.h"
 
 #include <assert.h>
 #include <errno.h>

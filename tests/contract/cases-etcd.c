@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store over etcd: what happens to requests, watches and leases when the server hangs, dies and comes back. Each case has an etcd of
- * its own.
+/* The store over etcd: what happens to requests, watches and leases when the server hangs, dies and
+ * comes back. Each case has an etcd of its own.
  */
 
 #include "tests/contract/harness.h"
@@ -28,7 +28,8 @@ static bool is_disconnected(void *userdata) {
         return !store_is_connected(userdata);
 }
 
-/* A watch and a lease survive a server that hangs for longer than the client waits: nothing is lost and nothing told twice. */
+/* A watch and a lease survive a server that hangs for longer than the client waits: nothing is lost
+ * and nothing told twice. */
 START_TEST(test_freeze) {
         int64_t lease = granted_lease(60), first = put_with_lease("k1", "v", lease);
         Recorder *recorder = recorder_new(key("k"), end_of("k"), first);
@@ -47,7 +48,8 @@ START_TEST(test_freeze) {
         (void)put("k3", "v");
         wait_for_us(500 * US_PER_MS);
 
-        /* The unanswered write may have been made, or not; what is in the store is what the watch was told. */
+        /* The unanswered write may have been made, or not; what is in the store is what the watch
+         * was told. */
         recorder_wait(recorder, list("k2")->n_kvs > 0 ? 3 : 2);
         for (size_t i = 1; i < recorder->n_events; i++)
                 ck_assert_int_gt(recorder->events[i].mod_revision,
@@ -58,7 +60,8 @@ START_TEST(test_freeze) {
 }
 END_TEST
 
-/* A watch and a lease survive the death of the server: after its restart the watch goes on where it was. */
+/* A watch and a lease survive the death of the server: after its restart the watch goes on where it
+ * was. */
 START_TEST(test_kill_and_restart) {
         int64_t lease = granted_lease(60), first = put_with_lease("k1", "v", lease);
         Recorder *recorder = recorder_new(key("k"), end_of("k"), first), *idle;
@@ -84,7 +87,8 @@ START_TEST(test_kill_and_restart) {
 }
 END_TEST
 
-/* What happened while the client was away is told when it returns: another client's writes, each once, in order. */
+/* What happened while the client was away is told when it returns: another client's writes, each
+ * once, in order. */
 START_TEST(test_many_restarts) {
         int64_t first = current_revision() + 1;
         Recorder *recorder = recorder_new(key("k"), end_of("k"), first);
@@ -105,7 +109,8 @@ START_TEST(test_many_restarts) {
 }
 END_TEST
 
-/* While no server is there, a request ends at its deadline at the latest, once: nothing is known, and nothing was done. */
+/* While no server is there, a request ends at its deadline at the latest, once: nothing is known,
+ * and nothing was done. */
 START_TEST(test_no_server) {
         uint64_t started_us;
         Call *write, *read = call_new();
@@ -129,7 +134,8 @@ START_TEST(test_no_server) {
 }
 END_TEST
 
-/* A request that is in flight when the server dies ends, once: a write in doubt, or certainly not made. */
+/* A request that is in flight when the server dies ends, once: a write in doubt, or certainly not
+ * made. */
 START_TEST(test_death_under_requests) {
         enum { N = 50 };
         Call *calls[N];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store in memory: its faults on command, its doors for tests, and that a run on a virtual clock repeats itself. These cases are about
- * exact times, hence on the virtual clock only.
+/* The store in memory: its faults on command, its doors for tests, and that a run on a virtual
+ * clock repeats itself. These cases are about exact times, hence on the virtual clock only.
  */
 
 #include <stdio.h>
@@ -170,7 +170,8 @@ START_TEST(test_latency) {
 }
 END_TEST
 
-/* Each event takes its latency from its own commit: a delivery on its way does not bring what happened after it left. */
+/* Each event takes its latency from its own commit: a delivery on its way does not bring what
+ * happened after it left. */
 START_TEST(test_latency_of_each_event) {
         Recorder *recorder = recorder_new(key("a"), (StoreBytes){ 0 }, current_revision() + 1);
         uint64_t started_us;
@@ -202,7 +203,8 @@ START_TEST(test_latency_beyond_the_deadline) {
 }
 END_TEST
 
-/* Under jitter requests overtake each other; what a watch is told still is in order, complete, and each once. */
+/* Under jitter requests overtake each other; what a watch is told still is in order, complete, and
+ * each once. */
 START_TEST(test_jitter_keeps_watches_in_order) {
         enum { N = 200 };
         int64_t first = current_revision() + 1;
@@ -223,7 +225,8 @@ START_TEST(test_jitter_keeps_watches_in_order) {
 }
 END_TEST
 
-/* Behind a cut nothing gets through, either way; when it heals, watches resume without gap or repetition. */
+/* Behind a cut nothing gets through, either way; when it heals, watches resume without gap or
+ * repetition. */
 START_TEST(test_cut_and_heal) {
         int64_t first = current_revision() + 1;
         Recorder *recorder = recorder_new(key("k"), end_of("k"), first);
@@ -250,7 +253,8 @@ START_TEST(test_cut_and_heal) {
 }
 END_TEST
 
-/* A cut loses what is on its way: the request that has not arrived, and the reply and the event that have not come back. */
+/* A cut loses what is on its way: the request that has not arrived, and the reply and the event
+ * that have not come back. */
 START_TEST(test_cut_on_the_way) {
         Recorder *recorder = recorder_new(key(""), end_of(""), current_revision() + 1);
         Call *made, *lost;
@@ -374,7 +378,8 @@ START_TEST(test_expire_on_command) {
 }
 END_TEST
 
-/* What is written past the clients is a commit like any other; NULL deletes, and an empty value does not. */
+/* What is written past the clients is a commit like any other; NULL deletes, and an empty value
+ * does not. */
 START_TEST(test_write_past_clients) {
         Recorder *recorder = recorder_new(key("a"), (StoreBytes){ 0 }, current_revision() + 1);
         const char *name = key("a").data;
@@ -439,7 +444,8 @@ START_TEST(test_compaction_inside_callback) {
 }
 END_TEST
 
-/* What happens to 150 requests of two clients under every fault, as one line per end; deterministic text. */
+/* What happens to 150 requests of two clients under every fault, as one line per end; deterministic
+ * text. */
 static char *run_under_faults(uint64_t seed) {
         enum { N = 150, N_BYTES = N * 48 };
         const StoreFaults faults = { .latency_us = 2000,
@@ -482,7 +488,8 @@ START_TEST(test_same_seed_same_run) {
 }
 END_TEST
 
-/* The index keeps its order through random writes, deletions and compactions: a model of 200 keys says what must be there. */
+/* The index keeps its order through random writes, deletions and compactions: a model of 200 keys
+ * says what must be there. */
 START_TEST(test_index_against_a_model) {
         enum { N_KEYS = 200, N_STEPS = 5000 };
         int value_of[N_KEYS] = { 0 };

@@ -17,7 +17,8 @@ START_TEST(test_absent_key) {
 }
 END_TEST
 
-/* A single key comes with its value and the revisions of its first and last commit, and brings no neighbours. */
+/* A single key comes with its value and the revisions of its first and last commit, and brings no
+ * neighbours. */
 START_TEST(test_single_key) {
         int64_t created = put("a", "one"), changed = put("a", "two");
         Call *call;
@@ -184,7 +185,8 @@ START_TEST(test_keys_only) {
 }
 END_TEST
 
-/* At a past revision the store is as it was: old values, what was deleted since, not what was made since. */
+/* At a past revision the store is as it was: old values, what was deleted since, not what was made
+ * since. */
 START_TEST(test_past_revision) {
         int64_t then, first;
         Call *call;
@@ -215,7 +217,8 @@ START_TEST(test_future_revision) {
 }
 END_TEST
 
-/* What was compacted away cannot be read; the revision of the compaction, later ones and the present can. */
+/* What was compacted away cannot be read; the revision of the compaction, later ones and the
+ * present can. */
 START_TEST(test_compacted_revision) {
         int64_t old = put("a", "one"), kept = put("a", "two");
         Call *call;
@@ -236,7 +239,8 @@ START_TEST(test_compacted_revision) {
 }
 END_TEST
 
-/* A compaction takes nothing from the present, also not what was last changed long before it; deleted keys stay deleted. */
+/* A compaction takes nothing from the present, also not what was last changed long before it;
+ * deleted keys stay deleted. */
 START_TEST(test_compaction_keeps_the_present) {
         int64_t revision;
         Call *call;

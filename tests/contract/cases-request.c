@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store's contract: what holds for every request, whatever it asks (lib/loop/loop.h, "Asynchronous operations"). */
+/* The store's contract: what holds for every request, whatever it asks (lib/loop/loop.h,
+ * "Asynchronous operations"). */
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ static int start_kind(int kind, Call *call, int64_t lease, uint64_t timeout_us) 
         }
 }
 
-/* A request ends from the loop, never inside the call that starts it, exactly once, and is idle then. */
+/* A request ends from the loop, never inside the call that starts it, exactly once, and is idle
+ * then. */
 START_TEST(test_ends_once_from_the_loop) {
         int64_t lease = granted_lease(60);
         Call *call = call_new();
@@ -80,8 +82,8 @@ START_TEST(test_cancel_idle) {
 }
 END_TEST
 
-/* A request that a silent store does not answer ends at its deadline, not before, once: a read with nothing known, a write unknown; an
- * answer that comes after all is not told. */
+/* A request that a silent store does not answer ends at its deadline, not before, once: a read with
+ * nothing known, a write unknown; an answer that comes after all is not told. */
 START_TEST(test_deadline) {
         int64_t lease = granted_lease(60);
         Call *call = call_new();
@@ -216,7 +218,8 @@ static void canceller_on_done(StoreRequest *request, int status, const StoreRepl
         store_cancel(&canceller->victim->request);
 }
 
-/* A request can be cancelled from another one's callback; it ends once, with its answer if that was quicker. */
+/* A request can be cancelled from another one's callback; it ends once, with its answer if that was
+ * quicker. */
 START_TEST(test_cancel_inside_callback) {
         Canceller *canceller = allocate(sizeof(*canceller));
         const StoreRange one = { .key = key("a") };
@@ -235,7 +238,8 @@ START_TEST(test_cancel_inside_callback) {
 }
 END_TEST
 
-/* Closing ends what is in flight with -ECANCELED, stops the watches silently, and takes nothing more. */
+/* Closing ends what is in flight with -ECANCELED, stops the watches silently, and takes nothing
+ * more. */
 START_TEST(test_close) {
         enum { N = 20 };
         int64_t lease = granted_lease(60), next = current_revision() + 1;
@@ -264,7 +268,8 @@ START_TEST(test_close) {
 }
 END_TEST
 
-/* A client that was never used closes as well; so does one that is closed while the store is silent. */
+/* A client that was never used closes as well; so does one that is closed while the store is
+ * silent. */
 START_TEST(test_close_idle_and_silent) {
         Call *call = call_new();
 

@@ -15,7 +15,8 @@ static StoreOp delete_op(const char *name) {
         return (StoreOp){ .kind = STORE_OP_DELETE, .key = key(name) };
 }
 
-/* A comparison of create revision 0 makes a key once: the second time nothing is written, and that is no failure. */
+/* A comparison of create revision 0 makes a key once: the second time nothing is written, and that
+ * is no failure. */
 START_TEST(test_create_once) {
         const StoreCompare absent = { .key = key("a"), .target = STORE_COMPARE_CREATE };
         const StoreOp first = put_op("a", "first"), second = put_op("a", "second");
@@ -38,7 +39,8 @@ START_TEST(test_create_once) {
 }
 END_TEST
 
-/* One row per comparison on a key created at C and changed at C + 1; the number compared with is C + `offset`. */
+/* One row per comparison on a key created at C and changed at C + 1; the number compared with is C
+ * + `offset`. */
 static const struct {
         int target;
         int result;
@@ -148,7 +150,8 @@ START_TEST(test_one_revision) {
 }
 END_TEST
 
-/* A transaction that changes nothing has no revision of its own: without operations, or deleting what is not there. */
+/* A transaction that changes nothing has no revision of its own: without operations, or deleting
+ * what is not there. */
 START_TEST(test_nothing_changed) {
         int64_t before = put("a", "v");
         const StoreOp op = delete_op("absent");
@@ -164,7 +167,8 @@ START_TEST(test_nothing_changed) {
 }
 END_TEST
 
-/* Writing a key twice in one transaction is refused, and nothing of it is written; deletions may overlap. */
+/* Writing a key twice in one transaction is refused, and nothing of it is written; deletions may
+ * overlap. */
 START_TEST(test_duplicate_keys) {
         const StoreOp twice[] = { put_op("a", "1"), put_op("b", "1"), put_op("a", "2") };
         const StoreOp put_and_delete[] = { put_op("a", "1"), delete_op("a") };
@@ -238,7 +242,8 @@ START_TEST(test_many_ops_are_one_txn) {
 }
 END_TEST
 
-/* More than 4,096 operations, and more than 128 comparisons, are refused before anything is sent. */
+/* More than 4,096 operations, and more than 128 comparisons, are refused before anything is sent.
+ */
 START_TEST(test_too_many) {
         StoreOp *ops = allocate(4097 * sizeof(StoreOp));
         StoreCompare *compares = allocate(129 * sizeof(StoreCompare));
@@ -261,7 +266,8 @@ START_TEST(test_too_many) {
 }
 END_TEST
 
-/* A request up to the limit of bytes is taken, whole; one beyond what etcd takes is told apart from other failures. */
+/* A request up to the limit of bytes is taken, whole; one beyond what etcd takes is told apart from
+ * other failures. */
 START_TEST(test_too_large) {
         static const struct {
                 size_t n_bytes;

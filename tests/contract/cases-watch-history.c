@@ -6,7 +6,8 @@
 
 #include "tests/contract/harness.h"
 
-/* From a past revision on, everything since is told, in order, then what happens now: no gap and nothing twice. */
+/* From a past revision on, everything since is told, in order, then what happens now: no gap and
+ * nothing twice. */
 START_TEST(test_from_the_past) {
         int64_t first = put("k1", "one");
         Recorder *recorder;
@@ -96,7 +97,8 @@ START_TEST(test_long_history) {
 }
 END_TEST
 
-/* A history of many megabytes, which comes in fragments, keeps the events of each commit together. */
+/* A history of many megabytes, which comes in fragments, keeps the events of each commit together.
+ */
 START_TEST(test_large_history) {
         enum { N_COMMITS = 6, N_KEYS = 100, N_BYTES = 12000 };
         char *value = allocate(N_BYTES + 1);
@@ -115,7 +117,8 @@ START_TEST(test_large_history) {
 }
 END_TEST
 
-/* A watch from a revision that was compacted away ends, saying to what the store was compacted; it is off then and may start anew. */
+/* A watch from a revision that was compacted away ends, saying to what the store was compacted; it
+ * is off then and may start anew. */
 START_TEST(test_compacted) {
         int64_t old = put("k", "one"), kept;
         Recorder *recorder;
@@ -144,7 +147,8 @@ static void list_again(Recorder *recorder) {
                 recorder_start(recorder, key("k"), (StoreBytes){ 0 }, recorder->end_revision);
 }
 
-/* From the callback that tells of the compaction the watch may start anew, from the revision of the compaction on. */
+/* From the callback that tells of the compaction the watch may start anew, from the revision of the
+ * compaction on. */
 START_TEST(test_restart_when_compacted) {
         int64_t old = put("k", "one"), kept = put("k", "two");
         Recorder *recorder;
@@ -158,7 +162,8 @@ START_TEST(test_restart_when_compacted) {
 }
 END_TEST
 
-/* A compaction does nothing to a watch that is up to date, however old the last thing is that it was told. */
+/* A compaction does nothing to a watch that is up to date, however old the last thing is that it
+ * was told. */
 START_TEST(test_compaction_under_a_watch) {
         Recorder *recorder = recorder_new(key("k"), end_of("k"), current_revision() + 1);
 

@@ -217,7 +217,8 @@ static void stop_the_other(Recorder *recorder) {
         store_watch_stop(&other->watch);
 }
 
-/* A watch can stop another one from its callback: whichever is told first, the other is not told after that. */
+/* A watch can stop another one from its callback: whichever is told first, the other is not told
+ * after that. */
 START_TEST(test_stop_another_inside_callback) {
         int64_t next = current_revision() + 1;
         Recorder *a = recorder_new(key("k"), end_of("k"), next);
@@ -241,7 +242,8 @@ static void start_another(Recorder *recorder) {
         recorder->userdata = recorder_new(key("k"), end_of("k"), recorder->watch.next_revision - 1);
 }
 
-/* A watch can be started from another one's callback; it sees what that one is being told, if it asks for it. */
+/* A watch can be started from another one's callback; it sees what that one is being told, if it
+ * asks for it. */
 START_TEST(test_start_inside_callback) {
         Recorder *recorder = recorder_new(key("k"), end_of("k"), current_revision() + 1);
 

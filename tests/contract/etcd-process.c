@@ -2,8 +2,9 @@
 
 /* Starting and ending an etcd.
  *
- * The ports are ones that the kernel gave out and took back; should another process be quicker, etcd ends at once and others are tried.
- * The child dies with its parent (PR_SET_PDEATHSIG, prctl(2)), so that a test that crashes leaves nothing running.
+ * The ports are ones that the kernel gave out and took back; should another process be quicker,
+ * etcd ends at once and others are tried. The child dies with its parent (PR_SET_PDEATHSIG,
+ * prctl(2)), so that a test that crashes leaves nothing running.
  */
 
 #include "tests/contract/etcd-process.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A real etcd of one member for a test: on free ports of the loopback, with a data folder of its own, ended by its pid. */
+/* A real etcd of one member for a test: on free ports of the loopback, with a data folder of its
+ * own, ended by its pid. */
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,10 +16,12 @@ typedef struct EtcdProcess {
         char endpoint[64];    /* http://127.0.0.1:PORT */
 } EtcdProcess;
 
-/* Start one and wait until it takes connections. Returns 0, or -1 after a message on stderr that says why. */
+/* Start one and wait until it takes connections. Returns 0, or -1 after a message on stderr that
+ * says why. */
 int etcd_process_start(EtcdProcess *etcd);
 
-/* Start it again after etcd_process_kill(), with the same data and ports; waits until it takes connections. Aborts when that fails. */
+/* Start it again after etcd_process_kill(), with the same data and ports; waits until it takes
+ * connections. Aborts when that fails. */
 void etcd_process_restart(EtcdProcess *etcd);
 
 /* End it at once (SIGKILL). Does nothing when it is not running. */

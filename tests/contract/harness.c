@@ -2,8 +2,9 @@
 
 /* The harness of the store's contract tests.
  *
- * Check calls cases without arguments, so what they share is in one static object here. What a case makes is in its arena, a list of
- * allocations that the end of the case frees, after its stores have closed: requests in flight and watches live in it.
+ * Check calls cases without arguments, so what they share is in one static object here. What a case
+ * makes is in its arena, a list of allocations that the end of the case frees, after its stores
+ * have closed: requests in flight and watches live in it.
  */
 
 #include "tests/contract/harness.h"
@@ -226,7 +227,8 @@ static bool is_past(void *userdata) {
 void wait_for_us(uint64_t us) {
         uint64_t until_us = loop_now_us(harness.loop) + us;
 
-        /* A virtual clock that waits for a predicate jumps from timer to timer, over this instant. */
+        /* A virtual clock that waits for a predicate jumps from timer to timer, over this instant.
+         */
         if (harness.backend == HARNESS_MEMORY_VIRTUAL)
                 virtual_env_run_until(&harness.virtual_env, harness.loop, until_us);
         else

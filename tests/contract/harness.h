@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The harness of the store's contract tests: a store of the backend under test for each case, and verbs that wait, so that a case
- * reads as a script. A case says nothing about the backend; what only some backends can do is in cases of their own.
+/* The harness of the store's contract tests: a store of the backend under test for each case, and
+ * verbs that wait, so that a case reads as a script. A case says nothing about the backend; what
+ * only some backends can do is in cases of their own.
  *
  * Everything that a case makes lives until its end: keys, calls and recorders need no freeing.
  */
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "lib/store/store-memory.h"
+#include "lib/store/store-watch.h"
 #include "lib/store/store.h"
 #include "tests/contract/etcd-process.h"
 #include "tests/sim/virtual-env.h"
@@ -37,7 +39,8 @@ void harness_tear_down(void);
 /* Check's fixture of a case that ill-treats the store's server: it gets an etcd of its own. */
 void harness_set_up_private_etcd(void);
 
-/* The case's loop, its first client, and what is behind it: each NULL where the backend has no such thing. */
+/* The case's loop, its first client, and what is behind it: each NULL where the backend has no such
+ * thing. */
 Loop *harness_loop(void);
 Store *harness_store(void);
 MemoryStore *harness_memory(void);
@@ -46,7 +49,8 @@ EtcdProcess *harness_etcd(void);
 /* Another client of the same store. */
 Store *harness_connect(void);
 
-/* Begin the case anew, with an empty store on a clock that starts over, and with this seed. Memory on a virtual clock only. */
+/* Begin the case anew, with an empty store on a clock that starts over, and with this seed. Memory
+ * on a virtual clock only. */
 void harness_restart_with_seed(uint64_t seed);
 
 /* Close a client and wait; it is freed at the end of the case. */
@@ -112,7 +116,8 @@ Call *lease_revoke(int64_t lease);
 /* All keys of the case that begin with key(name). */
 Call *list(const char *name);
 
-/* Write one key, or delete it; both return the revision. The case fails when the store does not do it. */
+/* Write one key, or delete it; both return the revision. The case fails when the store does not do
+ * it. */
 int64_t put(const char *name, const char *value);
 int64_t put_with_lease(const char *name, const char *value, int64_t lease);
 int64_t erase(const char *name);

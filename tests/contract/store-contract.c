@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The contract of lib/store/store.h, checked on one backend: `store-contract BACKEND`, where BACKEND is memory-virtual, memory-real or etcd.
+/* The contract of lib/store/store.h, checked on one backend: `store-contract BACKEND`, where
+ * BACKEND is memory-virtual, memory-real or etcd.
  *
- * The cases of all backends come first; those that need what only one backend can do follow. Cases run in this process (no fork), so that
- * a debugger and the sanitizers see all of it; CK_RUN_CASE picks some.
+ * The cases of all backends come first; those that need what only one backend can do follow. Cases
+ * run in this process (no fork), so that a debugger and the sanitizers see all of it; CK_RUN_CASE
+ * picks some.
  */
 
 #include <signal.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store in memory without memory: whichever allocation fails, a request ends with -ENOMEM or does not start, a commit is made whole or not
- * at all, and nothing leaks.
+/* The store in memory without memory: whichever allocation fails, a request ends with -ENOMEM or
+ * does not start, a commit is made whole or not at all, and nothing leaks.
  */
 
 #include <errno.h>
 
 #include "lib/store/store-memory.h"
+#include "lib/store/store-watch.h"
 #include "tests/sim/virtual-env.h"
 #include "tests/unit/fault.h"
 
@@ -55,7 +56,8 @@ static int round_finish(Round *round, int r) {
         return round->status;
 }
 
-/* Runs `use` with its first, second, ... allocation failing, each time on a fresh store, until none fails. */
+/* Runs `use` with its first, second, ... allocation failing, each time on a fresh store, until none
+ * fails. */
 static void sweep(int (*use)(Round *round), void (*check)(Round *round, bool failed)) {
         bool failed = true;
 
@@ -160,7 +162,8 @@ static void on_report(StoreWatch *watch, const StoreWatchReport *report) {
         container_of(watch, Seen, watch)->n_events += report->n_events;
 }
 
-/* A watch whose report cannot be made for want of memory makes it in the next turn; nothing is lost. */
+/* A watch whose report cannot be made for want of memory makes it in the next turn; nothing is
+ * lost. */
 START_TEST(test_watch) {
         bool failed = true;
 

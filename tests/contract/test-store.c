@@ -2,6 +2,7 @@
 
 /* The store's front-end over a backend that does what the test says. */
 
+#include "lib/store/store-watch.h"
 #include "lib/store/store.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The decoders of all entities of the API, on each input: what one accepts it encodes, and accepts again, with the same
- * result. Changes of metadata have no encoder; for them, what is accepted keeps the promises of the header.
+/* The decoders of all entities of the API, on each input: what one accepts it encodes, and accepts
+ * again, with the same result. Changes of metadata have no encoder; for them, what is accepted
+ * keeps the promises of the header.
  */
 
 #include <errno.h>

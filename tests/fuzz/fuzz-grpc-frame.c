@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a gRPC peer sends: any bytes go through the frame reader in pieces, and every message that comes out through
- * the decoders of etcd's replies. Property: the pieces do not matter, nothing crashes, nothing leaks. */
+/* What a gRPC peer sends: any bytes go through the frame reader in pieces, and every message that
+ * comes out through the decoders of etcd's replies. Property: the pieces do not matter, nothing
+ * crashes, nothing leaks. */
 
 #include <stdint.h>
 #include <stdlib.h>

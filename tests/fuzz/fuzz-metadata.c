@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The configuration's metadata: what is accepted is sorted, can be written in the same syntax, and reads the same again; laid over
- * itself it changes nothing but loses its tombstones.
+/* The configuration's metadata: what is accepted is sorted, can be written in the same syntax, and
+ * reads the same again; laid over itself it changes nothing but loses its tombstones.
  */
 
 #include <errno.h>

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The decoders of all records, on each input: what one accepts it encodes, and accepts again, with the same result. */
+/* The decoders of all records, on each input: what one accepts it encodes, and accepts again, with
+ * the same result. */
 
 #include <errno.h>
 
 #include "lib/model/record.h"
 #include "tests/fuzz/fuzz.h"
 
-/* Decode a record of one kind and encode it again; NULL when it is refused. The caller frees the text. */
+/* Decode a record of one kind and encode it again; NULL when it is refused. The caller frees the
+ * text. */
 typedef char *(*Recode)(const char *json, size_t n_bytes);
 
 /* A refusal must have a reason, and be of the one kind. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Requirements: the input is the content of an [X-Fleet] section. Whatever it says, what is read keeps the promises of the
- * header, the check ends with a verdict, and conflicts are symmetric and never with oneself.
+/* Requirements: the input is the content of an [X-Fleet] section. Whatever it says, what is read
+ * keeps the promises of the header, the check ends with a verdict, and conflicts are symmetric and
+ * never with oneself.
  */
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The parser of unit files: whatever it accepts prints to a text that it accepts again, that prints to itself, and that has the
- * hash of the file. What it refuses, it refuses with a message that names a line.
+/* The parser of unit files: whatever it accepts prints to a text that it accepts again, that prints
+ * to itself, and that has the hash of the file. What it refuses, it refuses with a message that
+ * names a line.
  */
 
 #include <errno.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Unit names and globs. The input is a name; where it has a newline, what is before that is a pattern for what is behind.
+/* Unit names and globs. The input is a name; where it has a newline, what is before that is a
+ * pattern for what is behind.
  *
- * Names: what the rules accept can be a file name, and every name can be taken apart and put together. Globs without classes
- * are held against fnmatch(3), which means the same by them; patterns with many stars are not, since it is slow with those, nor
- * those with an escaped slash, which glibc does not find behind a star.
+ * Names: what the rules accept can be a file name, and every name can be taken apart and put
+ * together. Globs without classes are held against fnmatch(3), which means the same by them;
+ * patterns with many stars are not, since it is slow with those, nor those with an escaped slash,
+ * which glibc does not find behind a star.
  */
 
 #include <fnmatch.h>

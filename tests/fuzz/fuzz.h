@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What every fuzz target has: an entry that libFuzzer calls (https://llvm.org/docs/LibFuzzer.html), or replay.c in its place. */
+/* What every fuzz target has: an entry that libFuzzer calls (https://llvm.org/docs/LibFuzzer.html),
+ * or replay.c in its place. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,9 +2,10 @@
 
 /* Runs a fuzz target without libFuzzer: each file of a corpus, and then mutations of them.
  *
- * Mutations come from a fixed seed and are the same in every run and everywhere, so a failure is one that can be looked at
- * again. They are no substitute for a fuzzer, which sees coverage; they catch what breaks between two runs of it. With -v, each
- * input is named before it runs, and with -p NUMBER one mutation is printed in place of running any.
+ * Mutations come from a fixed seed and are the same in every run and everywhere, so a failure is
+ * one that can be looked at again. They are no substitute for a fuzzer, which sees coverage; they
+ * catch what breaks between two runs of it. With -v, each input is named before it runs, and with
+ * -p NUMBER one mutation is printed in place of running any.
  */
 
 #include <dirent.h>
@@ -33,7 +34,8 @@ typedef struct Corpus {
         size_t n_seeds;
 } Corpus;
 
-/* What mutations put in: the syntax of unit files, names and JSON, and what is on the edge of something. */
+/* What mutations put in: the syntax of unit files, names and JSON, and what is on the edge of
+ * something. */
 static const char *const tokens[] = {
         "\\\n",
         "\n",

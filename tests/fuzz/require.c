@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The helpers that fuzz targets share. A claim that fails aborts, which libFuzzer, the sanitizers and meson all notice. */
+/* The helpers that fuzz targets share. A claim that fails aborts, which libFuzzer, the sanitizers
+ * and meson all notice. */
 
 #include <stdio.h>
 #include <stdlib.h>

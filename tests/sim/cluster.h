@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A cluster in one process: machines, each with a service manager in memory and, while its daemon runs, a client of the store, a registry, a
- * presence, an agent and an engine, wired as the daemon wires them, on one virtual clock with one seed.
+/* A cluster in one process: machines, each with a service manager in memory and, while its daemon
+ * runs, a client of the store, a registry, a presence, an agent and an engine, wired as the daemon
+ * wires them, on one virtual clock with one seed.
  */
 
 #include "agent/agent.h"
@@ -42,13 +43,15 @@ struct Sim {
         char directory[64]; /* of lease files; removed at the end */
 };
 
-/* Machines that are on, with daemons that start. With `is_engine_disabled` nobody leads: the test writes schedules itself. */
+/* Machines that are on, with daemons that start. With `is_engine_disabled` nobody leads: the test
+ * writes schedules itself. */
 void sim_init(Sim *sim, uint64_t seed, size_t n_machines, bool is_engine_disabled);
 
 /* Stop and free everything. */
 void sim_done(Sim *sim);
 
-/* The daemon starts; ends as told; dies (nothing of it reaches the store any more). Units run on. */
+/* The daemon starts; ends as told; dies (nothing of it reaches the store any more). Units run on.
+ */
 void sim_start(Sim *sim, size_t machine);
 void sim_stop(Sim *sim, size_t machine);
 void sim_crash(Sim *sim, size_t machine);
@@ -59,7 +62,8 @@ void sim_power_off(Sim *sim, size_t machine);
 /* Cut its daemon off from the store, or heal it. */
 void sim_cut(Sim *sim, size_t machine, bool is_cut);
 
-/* A user's request: the unit with this content and desired state, of a generation never used before. */
+/* A user's request: the unit with this content and desired state, of a generation never used
+ * before. */
 void sim_submit(Sim *sim, const char *unit, const char *text, JobState desired);
 
 /* The user destroys the unit. */
@@ -79,6 +83,7 @@ unsigned sim_copies(const Sim *sim, const char *unit);
 /* Run until that many copies are active, at most so long; fails the test else. */
 void sim_wait_copies(Sim *sim, const char *unit, unsigned n_copies, uint64_t limit_ms);
 
-/* Run until the state record of the unit on the machine contains `text` (NULL: until there is none), at most so long. */
+/* Run until the state record of the unit on the machine contains `text` (NULL: until there is
+ * none), at most so long. */
 void sim_wait_state(Sim *sim, size_t machine, const char *unit, const char *text,
                     uint64_t limit_ms);

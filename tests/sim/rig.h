@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What tests of the registry and of what stands on it begin with: a virtual clock, a loop, one store in memory, and clients of it,
- * each with a registry of its own, as several daemons have. Keys are given without the prefix.
+/* What tests of the registry and of what stands on it begin with: a virtual clock, a loop, one
+ * store in memory, and clients of it, each with a registry of its own, as several daemons have.
+ * Keys are given without the prefix.
  */
 
 #include <stdbool.h>
@@ -49,7 +50,8 @@ void rig_run_ms(Rig *rig, uint64_t ms);
 /* Run until `is_done`, for at most so long; the test fails when that does not happen. */
 void rig_wait(Rig *rig, uint64_t limit_ms, VirtualEnvPredicate is_done, void *userdata);
 
-/* Write past all clients, remove, and read: NULL when there is no such key. The text lives as long as the rig. */
+/* Write past all clients, remove, and read: NULL when there is no such key. The text lives as long
+ * as the rig. */
 void rig_set(Rig *rig, const char *key, const char *value);
 void rig_remove(Rig *rig, const char *key);
 const char *rig_get(Rig *rig, const char *key);

@@ -25,7 +25,8 @@ static int leader_of(const Sim *sim) {
         return -1;
 }
 
-/* Start, stop, start again, and destroy, through unit records: the unit follows, the states say so, and nothing is left. */
+/* Start, stop, start again, and destroy, through unit records: the unit follows, the states say so,
+ * and nothing is left. */
 START_TEST(test_life_of_a_unit) {
         Sim sim;
         size_t i;
@@ -59,7 +60,8 @@ START_TEST(test_life_of_a_unit) {
 }
 END_TEST
 
-/* A machine that dies: its units run elsewhere within its TTL and a second; when it boots again it runs none of them. */
+/* A machine that dies: its units run elsewhere within its TTL and a second; when it boots again it
+ * runs none of them. */
 START_TEST(test_a_machine_dies) {
         for (uint64_t seed = 0; seed < 10; seed++) {
                 uint64_t died_us;
@@ -116,7 +118,8 @@ START_TEST(test_quick_reboot) {
 }
 END_TEST
 
-/* A machine is cut off: its units run on and start elsewhere; after it heals there is one copy, and in between never none. */
+/* A machine is cut off: its units run on and start elsewhere; after it heals there is one copy, and
+ * in between never none. */
 START_TEST(test_partition_and_heal) {
         static const uint64_t cut_ms[] = { 2000, 5000, 10000, 14500, 20000, 120000 };
 

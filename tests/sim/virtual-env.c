@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The virtual environment: a number for a clock, xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64 for randomness, and the
- * drivers, which are one loop: turn; if nothing is deferred and no timer is due, jump to the next timer.
+/* The virtual environment: a number for a clock, xoshiro256** (Blackman and Vigna, 2018) seeded by
+ * splitmix64 for randomness, and the drivers, which are one loop: turn; if nothing is deferred and
+ * no timer is due, jump to the next timer.
  */
 
 #include "tests/sim/virtual-env.h"

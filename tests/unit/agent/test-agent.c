@@ -7,7 +7,8 @@
 #include "tests/sim/cluster.h"
 #include "tests/unit/fault.h"
 
-/* One machine's agent and presence over a service manager in memory, with schedules that the test writes. */
+/* One machine's agent and presence over a service manager in memory, with schedules that the test
+ * writes. */
 
 static const JobState LAUNCHED = JOB_STATE_LAUNCHED, LOADED = JOB_STATE_LOADED;
 
@@ -40,7 +41,8 @@ static void expect_state(Sim *sim, const char *unit, const char *text) {
                       sim_state(sim, 0, unit));
 }
 
-/* Loaded, launched, stopped, launched, and gone: each request ends with its generation in the state. */
+/* Loaded, launched, stopped, launched, and gone: each request ends with its generation in the
+ * state. */
 START_TEST(test_life) {
         Sim sim;
 
@@ -90,7 +92,8 @@ START_TEST(test_replace) {
 }
 END_TEST
 
-/* A request that fails ends, with the reason and its generation in the state; it is not tried again, and a new request is. */
+/* A request that fails ends, with the reason and its generation in the state; it is not tried
+ * again, and a new request is. */
 START_TEST(test_failures) {
         static const struct {
                 const char *text; /* NULL: the file is missing; "": broken */
@@ -216,7 +219,8 @@ START_TEST(test_hanging_start) {
 }
 END_TEST
 
-/* The daemon ends or dies and starts again, with its lease: nothing is started, stopped or reported anew; what ended stays ended. */
+/* The daemon ends or dies and starts again, with its lease: nothing is started, stopped or reported
+ * anew; what ended stays ended. */
 START_TEST(test_restart_with_the_same_lease) {
         for (int crash = 0; crash < 2; crash++) {
                 int64_t revision;
@@ -249,7 +253,8 @@ START_TEST(test_restart_with_the_same_lease) {
 }
 END_TEST
 
-/* It was away for so long that its lease ended: what runs goes on, and everything is reported again. */
+/* It was away for so long that its lease ended: what runs goes on, and everything is reported
+ * again. */
 START_TEST(test_restart_with_a_lost_lease) {
         unsigned n_changes;
         Sim sim;
@@ -270,7 +275,8 @@ START_TEST(test_restart_with_a_lost_lease) {
 }
 END_TEST
 
-/* The machine boots again before its lease has ended: its states speak of what is gone, and all is loaded and started again. */
+/* The machine boots again before its lease has ended: its states speak of what is gone, and all is
+ * loaded and started again. */
 START_TEST(test_quick_reboot) {
         Sim sim;
 
@@ -288,7 +294,8 @@ START_TEST(test_quick_reboot) {
 }
 END_TEST
 
-/* Rows that went while the store was out of reach, or the daemon did not run, are acted upon afterwards; until then nothing is. */
+/* Rows that went while the store was out of reach, or the daemon did not run, are acted upon
+ * afterwards; until then nothing is. */
 START_TEST(test_row_removed_meanwhile) {
         for (int way = 0; way < 2; way++) {
                 Sim sim;
@@ -321,7 +328,8 @@ START_TEST(test_row_removed_meanwhile) {
 }
 END_TEST
 
-/* A row that goes and comes back with the same request while the unit is being stopped: the request is carried out again. */
+/* A row that goes and comes back with the same request while the unit is being stopped: the request
+ * is carried out again. */
 START_TEST(test_row_comes_back) {
         static const uint64_t after_ms[] = { 1, 5, 50, 200, 305, 310, 320, 1000 };
 
@@ -368,7 +376,8 @@ static void keep_log(int priority, const LogSubject *subject, const char *text) 
                 (void)snprintf(log_text + n, sizeof(log_text) - n, "%s\n", text);
 }
 
-/* A second machine with our ID stays out, runs nothing, and says who is who, once; the first is not harmed. When the first goes, the second takes its place. */
+/* A second machine with our ID stays out, runs nothing, and says who is who, once; the first is not
+ * harmed. When the first goes, the second takes its place. */
 START_TEST(test_duplicate_machine_id) {
         const char *record;
         unsigned n_changes;
@@ -499,7 +508,8 @@ START_TEST(test_lost_lease) {
 }
 END_TEST
 
-/* The machine's record vanishes although its lease is kept (a store may do that): it is written again. */
+/* The machine's record vanishes although its lease is kept (a store may do that): it is written
+ * again. */
 START_TEST(test_lost_record) {
         Sim sim;
 
@@ -556,7 +566,8 @@ START_TEST(test_without_systemd) {
 }
 END_TEST
 
-/* The last news goes out before the daemon ends; a store that does not answer holds the end up for a second at most. */
+/* The last news goes out before the daemon ends; a store that does not answer holds the end up for
+ * a second at most. */
 START_TEST(test_close_reports_first) {
         uint64_t since_us;
         Sim sim;
@@ -586,7 +597,8 @@ START_TEST(test_close_reports_first) {
 }
 END_TEST
 
-/* Storms over one machine: rows come and go, the store fails in every way, units die. At the end the machine runs exactly what is scheduled, and the states say so. */
+/* Storms over one machine: rows come and go, the store fails in every way, units die. At the end
+ * the machine runs exactly what is scheduled, and the states say so. */
 START_TEST(test_storms) {
         for (uint64_t seed = 0; seed < 40; seed++) {
                 uint64_t generation = 0;

@@ -102,7 +102,8 @@ START_TEST(test_new_requests) {
 }
 END_TEST
 
-/* A request that was brought to its end is not begun again, whatever has become of the unit since. */
+/* A request that was brought to its end is not begun again, whatever has become of the unit since.
+ */
 START_TEST(test_done_requests) {
         const PlanRow rows[] = {
                 { "launched, runs", LAUNCHED, wanted, "active", 7, false, AGENT_STEP_NONE },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The whole API in one process: memory store, registry, API, HTTP server on a socket of its own, and a client in the same loop, on a virtual
- * clock. */
+/* The whole API in one process: memory store, registry, API, HTTP server on a socket of its own,
+ * and a client in the same loop, on a virtual clock. */
 
 #include <check.h>
 
@@ -41,7 +41,8 @@ typedef struct Reply {
 Fixture *fixture_new(uint16_t token_limit);
 void fixture_free(Fixture *fixture);
 
-/* Turn the loop until nothing more happens at this instant, taking in what comes for `client` (may be NULL). */
+/* Turn the loop until nothing more happens at this instant, taking in what comes for `client` (may
+ * be NULL). */
 void fixture_settle(Fixture *fixture, Client *client);
 /* Move the clock, stopping at every timer. */
 void fixture_advance(Fixture *fixture, Client *client, uint64_t us);
@@ -51,8 +52,8 @@ Client client_open(Fixture *fixture);
 void client_send(Fixture *fixture, Client *client, const char *text, size_t n_bytes);
 void client_close(Client *client);
 
-/* Send a request on a connection of its own (`headers`: further lines, each ending in CRLF, or NULL) and turn until its answer is complete,
- * letting time pass when nothing else helps. */
+/* Send a request on a connection of its own (`headers`: further lines, each ending in CRLF, or
+ * NULL) and turn until its answer is complete, letting time pass when nothing else helps. */
 Reply request(Fixture *fixture, const char *method, const char *path, const char *headers,
               const char *body);
 void reply_free(Reply *reply);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* States, machines, metadata, discovery and metrics over the API (contract sections 4.4, 4.5, 4.8, 4.9 and 9). */
+/* States, machines, metadata, discovery and metrics over the API (contract
+ * sections 4.4, 4.5, 4.8, 4.9 and 9). */
 
 #include <stdio.h>
 
@@ -20,7 +21,8 @@
         "{\"desired\":\"inactive\",\"file\":\"0123456789012345678901234567890123456789\"," \
         "\"generation\":1}"
 
-/* Two machines; a.service on m2, g.service everywhere (global: no placement), n.service nowhere, z.service on m1. */
+/* Two machines; a.service on m2, g.service everywhere (global: no placement), n.service nowhere,
+ * z.service on m1. */
 static void fill(Fixture *f) {
         put(f, "/fleet/machine/m1",
             "{\"address\":\"10.0.0.1\",\"metadata\":{\"disk\":\"ssd\",\"rack\":\"1\"}}");
@@ -37,7 +39,8 @@ static void fill(Fixture *f) {
         put(f, "/fleet/state/m2/g.service", UP);
 }
 
-/* States come in the order name, machine; the filters work alone and together; one that matches nothing gives an empty page. */
+/* States come in the order name, machine; the filters work alone and together; one that matches
+ * nothing gives an empty page. */
 START_TEST(test_states) {
         Fixture *f = fixture_new(100);
 
@@ -88,7 +91,8 @@ static char *walk(Fixture *f, const char *path, unsigned *ret_n_pages) {
         return buf_take_string(&all);
 }
 
-/* Pages of one state each: also in the middle of a global unit nothing is repeated or left out, and no empty page follows the last. */
+/* Pages of one state each: also in the middle of a global unit nothing is repeated or left out, and
+ * no empty page follows the last. */
 START_TEST(test_state_pages) {
         Fixture *f = fixture_new(1);
         unsigned n_pages;

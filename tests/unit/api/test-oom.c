@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Memory that runs out anywhere in a request: it is answered or its connection closed, nothing leaks (the sanitizers look), and the next request
- * is served.
+/* Memory that runs out anywhere in a request: it is answered or its connection closed, nothing
+ * leaks (the sanitizers look), and the next request is served.
  */
 
 #include <errno.h>
@@ -18,7 +18,8 @@
         "{\"active\":\"active\",\"generation\":9,\"load\":\"loaded\",\"state\":\"launched\"," \
         "\"sub\":\"running\"}"
 
-/* The strings in them are short: the lexer of jansson 2.14 does not notice when its buffer for a token of 16 bytes and more cannot grow. */
+/* The strings in them are short: the lexer of jansson 2.14 does not notice when its buffer for a
+ * token of 16 bytes and more cannot grow. */
 static const struct {
         const char *line, *body;
 } requests[] = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Units over the API: the rules, messages and their order of contract sections 4.2 to 4.7, over a memory store. */
+/* Units over the API: the rules, messages and their order of contract sections 4.2 to 4.7, over a
+ * memory store. */
 
 #include <stdio.h>
 
@@ -148,7 +149,8 @@ START_TEST(test_put_refusals) {
 }
 END_TEST
 
-/* A unit's life: created, told its state, replaced, read, destroyed; every request that counts raises the generation by one. */
+/* A unit's life: created, told its state, replaced, read, destroyed; every request that counts
+ * raises the generation by one. */
 START_TEST(test_life) {
         Fixture *f = fixture_new(100);
         unsigned long long first = 0, now = 0;
@@ -202,7 +204,8 @@ START_TEST(test_life) {
 }
 END_TEST
 
-/* The current state, the machine and the reason come from placement and state; a global unit has neither state nor machine. */
+/* The current state, the machine and the reason come from placement and state; a global unit has
+ * neither state nor machine. */
 START_TEST(test_current_state) {
         Fixture *f = fixture_new(100);
 
@@ -241,7 +244,8 @@ START_TEST(test_current_state) {
 }
 END_TEST
 
-/* A record that does not parse is left out of lists, named when asked for, replaced by PUT and removed by DELETE. */
+/* A record that does not parse is left out of lists, named when asked for, replaced by PUT and
+ * removed by DELETE. */
 START_TEST(test_damaged) {
         Fixture *f = fixture_new(100);
         Reply reply;
@@ -279,7 +283,8 @@ static unsigned count(const char *text, const char *what) {
         return n;
 }
 
-/* A list in pages shows one moment: what changes meanwhile neither hides nor repeats an entry; no empty page follows the last. */
+/* A list in pages shows one moment: what changes meanwhile neither hides nor repeats an entry; no
+ * empty page follows the last. */
 START_TEST(test_paging) {
         Fixture *f = fixture_new(2);
         char path[256], *token = NULL;
@@ -364,7 +369,8 @@ START_TEST(test_compacted) {
 }
 END_TEST
 
-/* Without a store in reach, and while the daemon says so, the answer is 503 without a Server header. */
+/* Without a store in reach, and while the daemon says so, the answer is 503 without a Server
+ * header. */
 START_TEST(test_unavailable) {
         static const char unavailable[] = ERROR(503,
                                                 "fleet server unable to communicate with etcd");
@@ -401,7 +407,8 @@ START_TEST(test_lost_reply) {
         (void)snprintf(head, sizeof(head), "%s%zu\r\n\r\n", text, sizeof(body) - 1);
         client_send(f, &client, head, strlen(head));
         client_send(f, &client, body, sizeof(body) - 1);
-        /* The read has come back, the write is on its way: it is carried out, but its reply gets lost. */
+        /* The read has come back, the write is on its way: it is carried out, but its reply gets
+         * lost. */
         fixture_advance(f, &client, 2500);
         store_memory_set_faults(f->store,
                                 &(StoreFaults){ .latency_us = 1000, .lose_reply_ppm = 1000000 });
@@ -416,7 +423,8 @@ START_TEST(test_lost_reply) {
 }
 END_TEST
 
-/* Someone else's change between our read and our write is seen: the request is decided again on it. */
+/* Someone else's change between our read and our write is seen: the request is decided again on it.
+ */
 START_TEST(test_conflict) {
         Fixture *f = fixture_new(100);
         Client client = client_open(f);
@@ -472,7 +480,8 @@ START_TEST(test_batch) {
 }
 END_TEST
 
-/* A batch of more units than a transaction compares one by one, and with more bytes of files than it holds. */
+/* A batch of more units than a transaction compares one by one, and with more bytes of files than
+ * it holds. */
 START_TEST(test_large_batch) {
         enum { N_UNITS = 300, N_VALUE = 20000 };
         Fixture *f = fixture_new(1000);

@@ -62,7 +62,8 @@ static Fixture *start(void) {
 
 #define LAUNCH "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"}]}"
 
-/* The whole way: unplaced with its reason, placed, an old state that does not count, started, done. */
+/* The whole way: unplaced with its reason, placed, an old state that does not count, started, done.
+ */
 START_TEST(test_launch) {
         Fixture *f = start();
         Client client;
@@ -136,7 +137,8 @@ START_TEST(test_outcomes) {
 }
 END_TEST
 
-/* Unknown units, global units, and units that another request wants elsewhere end at once, each in its way. */
+/* Unknown units, global units, and units that another request wants elsewhere end at once, each in
+ * its way. */
 START_TEST(test_special_units) {
         Fixture *f = start();
         Client client;
@@ -161,7 +163,8 @@ START_TEST(test_special_units) {
 }
 END_TEST
 
-/* "inactive" and "gone" wait for the placement and for the state on the machine where it was; with and without being told which. */
+/* "inactive" and "gone" wait for the placement and for the state on the machine where it was; with
+ * and without being told which. */
 START_TEST(test_departure) {
         static const char *const bodies[] = {
                 "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"}]}",
@@ -195,7 +198,8 @@ START_TEST(test_departure) {
 }
 END_TEST
 
-/* The time runs out: each open unit is told so with the last known reason. Until then an empty line comes every 15 s. */
+/* The time runs out: each open unit is told so with the last known reason. Until then an empty line
+ * comes every 15 s. */
 START_TEST(test_timeout) {
         Fixture *f = start();
         Client client;
@@ -216,7 +220,8 @@ START_TEST(test_timeout) {
 }
 END_TEST
 
-/* A wait for more units than are watched one by one: the same outcomes, each as soon as it is known. */
+/* A wait for more units than are watched one by one: the same outcomes, each as soon as it is
+ * known. */
 START_TEST(test_wide) {
         enum { N_UNITS = 40 };
         Fixture *f = start();

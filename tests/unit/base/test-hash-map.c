@@ -110,7 +110,8 @@ START_TEST(test_sorted) {
 }
 END_TEST
 
-/* Keys spread over the buckets, short ones and those that differ in the last byte only: no bucket holds a twentieth. */
+/* Keys spread over the buckets, short ones and those that differ in the last byte only: no bucket
+ * holds a twentieth. */
 START_TEST(test_spread) {
         _cleanup_(hash_map_done) HashMap map = hash_map_make(99);
 
@@ -125,7 +126,8 @@ START_TEST(test_spread) {
 }
 END_TEST
 
-/* Without memory the first put fails; a map that exists takes more all the same, and only gets slower. */
+/* Without memory the first put fails; a map that exists takes more all the same, and only gets
+ * slower. */
 START_TEST(test_survives_oom) {
         _cleanup_(hash_map_done) HashMap map = { 0 };
         HashNode node = { 0 }, **sorted = NULL;

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "lib/base/log.h"
 #include "lib/registry/lease.h"
+#include "lib/store/store-watch.h"
 #include "tests/sim/rig.h"
 #include "tests/unit/fault.h"
 
@@ -128,7 +129,8 @@ static void tear_down(Fixture *f) {
         log_set_max_priority(LOG_INFO);
 }
 
-/* The node that leads, -1 for none; the test fails when two say that they do and both hold the record. */
+/* The node that leads, -1 for none; the test fails when two say that they do and both hold the
+ * record. */
 static int leader_of(const Fixture *f) {
         int leader = -1;
 
@@ -180,7 +182,8 @@ START_TEST(test_one_leads) {
 }
 END_TEST
 
-/* A leader that dies is followed by another as soon as its lease has run out, with a higher epoch. */
+/* A leader that dies is followed by another as soon as its lease has run out, with a higher epoch.
+ */
 START_TEST(test_leader_dies) {
         uint64_t since_us;
         Fixture f;
@@ -249,7 +252,8 @@ START_TEST(test_bad_leader_record) {
 }
 END_TEST
 
-/* A daemon that dies and starts again with the same lease removes the record of its earlier run, whose transactions may still be on their way, and stands anew. */
+/* A daemon that dies and starts again with the same lease removes the record of its earlier run,
+ * whose transactions may still be on their way, and stands anew. */
 START_TEST(test_restart_with_the_same_lease) {
         for (int disabled = 0; disabled < 2; disabled++) {
                 const char *before;
@@ -295,7 +299,8 @@ START_TEST(test_lease_is_replaced) {
 }
 END_TEST
 
-/* History that is compacted away under a follower deposes nobody, and nobody stands again: the record is as it was. */
+/* History that is compacted away under a follower deposes nobody, and nobody stands again: the
+ * record is as it was. */
 START_TEST(test_compaction_deposes_nobody) {
         Fixture f;
 
@@ -331,7 +336,8 @@ START_TEST(test_compaction_deposes_nobody) {
 }
 END_TEST
 
-/* The transaction of a leader that is deposed while it is on its way is refused: nothing of it is in the store. */
+/* The transaction of a leader that is deposed while it is on its way is refused: nothing of it is
+ * in the store. */
 START_TEST(test_two_engines_can_never_both_write) {
         int64_t revision;
         Fixture f;
@@ -344,7 +350,8 @@ START_TEST(test_two_engines_can_never_both_write) {
         rig_run_ms(&f.rig, 1000);
         old = &f.nodes[0];
 
-        /* The old leader learns of the unit and decides for m5; its transaction takes two seconds to arrive. */
+        /* The old leader learns of the unit and decides for m5; its transaction takes two seconds
+         * to arrive. */
         rig_set_unit(&f.rig, "a.service", "[Service]\nExecStart=/bin/true\n", L, 1);
         virtual_env_settle(&f.rig.env, f.rig.loop);
         ck_assert_uint_eq(engine_stats(old->engine).n_commits, 1);
@@ -377,7 +384,8 @@ START_TEST(test_two_engines_can_never_both_write) {
 }
 END_TEST
 
-/* A copy of a commit whose outcome was unknown arrives after the leader has decided anew: it is refused. */
+/* A copy of a commit whose outcome was unknown arrives after the leader has decided anew: it is
+ * refused. */
 START_TEST(test_late_copies_are_refused) {
         int64_t revision;
         Fixture f;
@@ -427,7 +435,8 @@ static void change_unit(Fixture *f, uint64_t generation) {
         rig_set_unit(&f->rig, name, "[Service]\nExecStart=/bin/true\n", L, generation);
 }
 
-/* Deposes the leader while its answer to a change is on its way, after which the next leader sees another cluster. */
+/* Deposes the leader while its answer to a change is on its way, after which the next leader sees
+ * another cluster. */
 static void storm_depose(Fixture *f) {
         int leader = leader_of(f);
 
@@ -479,7 +488,8 @@ static unsigned n_rows_of(const Fixture *f, const char *unit) {
         return n;
 }
 
-/* Storms: slow, lossy, late networks, leases that end, machines that come and go. At no revision has a unit two rows, and at the end each has one. */
+/* Storms: slow, lossy, late networks, leases that end, machines that come and go. At no revision
+ * has a unit two rows, and at the end each has one. */
 START_TEST(test_storms) {
         for (uint64_t seed = 0; seed < 40; seed++) {
                 Fixture f;
@@ -511,7 +521,8 @@ START_TEST(test_storms) {
 }
 END_TEST
 
-/* Many rows go in few transactions; a global unit on more machines than a transaction can ever hold comes and goes all the same. */
+/* Many rows go in few transactions; a global unit on more machines than a transaction can ever hold
+ * comes and goes all the same. */
 START_TEST(test_large_commits) {
         enum { N_MACHINES = 4500, N_UNITS = 1000 };
         uint64_t n_commits;
@@ -549,7 +560,8 @@ START_TEST(test_large_commits) {
 }
 END_TEST
 
-/* A leader takes over what another has decided, and writes nothing for it; nor does reading everything again every ten minutes. */
+/* A leader takes over what another has decided, and writes nothing for it; nor does reading
+ * everything again every ten minutes. */
 START_TEST(test_taking_over_writes_nothing) {
         int64_t revision;
         Fixture f;
@@ -579,7 +591,8 @@ START_TEST(test_taking_over_writes_nothing) {
 }
 END_TEST
 
-/* A file that nothing refers to goes after a while; one in use stays, and so does one that is written again in that moment. */
+/* A file that nothing refers to goes after a while; one in use stays, and so does one that is
+ * written again in that moment. */
 START_TEST(test_unused_files) {
         static const char text[] = "[Service]\nExecStart=/bin/true\n",
                           other[] = "[Service]\nExecStart=/bin/false\n";

@@ -100,7 +100,8 @@ static void check_row(const Cluster *cluster, const TableRow *row) {
                               row->claim, view_why(cluster, row->why_of));
 }
 
-/* Every row as written and in 20 other orders; planning again changes nothing, nor does it after a commit. */
+/* Every row as written and in 20 other orders; planning again changes nothing, nor does it after a
+ * commit. */
 static void check_table(const TableRow *rows, size_t n_rows) {
         for (size_t i = 0; i < n_rows; i++) {
                 VirtualEnv env;
@@ -121,7 +122,8 @@ static void check_table(const TableRow *rows, size_t n_rows) {
         }
 }
 
-/* Load: the fewest units win, the lowest ID among equals; units are taken by name, each counted before the next; global units count. */
+/* Load: the fewest units win, the lowest ID among equals; units are taken by name, each counted
+ * before the next; global units count. */
 START_TEST(test_load) {
         static const TableRow rows[] = {
                 { "ties go to the lowest ID",
@@ -457,7 +459,8 @@ START_TEST(test_long_reasons) {
 }
 END_TEST
 
-/* What changes afterwards: each step says what must have changed by the next plan, and nothing else. */
+/* What changes afterwards: each step says what must have changed by the next plan, and nothing
+ * else. */
 START_TEST(test_life_of_a_unit) {
         Cluster cluster;
 
@@ -501,7 +504,8 @@ START_TEST(test_life_of_a_unit) {
 }
 END_TEST
 
-/* A machine that was lost with the only place for a unit, and returns: the unit is there, and the reason goes. */
+/* A machine that was lost with the only place for a unit, and returns: the unit is there, and the
+ * reason goes. */
 START_TEST(test_a_machine_returns) {
         Cluster cluster;
 
@@ -529,7 +533,8 @@ START_TEST(test_a_machine_returns) {
 }
 END_TEST
 
-/* Metadata set over the API decides like configured metadata; an empty value hides a configured one. */
+/* Metadata set over the API decides like configured metadata; an empty value hides a configured
+ * one. */
 START_TEST(test_metadata_changes) {
         Cluster cluster;
 
@@ -555,7 +560,8 @@ START_TEST(test_metadata_changes) {
 }
 END_TEST
 
-/* A follower goes where its peer goes, in the same round; room that is made is taken by who waited for it. */
+/* A follower goes where its peer goes, in the same round; room that is made is taken by who waited
+ * for it. */
 START_TEST(test_others_follow) {
         Cluster cluster;
 
@@ -582,7 +588,8 @@ START_TEST(test_others_follow) {
 }
 END_TEST
 
-/* What cannot be read stays as it is: a unit with a bad record keeps its row, one whose content is missing or on its way keeps what runs. */
+/* What cannot be read stays as it is: a unit with a bad record keeps its row, one whose content is
+ * missing or on its way keeps what runs. */
 START_TEST(test_bad_records_freeze) {
         Cluster cluster;
 
@@ -611,7 +618,8 @@ START_TEST(test_bad_records_freeze) {
 }
 END_TEST
 
-/* A bad row is written anew; rows and placements of units that do not exist go; a unit on two machines is left on one. */
+/* A bad row is written anew; rows and placements of units that do not exist go; a unit on two
+ * machines is left on one. */
 START_TEST(test_repairs) {
         Cluster cluster;
 
@@ -654,7 +662,8 @@ START_TEST(test_a_machine_joins) {
 }
 END_TEST
 
-/* A unit whose options change is planned by the new ones: conflicts are counted in and out, a global one becomes a single one. */
+/* A unit whose options change is planned by the new ones: conflicts are counted in and out, a
+ * global one becomes a single one. */
 START_TEST(test_options_change) {
         Cluster cluster;
 
@@ -686,7 +695,8 @@ START_TEST(test_options_change) {
 }
 END_TEST
 
-/* A chain of followers longer than a round has passes is placed all the same, in the next rounds. */
+/* A chain of followers longer than a round has passes is placed all the same, in the next rounds.
+ */
 START_TEST(test_long_chain) {
         enum { N = 2 * PLACEMENT_PASSES_MAX };
         unsigned n_rounds = 0;
@@ -713,7 +723,8 @@ START_TEST(test_long_chain) {
 }
 END_TEST
 
-/* Random clusters: no plan ever breaks a unit's requirements, is the same for every order of arrival, and is its own plan. */
+/* Random clusters: no plan ever breaks a unit's requirements, is the same for every order of
+ * arrival, and is its own plan. */
 START_TEST(test_random_clusters) {
         static const char *const options[] = {
                 "",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Builds the leader's view of a cluster by hand, record by record, and writes down what was planned. Unit names are given without ".service". */
+/* Builds the leader's view of a cluster by hand, record by record, and writes down what was
+ * planned. Unit names are given without ".service". */
 
 #include "engine/cluster.h"
 
@@ -41,7 +42,8 @@ void view_plan(Cluster *cluster);
 /* Take everything wanted as written. Returns how many rows and placements that were. */
 size_t view_commit(Cluster *cluster);
 
-/* Where units are wanted: "a=m1 b=m1,m2 c=-", by name; units that are only spoken of are left out. Static. */
+/* Where units are wanted: "a=m1 b=m1,m2 c=-", by name; units that are only spoken of are left out.
+ * Static. */
 const char *view_plan_text(const Cluster *cluster);
 
 /* The reason in the unit's wanted placement, or "". */

@@ -70,7 +70,8 @@ START_TEST(test_no_command) {
 }
 END_TEST
 
-/* An unknown command is named, with those that are near: by their beginning or by a typing error. */
+/* An unknown command is named, with those that are near: by their beginning or by a typing error.
+ */
 START_TEST(test_unknown_command) {
         static const struct {
                 const char *word;
@@ -95,7 +96,8 @@ START_TEST(test_unknown_command) {
 }
 END_TEST
 
-/* Every row is complete: it can be found, helps, and complains when it is called with too few arguments. */
+/* Every row is complete: it can be found, helps, and complains when it is called with too few
+ * arguments. */
 START_TEST(test_rows_are_complete) {
         ck_assert_uint_eq(n_commands, 12);
         for (size_t i = 0; i < n_commands; i++) {

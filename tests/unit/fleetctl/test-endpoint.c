@@ -64,7 +64,8 @@ START_TEST(test_bad) {
 }
 END_TEST
 
-/* A path that does not fit a socket address is refused before it is cut (unix(7): 107 bytes and a NUL). */
+/* A path that does not fit a socket address is refused before it is cut (unix(7): 107 bytes and a
+ * NUL). */
 START_TEST(test_long_path) {
         char text[7 + 108 + 1] = "unix:///";
         Endpoint endpoint = { 0 };

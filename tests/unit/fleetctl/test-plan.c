@@ -12,7 +12,8 @@
 #include "lib/base/macro.h"
 #include "tests/unit/fault.h"
 
-/* --- a cluster of a few units, and a folder of a few files --------------------------------------------------------------- */
+/* --- a cluster of a few units, and a folder of a few files
+ * --------------------------------------------------------------- */
 
 /* A unit of the fake cluster: all contents are one ExecStart= line. */
 typedef struct Row {
@@ -63,7 +64,9 @@ static void write_file(const char *name, const char *exec) {
         ck_assert_int_eq(fclose(file), 0);
 }
 
-/* --- the cases ----------------------------------------------------------------------------------------------------------- */
+/* --- the cases
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 /* What is planned for the last word of a command. */
 typedef struct Case {
@@ -267,7 +270,8 @@ START_TEST(test_two_rounds_of_requests) {
 }
 END_TEST
 
-/* What the server would refuse is refused here; what means nothing is noted; a global unit is known as one. */
+/* What the server would refuse is refused here; what means nothing is noted; a global unit is known
+ * as one. */
 START_TEST(test_options_are_checked) {
         static const Row none[] = { { 0 } };
         const char *words[] = { "a" };
@@ -304,7 +308,8 @@ static bool plan_with_fault(const Case *c, size_t n) {
         r = plan_case(c, &plan, NULL);
         failed = fault_disarm();
 
-        /* A comparison of two contents that fails says that they differ, and nothing more is lost. */
+        /* A comparison of two contents that fails says that they differ, and nothing more is lost.
+         */
         ck_assert(r == 0 || (failed && r == -ENOMEM));
         return failed;
 }

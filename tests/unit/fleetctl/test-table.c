@@ -57,7 +57,8 @@ START_TEST(test_contract_example) {
 }
 END_TEST
 
-/* A cell of 7 fits one stop, one of 8 needs the next; a header counts, and not when it is left out. */
+/* A cell of 7 fits one stop, one of 8 needs the next; a header counts, and not when it is left out.
+ */
 START_TEST(test_width_at_the_stop) {
         static const char *const seven[][2] = { { "1234567", "x" } };
         static const char *const eight[][2] = { { "12345678", "x" }, { "1", "y" } };

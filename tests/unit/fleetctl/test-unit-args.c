@@ -53,7 +53,8 @@ static void write_file(const char *path, const char *text) {
         ck_assert_int_eq(fclose(file), 0);
 }
 
-/* What is absent or a directory is no file; what does not parse names its line; what sets nothing is refused. */
+/* What is absent or a directory is no file; what does not parse names its line; what sets nothing
+ * is refused. */
 START_TEST(test_load_file) {
         char directory[] = "/tmp/fleet-test-XXXXXX";
         _cleanup_(unit_file_freep) UnitFile *file = NULL;

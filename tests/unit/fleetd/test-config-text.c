@@ -24,7 +24,8 @@ static int parse(const char *text, size_t n_bytes, Buf *seen, Diag *diag) {
         return config_text_parse("f.conf", copy, n_bytes, on_assignment, seen, diag);
 }
 
-/* Keys and values come out as they were written, with the numbers of their lines; comments and empty lines do not. */
+/* Keys and values come out as they were written, with the numbers of their lines; comments and
+ * empty lines do not. */
 START_TEST(test_form) {
         static const struct {
                 const char *text, *seen;

@@ -147,7 +147,8 @@ START_TEST(test_booleans) {
 }
 END_TEST
 
-/* Every value that cannot be meant is an error that begins with file, line and key; nothing is written. */
+/* Every value that cannot be meant is an error that begins with file, line and key; nothing is
+ * written. */
 START_TEST(test_bad_values) {
         static const struct {
                 const char *line, *message; /* behind "PATH:2: " */
@@ -222,7 +223,8 @@ START_TEST(test_shortest_ttl) {
 }
 END_TEST
 
-/* Keys of fleet 1.0 without a meaning here are taken, each with one notice that says why. Empty TLS keys are no wish for TLS. */
+/* Keys of fleet 1.0 without a meaning here are taken, each with one notice that says why. Empty TLS
+ * keys are no wish for TLS. */
 START_TEST(test_unused_keys) {
         static const char *const lines[] = {
                 "enable_grpc=true",         "disable_watches=true",
@@ -364,8 +366,8 @@ static char *print(void (*fn)(FILE *file)) {
         return text;
 }
 
-/* The sample file parses as it is, and says the defaults: with every comment sign before a key removed it parses without a notice and gives what an
- * empty file gives. */
+/* The sample file parses as it is, and says the defaults: with every comment sign before a key
+ * removed it parses without a notice and gives what an empty file gives. */
 START_TEST(test_sample_is_the_defaults) {
         _cleanup_(freep) char *sample = print(config_print_sample),
                               *help = print(config_print_help);

@@ -35,7 +35,8 @@ START_TEST(test_machine_id_is_trimmed) {
 }
 END_TEST
 
-/* A machine without a usable ID is refused, with the file, what is wrong with it, and what to do. */
+/* A machine without a usable ID is refused, with the file, what is wrong with it, and what to do.
+ */
 START_TEST(test_bad_machine_ids) {
         static const struct {
                 const char *text, *part;
@@ -73,7 +74,8 @@ START_TEST(test_bad_machine_ids) {
 }
 END_TEST
 
-/* The interface is that of the default route with the lowest metric that is up and not a rejection. */
+/* The interface is that of the default route with the lowest metric that is up and not a rejection.
+ */
 START_TEST(test_default_route) {
         static const char heading[] = "Iface\tDestination\tGateway "
                                       "\tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";

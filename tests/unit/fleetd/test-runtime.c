@@ -30,7 +30,8 @@ START_TEST(test_makes_the_directory) {
 }
 END_TEST
 
-/* A second daemon is refused with a message as long as the first one lives, and taken afterwards. */
+/* A second daemon is refused with a message as long as the first one lives, and taken afterwards.
+ */
 START_TEST(test_second_is_refused) {
         Runtime first, second = { .lock_fd = -1 };
         Diag diag = { 0 };

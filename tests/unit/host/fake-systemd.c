@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The fake manager. One filter on the server's side of the connection gets every call; a table says what to do for each member. Replies and signals
- * go out in the order in which they are made, as from the real one.
+/* The fake manager. One filter on the server's side of the connection gets every call; a table says
+ * what to do for each member. Replies and signals go out in the order in which they are made, as
+ * from the real one.
  *
- * Loaded content is kept apart from the file, so that a test can tell whether a unit runs the content that it should.
+ * Loaded content is kept apart from the file, so that a test can tell whether a unit runs the
+ * content that it should.
  */
 
 #include "tests/unit/host/fake-systemd.h"
@@ -112,7 +114,8 @@ static void unit_read(FakeUnit *unit) {
                 unit->load = text_says(unit->text, "Bad=yes") ? "bad-setting" : "loaded";
 }
 
-/* Brings a unit into memory. What is there already stays as it is, except what was not found before. */
+/* Brings a unit into memory. What is there already stays as it is, except what was not found
+ * before. */
 static void unit_load(FakeUnit *unit) {
         if (!unit->is_known) {
                 unit->active = "inactive";

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A fake org.freedesktop.systemd1 in the loop of the test: enough of the manager, with systemd's habits, to test the host without one. It writes down
- * every call.
+/* A fake org.freedesktop.systemd1 in the loop of the test: enough of the manager, with systemd's
+ * habits, to test the host without one. It writes down every call.
  *
- * What a unit does depends on its file, which is read when the unit is loaded: it contains Fail=yes (the start job fails), Oneshot=yes (the job ends well, and
- * the unit is inactive), Hang=yes (the start job never ends), Bad=yes (LoadState bad-setting), RefuseLink=yes and RefuseEnable=yes (those calls fail for
- * all their units). A unit that is not running is forgotten after each call, unless it is pinned, and a file that changed is not looked at again until
- * a reload: that is what a real one does.
+ * What a unit does depends on its file, which is read when the unit is loaded: it contains Fail=yes
+ * (the start job fails), Oneshot=yes (the job ends well, and the unit is inactive), Hang=yes (the
+ * start job never ends), Bad=yes (LoadState bad-setting), RefuseLink=yes and RefuseEnable=yes
+ * (those calls fail for all their units). A unit that is not running is forgotten after each call,
+ * unless it is pinned, and a file that changed is not looked at again until a reload: that is what
+ * a real one does.
  */
 
 #include <stdbool.h>
@@ -32,7 +34,8 @@ void fake_systemd_listen(FakeSystemd *systemd, const char *runtime_directory);
 /* Stop listening and cut the connection. What is loaded and runs stays. */
 void fake_systemd_cut(FakeSystemd *systemd);
 
-/* Everything that was called so far, a line per call: "StartUnit a.service". Borrowed until the next call. */
+/* Everything that was called so far, a line per call: "StartUnit a.service". Borrowed until the
+ * next call. */
 const char *fake_systemd_calls(const FakeSystemd *systemd);
 
 /* How many lines of that start with this text. */
@@ -56,7 +59,8 @@ void fake_systemd_hold_jobs(FakeSystemd *systemd, bool is_held);
 /* End all jobs in another way than "done". */
 void fake_systemd_end_jobs(FakeSystemd *systemd, const char *result);
 
-/* Something refers to the unit: it is never forgotten. Makes it known, as "not-found" when it has no file. */
+/* Something refers to the unit: it is never forgotten. Makes it known, as "not-found" when it has
+ * no file. */
 void fake_systemd_pin(FakeSystemd *systemd, const char *name);
 
 /* The content that is loaded for the unit, or NULL. Borrowed. */

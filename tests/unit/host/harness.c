@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The harness: real clock, real sockets, one loop for both sides. Waiting is turning the loop until something is true. */
+/* The harness: real clock, real sockets, one loop for both sides. Waiting is turning the loop until
+ * something is true. */
 
 #include "tests/unit/host/harness.h"
 

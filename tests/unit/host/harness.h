@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A host under test with a listener that remembers, over the fake service manager (lib/host/host-fake.h) or over host-systemd and a fake systemd. */
+/* A host under test with a listener that remembers, over the fake service manager
+ * (lib/host/host-fake.h) or over host-systemd and a fake systemd. */
 
 #include "lib/host/host-fake.h"
 #include "lib/host/host.h"

@@ -116,7 +116,8 @@ static void pair_until(Pair *pair, const unsigned *number, unsigned wanted) {
         }
 }
 
-/* Calls that are queued before the connection is even authenticated, more than one turn handles, are all answered. */
+/* Calls that are queued before the connection is even authenticated, more than one turn handles,
+ * are all answered. */
 START_TEST(test_calls_are_answered) {
         Pair pair;
 
@@ -130,7 +131,8 @@ START_TEST(test_calls_are_answered) {
 }
 END_TEST
 
-/* A call that is never answered times out, although no descriptor becomes ready for it; not before its time. */
+/* A call that is never answered times out, although no descriptor becomes ready for it; not before
+ * its time. */
 START_TEST(test_timeout_fires) {
         uint64_t begin_us;
         Pair pair;
@@ -148,7 +150,8 @@ START_TEST(test_timeout_fires) {
 }
 END_TEST
 
-/* A peer that goes away is told once, from outside of sd-bus's callbacks, with the glue detached. */
+/* A peer that goes away is told once, from outside of sd-bus's callbacks, with the glue detached.
+ */
 START_TEST(test_loss_is_told) {
         Pair pair;
 
@@ -166,7 +169,8 @@ START_TEST(test_loss_is_told) {
 }
 END_TEST
 
-/* A connection may be let go of in the callback of one of its calls; nothing more is heard of it. */
+/* A connection may be let go of in the callback of one of its calls; nothing more is heard of it.
+ */
 START_TEST(test_detach_in_callback) {
         Pair pair;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What every host promises (lib/host/host.h), checked on the fake and on host-systemd over a fake systemd. */
+/* What every host promises (lib/host/host.h), checked on the fake and on host-systemd over a fake
+ * systemd. */
 
 #include <errno.h>
 
@@ -71,7 +72,8 @@ static void unit_lives(HarnessKind kind) {
         harness_close(harness);
 }
 
-/* A unit that the host does not know cannot be started; stopping and unloading it finds the work done. */
+/* A unit that the host does not know cannot be started; stopping and unloading it finds the work
+ * done. */
 static void unknown_units(HarnessKind kind) {
         Harness *harness = harness_open(kind);
 
@@ -82,7 +84,8 @@ static void unknown_units(HarnessKind kind) {
         harness_close(harness);
 }
 
-/* A start ends as its job does; a failed unit can be started anew, and unloaded; a finished oneshot is a success. */
+/* A start ends as its job does; a failed unit can be started anew, and unloaded; a finished oneshot
+ * is a success. */
 static void jobs_end(HarnessKind kind) {
         Harness *harness = harness_open(kind);
 
@@ -136,7 +139,8 @@ static void requests_keep_order(HarnessKind kind) {
         harness_close(harness);
 }
 
-/* Giving up ends a request from the loop, once, and the next one of the unit goes ahead; doing it twice, or to an idle one, does nothing. */
+/* Giving up ends a request from the loop, once, and the next one of the unit goes ahead; doing it
+ * twice, or to an idle one, does nothing. */
 static void requests_can_be_cancelled(HarnessKind kind) {
         Harness *harness = harness_open(kind);
         Ask start = { 0 }, queued = { 0 }, stop = { 0 };
@@ -160,7 +164,8 @@ static void requests_can_be_cancelled(HarnessKind kind) {
         harness_close(harness);
 }
 
-/* Closing ends every request, tells nothing more, takes no new ones, and touches no unit; the next daemon adopts what runs. */
+/* Closing ends every request, tells nothing more, takes no new ones, and touches no unit; the next
+ * daemon adopts what runs. */
 static void close_and_adopt(HarnessKind kind) {
         Harness *harness = harness_open(kind);
         Ask start = { 0 }, load = { 0 };
@@ -200,8 +205,8 @@ static bool is_lost(void *userdata) {
         return harness->n_lost > 0;
 }
 
-/* A lost service manager ends what is in flight with -ENOTCONN, and new requests, too; once it is back the states are true again, and only what
- * changed meanwhile is told. */
+/* A lost service manager ends what is in flight with -ENOTCONN, and new requests, too; once it is
+ * back the states are true again, and only what changed meanwhile is told. */
 static void loss_is_survived(HarnessKind kind) {
         Harness *harness = harness_open(kind);
         Ask start = { 0 };

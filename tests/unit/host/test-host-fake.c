@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The fake service manager, on a virtual clock: its timing, its habits, and that it is the same each time. */
+/* The fake service manager, on a virtual clock: its timing, its habits, and that it is the same
+ * each time. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -140,7 +141,8 @@ START_TEST(test_delays) {
 }
 END_TEST
 
-/* What runs survives the daemon; a job goes on without it; a power loss takes everything, and the observer sees it. */
+/* What runs survives the daemon; a job goes on without it; a power loss takes everything, and the
+ * observer sees it. */
 START_TEST(test_machine_outlives_host) {
         World world;
         Ask start;
@@ -170,7 +172,8 @@ START_TEST(test_machine_outlives_host) {
 }
 END_TEST
 
-/* A loss in the middle of a job ends the request; the job goes on, and its result is there when the connection is. */
+/* A loss in the middle of a job ends the request; the job goes on, and its result is there when the
+ * connection is. */
 START_TEST(test_loss_in_a_job) {
         World world;
         Ask start;
@@ -257,7 +260,8 @@ START_TEST(test_story_repeats) {
 }
 END_TEST
 
-/* One run of loading and starting a unit, in which an allocation may fail; -ENOMEM when that ended something. */
+/* One run of loading and starting a unit, in which an allocation may fail; -ENOMEM when that ended
+ * something. */
 static int run_short_of_memory(void *context) {
         static const char text[] = "[Service]\nExecStart=/bin/true\n";
         World *world = context;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The host over systemd, against a fake one in the same loop: what it calls, how often, in which order, and what it makes of the answers. */
+/* The host over systemd, against a fake one in the same loop: what it calls, how often, in which
+ * order, and what it makes of the answers. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ START_TEST(test_loads_are_gathered) {
 }
 END_TEST
 
-/* A file that systemd refuses to link or to enable is taken away again and fails alone; those that shared its call are fine. */
+/* A file that systemd refuses to link or to enable is taken away again and fails alone; those that
+ * shared its call are fine. */
 START_TEST(test_refused_unit_fails_alone) {
         const char *const texts[] = { plain, refuse_link, installed, refuse_enable, installed };
         const char *const names[] = { "a.service", "b.service", "c.service", "d.service",
@@ -131,7 +133,8 @@ START_TEST(test_refused_change_is_undone) {
 }
 END_TEST
 
-/* Changed files of loaded units share one reload; one that comes while it is under way waits for the next, which it gets. */
+/* Changed files of loaded units share one reload; one that comes while it is under way waits for
+ * the next, which it gets. */
 START_TEST(test_reload_is_shared) {
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
         Ask asks[3] = { 0 };
@@ -163,7 +166,8 @@ START_TEST(test_reload_is_shared) {
 }
 END_TEST
 
-/* A unit that systemd keeps in memory after its unload, because another refers to it, starts the new content when the name is loaded again. */
+/* A unit that systemd keeps in memory after its unload, because another refers to it, starts the
+ * new content when the name is loaded again. */
 START_TEST(test_kept_unit_gets_new_content) {
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
 
@@ -179,7 +183,8 @@ START_TEST(test_kept_unit_gets_new_content) {
 }
 END_TEST
 
-/* A unit that is only mentioned by another, so that systemd knows it as not found, costs no reload; nor does one that systemd has forgotten. */
+/* A unit that is only mentioned by another, so that systemd knows it as not found, costs no reload;
+ * nor does one that systemd has forgotten. */
 START_TEST(test_no_reload_without_need) {
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
 
@@ -197,7 +202,8 @@ START_TEST(test_no_reload_without_need) {
 }
 END_TEST
 
-/* A load that was given up between the file and the reload does not make the file pass for what systemd has: loading it again reloads. */
+/* A load that was given up between the file and the reload does not make the file pass for what
+ * systemd has: loading it again reloads. */
 START_TEST(test_cancelled_load_is_not_forgotten) {
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
         Ask ask = { 0 };
@@ -220,7 +226,8 @@ START_TEST(test_cancelled_load_is_not_forgotten) {
 }
 END_TEST
 
-/* A daemon that dies between the file and the reload leaves a mark, by which the next one makes up for the reload before it looks. */
+/* A daemon that dies between the file and the reload leaves a mark, by which the next one makes up
+ * for the reload before it looks. */
 START_TEST(test_crash_before_reload) {
         Harness *harness = harness_open(HARNESS_SYSTEMD);
         Ask ask = { 0 };
@@ -260,7 +267,8 @@ static void write_file(const Harness *harness, const char *name, const char *tex
         ck_assert_int_eq(fclose(file), 0);
 }
 
-/* Files that are there but not linked are linked when the host takes over; what is no unit's is left alone, and a template has no state. */
+/* Files that are there but not linked are linked when the host takes over; what is no unit's is
+ * left alone, and a template has no state. */
 START_TEST(test_adoption_links_again) {
         Harness *harness = harness_new(HARNESS_SYSTEMD_PAIR);
 
@@ -298,7 +306,8 @@ START_TEST(test_failure_is_explained) {
 }
 END_TEST
 
-/* The ways in which a job ends: "skipped" is success, as for systemctl; the others fail, with a reason. */
+/* The ways in which a job ends: "skipped" is success, as for systemctl; the others fail, with a
+ * reason. */
 START_TEST(test_job_results) {
         static const struct {
                 const char *result, *words;
@@ -352,7 +361,8 @@ START_TEST(test_calls_are_limited) {
                 (void)snprintf(name, sizeof(name), "u%u.service", i);
                 ask_start(harness, &asks[i], name);
         }
-        /* Shared calls do not count; one answered means that all that could be sent before it was. */
+        /* Shared calls do not count; one answered means that all that could be sent before it was.
+         */
         until_called(harness, "StartUnit", 1);
         ck_assert_int_eq(do_load(harness, "z.service", plain), 0);
         n_first = fake_systemd_count(harness->systemd, "StartUnit");
@@ -382,7 +392,8 @@ START_TEST(test_foreign_units_are_ignored) {
 }
 END_TEST
 
-/* Unloads share a call; a failure is forgotten only where there is one; a link that is missing already stops nobody. */
+/* Unloads share a call; a failure is forgotten only where there is one; a link that is missing
+ * already stops nobody. */
 START_TEST(test_unloads_are_gathered) {
         const char *const names[] = { "a.service", "b.service", "c.service" };
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
@@ -468,7 +479,8 @@ START_TEST(test_bad_names) {
 }
 END_TEST
 
-/* Calls that are not answered when the connection ends do not stay behind: everything ends with -ENOTCONN. */
+/* Calls that are not answered when the connection ends do not stay behind: everything ends with
+ * -ENOTCONN. */
 START_TEST(test_loss_with_calls_in_flight) {
         static const char *const members[] = { "GetUnit", "LinkUnitFiles", "EnableUnitFiles",
                                                "ListUnitsByNames" };

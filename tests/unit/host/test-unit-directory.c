@@ -50,7 +50,8 @@ static mode_t mode_of(const char *path) {
         return st.st_mode & 07777;
 }
 
-/* The folder and its parents are made with mode 0755, files with 0644, whatever the umask; doing it again is fine. */
+/* The folder and its parents are made with mode 0755, files with 0644, whatever the umask; doing it
+ * again is fine. */
 START_TEST(test_modes) {
         mode_t mask = umask(077);
         char path[128];
@@ -70,7 +71,8 @@ START_TEST(test_modes) {
 }
 END_TEST
 
-/* What is written is read back, replaced as a whole, and removed; removing what is not there is fine. */
+/* What is written is read back, replaced as a whole, and removed; removing what is not there is
+ * fine. */
 START_TEST(test_write_read_remove) {
         size_t n_bytes = 0;
         Place place;
@@ -151,7 +153,8 @@ static int note(const char *name, const char hash[UNIT_HASH_BYTES], void *userda
         return strlist_add(userdata, line);
 }
 
-/* A scan finds every unit file with the hash of its bytes, an unreadable one without, and nothing else; what an interrupted write left is removed. */
+/* A scan finds every unit file with the hash of its bytes, an unreadable one without, and nothing
+ * else; what an interrupted write left is removed. */
 START_TEST(test_scan) {
         StrList found = { 0 };
         char path[128];

@@ -169,7 +169,8 @@ static void rig_init(Rig *rig, int family, const HttpLimits *limits) {
 
 static const int families[] = { AF_UNIX, AF_INET };
 
-/* Every method reaches the handler, with path, query, repeated headers and body, and gets headers and body back. */
+/* Every method reaches the handler, with path, query, repeated headers and body, and gets headers
+ * and body back. */
 START_TEST(test_requests) {
         static const struct {
                 const char *method, *line;
@@ -224,7 +225,8 @@ START_TEST(test_head) {
 }
 END_TEST
 
-/* What evhttp refuses by itself is answered in JSON, and the connection ends; the handler never sees it. */
+/* What evhttp refuses by itself is answered in JSON, and the connection ends; the handler never
+ * sees it. */
 START_TEST(test_refusals) {
         static const struct {
                 const char *head;
@@ -288,7 +290,8 @@ START_TEST(test_continue) {
 }
 END_TEST
 
-/* Requests sent at once on one connection are answered in their order, also when the first waits for its answer. */
+/* Requests sent at once on one connection are answered in their order, also when the first waits
+ * for its answer. */
 START_TEST(test_pipeline) {
         static const char text[] = "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 "
                                    "HTTP/1.1\r\nConnection: close\r\n\r\n";
@@ -316,7 +319,8 @@ START_TEST(test_pipeline) {
 }
 END_TEST
 
-/* A client that goes before its answer is reported once; one that only ends its sending side gets its answer, however large. */
+/* A client that goes before its answer is reported once; one that only ends its sending side gets
+ * its answer, however large. */
 START_TEST(test_client_gone) {
         static const char text[] = "GET / HTTP/1.1\r\n\r\n";
         enum { N_LARGE = 3000000 };
@@ -378,7 +382,8 @@ START_TEST(test_client_gone_tcp) {
 }
 END_TEST
 
-/* A reply in pieces is chunked; for HTTP/1.0 the connection's end ends it. After it the connection serves on. */
+/* A reply in pieces is chunked; for HTTP/1.0 the connection's end ends it. After it the connection
+ * serves on. */
 START_TEST(test_pieces) {
         static const char text[] = "GET / HTTP/1.1\r\n\r\n", old[] = "GET / HTTP/1.0\r\n\r\n";
         Rig rig;
@@ -415,7 +420,8 @@ START_TEST(test_pieces) {
 }
 END_TEST
 
-/* A client that does not read is noticed by the bound on what waits; one that goes in the middle of a reply is reported. */
+/* A client that does not read is noticed by the bound on what waits; one that goes in the middle of
+ * a reply is reported. */
 START_TEST(test_pieces_bound) {
         static const char text[] = "GET / HTTP/1.1\r\n\r\n";
         char *piece = calloc(1, 100000);

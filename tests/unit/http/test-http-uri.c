@@ -5,7 +5,8 @@
 #include "lib/http/http-server.h"
 #include "tests/unit/fault.h"
 
-/* Well-formed segments decode; malformed escapes and an encoded NUL are refused. A plus sign in a path is a plus sign. */
+/* Well-formed segments decode; malformed escapes and an encoded NUL are refused. A plus sign in a
+ * path is a plus sign. */
 START_TEST(test_path_decode) {
         static const struct {
                 const char *segment, *decoded;

@@ -11,7 +11,8 @@
 #include "tests/sim/virtual-env.h"
 #include "tests/unit/fault.h"
 
-/* What happened, as letters in order; and what happens next. Each object of a test notes its own letter. */
+/* What happened, as letters in order; and what happens next. Each object of a test notes its own
+ * letter. */
 typedef struct Notes {
         char text[64];
         size_t n;
@@ -91,7 +92,8 @@ static void turn(Loop *loop) {
 
 /* ---- deferred calls */
 
-/* Deferred calls run in the next turn, in the order in which they were queued, once each, however often they were queued. */
+/* Deferred calls run in the next turn, in the order in which they were queued, once each, however
+ * often they were queued. */
 START_TEST(test_deferred_order) {
         VirtualEnv env;
         _cleanup_(loop_freep) Loop *loop = make_loop(&env);
@@ -165,7 +167,8 @@ END_TEST
 
 /* ---- timers */
 
-/* Timers fire in the order of their deadlines, those of the same instant in the order of their setting; none before its time. */
+/* Timers fire in the order of their deadlines, those of the same instant in the order of their
+ * setting; none before its time. */
 START_TEST(test_timer_order) {
         VirtualEnv env;
         _cleanup_(loop_freep) Loop *loop = make_loop(&env);
@@ -245,7 +248,8 @@ static void set_itself_now(Thing *thing) {
         ck_assert_int_eq(timer_set_at(thing->loop, &thing->timer, 0), 0);
 }
 
-/* A timer that sets itself to a time past fires once per turn, and the others of its turn fire as well. */
+/* A timer that sets itself to a time past fires once per turn, and the others of its turn fire as
+ * well. */
 START_TEST(test_timer_sets_itself) {
         VirtualEnv env;
         _cleanup_(loop_freep) Loop *loop = make_loop(&env);
@@ -616,7 +620,8 @@ static void defer_itself(Thing *thing) {
         loop_defer(thing->loop, &thing->deferred);
 }
 
-/* A call that defers itself for ever does not keep descriptors from being told, or timers from firing. */
+/* A call that defers itself for ever does not keep descriptors from being told, or timers from
+ * firing. */
 START_TEST(test_nothing_starves) {
         VirtualEnv env;
         _cleanup_(loop_freep) Loop *loop = make_loop(&env);

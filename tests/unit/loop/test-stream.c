@@ -20,7 +20,8 @@ enum {
         LARGE_BYTES = 8 * 1024 * 1024,
 };
 
-/* One end of a flow: a stream, what it told as letters (Connected, Readable (once in a row), Writable, End), and what it received. */
+/* One end of a flow: a stream, what it told as letters (Connected, Readable (once in a row),
+ * Writable, End), and what it received. */
 typedef struct Peer Peer;
 struct Peer {
         Stream *stream;
@@ -126,7 +127,8 @@ static char *make_pattern(size_t n_bytes) {
 
 /* ---- over a socketpair */
 
-/* Bytes go both ways; the first event is that it is connected; when one end is freed, the other one ends without error. */
+/* Bytes go both ways; the first event is that it is connected; when one end is freed, the other one
+ * ends without error. */
 START_TEST(test_both_ways) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
         _cleanup_(peer_done) Peer a = peer_make(loop), b = peer_make(loop);
@@ -193,7 +195,8 @@ START_TEST(test_input_before_the_end) {
 }
 END_TEST
 
-/* The same while output is queued that the peer will never take: a final answer is not lost because we were still talking. */
+/* The same while output is queued that the peer will never take: a final answer is not lost because
+ * we were still talking. */
 START_TEST(test_input_before_a_broken_end) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
         _cleanup_(peer_done) Peer a = peer_make(loop);
@@ -223,7 +226,8 @@ static void maker_on_deferred(LoopDeferred *deferred) {
         peer_take(maker->peer, maker->fd);
 }
 
-/* The first event is that it is connected, also when the stream is made by a callback and bytes are waiting already. */
+/* The first event is that it is connected, also when the stream is made by a callback and bytes are
+ * waiting already. */
 START_TEST(test_connected_comes_first) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
         _cleanup_(peer_done) Peer a = peer_make(loop);
@@ -240,8 +244,8 @@ START_TEST(test_connected_comes_first) {
 }
 END_TEST
 
-/* Large output waits in the stream while the peer does not read, and arrives unharmed when it does; then, once, it is told that all has
- * been taken. */
+/* Large output waits in the stream while the peer does not read, and arrives unharmed when it does;
+ * then, once, it is told that all has been taken. */
 START_TEST(test_back_pressure) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
         _cleanup_(peer_done) Peer a = peer_make(loop), b = peer_make(loop);
@@ -366,7 +370,8 @@ static void say_hello(Peer *peer) {
         ck_assert_int_eq(stream_write(peer->stream, "hello", 5), 0);
 }
 
-/* By address and by name: connects, sends what was queued before as well as what is written then, and receives. */
+/* By address and by name: connects, sends what was queued before as well as what is written then,
+ * and receives. */
 START_TEST(test_tcp) {
         static const char *const hosts[] = { "127.0.0.1", "localhost" };
 
@@ -458,7 +463,8 @@ START_TEST(test_freed_while_connecting) {
 }
 END_TEST
 
-/* A name that does not exist is an end, as soon as that is known or when the time is up; freeing the stream before that is fine. */
+/* A name that does not exist is an end, as soon as that is known or when the time is up; freeing
+ * the stream before that is fine. */
 START_TEST(test_tcp_unknown_name) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
         _cleanup_(peer_done) Peer a = peer_make(loop), b = peer_make(loop);

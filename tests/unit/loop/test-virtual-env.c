@@ -19,7 +19,8 @@ static bool has_ticked(void *userdata) {
         return ticker->n_ticks > 0;
 }
 
-/* The clock jumps to what is due, stops exactly where it was told to, and fires what is due there. */
+/* The clock jumps to what is due, stops exactly where it was told to, and fires what is due there.
+ */
 START_TEST(test_clock_jumps) {
         VirtualEnv env;
         Ticker soon = { .timer.fn = ticker_on_timer }, at_end = soon, beyond = soon;
@@ -44,7 +45,8 @@ START_TEST(test_clock_jumps) {
 }
 END_TEST
 
-/* Waiting for something ends at the instant when it happens, or says at the limit that it has not. */
+/* Waiting for something ends at the instant when it happens, or says at the limit that it has not.
+ */
 START_TEST(test_run_until_true) {
         VirtualEnv env;
         Ticker ticker = { .timer.fn = ticker_on_timer };
@@ -87,7 +89,8 @@ START_TEST(test_settle) {
 }
 END_TEST
 
-/* The seed decides the random numbers; the length of the pieces in which they are drawn is honoured to the byte. */
+/* The seed decides the random numbers; the length of the pieces in which they are drawn is honoured
+ * to the byte. */
 START_TEST(test_randomness_comes_from_the_seed) {
         VirtualEnv a, b, c;
         unsigned char from_a[21], from_b[21], from_c[21];

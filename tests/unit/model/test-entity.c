@@ -144,7 +144,8 @@ static const Row rows[] = {
         { recode_unit, "", NULL, "EOF" },
 };
 
-/* Every entity comes out of its JSON as it went in, and wrong types are refused with the place and the reason. */
+/* Every entity comes out of its JSON as it went in, and wrong types are refused with the place and
+ * the reason. */
 START_TEST(test_recode) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 const Row *row = &rows[i];

@@ -62,7 +62,8 @@ START_TEST(test_deep_nesting) {
 }
 END_TEST
 
-/* Members are found by their exact name, or else without regard to case; null is absent; the last of equal ones counts. */
+/* Members are found by their exact name, or else without regard to case; null is absent; the last
+ * of equal ones counts. */
 START_TEST(test_get) {
         json_auto_t *root = parse(
                 "{\"Name\":\"a\",\"name\":\"b\",\"NAME\":\"c\",\"State\":\"d\",\"x\":null,"
@@ -76,7 +77,8 @@ START_TEST(test_get) {
 }
 END_TEST
 
-/* Strings: absent, empty and null are the same where they may be missing, and an error where they may not. */
+/* Strings: absent, empty and null are the same where they may be missing, and an error where they
+ * may not. */
 START_TEST(test_get_string) {
         json_auto_t *root = parse("{\"a\":\"x\",\"e\":\"\",\"n\":null,\"i\":1}");
         _cleanup_(freep) char *a = NULL, *any = NULL;

@@ -64,7 +64,8 @@ static void write_all(JsonOut *out, uint64_t number) {
         json_out_close(out, '}');
 }
 
-/* Commas are where they belong, empty members are left out where that is asked for, and what was there stays in front. */
+/* Commas are where they belong, empty members are left out where that is asked for, and what was
+ * there stays in front. */
 START_TEST(test_structure) {
         _cleanup_(buf_done) Buf buf = buf_make(1000);
         JsonOut out;

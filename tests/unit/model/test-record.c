@@ -6,7 +6,8 @@
 
 #include "tests/unit/fault.h"
 
-/* Decode a record of one kind and encode it again: 0 and a text that the caller frees, or an error. */
+/* Decode a record of one kind and encode it again: 0 and a text that the caller frees, or an error.
+ */
 typedef int (*Recode)(const char *json, size_t n_bytes, char **ret_json, Diag *diag);
 
 static int recode_unit(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
@@ -131,7 +132,8 @@ static const Row rows[] = {
         { recode_leader, "", NULL, "EOF" },
 };
 
-/* Every record comes out of its JSON as it went in, and what cannot be believed is refused with a reason. */
+/* Every record comes out of its JSON as it went in, and what cannot be believed is refused with a
+ * reason. */
 START_TEST(test_recode) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 const Row *row = &rows[i];
@@ -147,7 +149,8 @@ START_TEST(test_recode) {
 }
 END_TEST
 
-/* All fields of a state arrive in their places, and what is not there is an empty string, not NULL. */
+/* All fields of a state arrive in their places, and what is not there is an empty string, not NULL.
+ */
 START_TEST(test_state_fields) {
         static const char json[] = "{\"load\":\"loaded\",\"state\":\"loaded\",\"generation\":9}";
         _cleanup_(state_record_done) StateRecord record = { 0 };
@@ -163,7 +166,8 @@ START_TEST(test_state_fields) {
 }
 END_TEST
 
-/* A record that would not fit one request of the store, or that no decoder would take, is not made. */
+/* A record that would not fit one request of the store, or that no decoder would take, is not made.
+ */
 START_TEST(test_encode_refuses) {
         UnitRecord unit = { .desired = JOB_STATE_LOADED, .generation = UINT64_MAX };
         _cleanup_(freep) char *why = calloc(1, RECORD_MAX_BYTES + 1);

@@ -7,8 +7,8 @@
 #include "tests/sim/rig.h"
 #include "tests/unit/fault.h"
 
-/* Followers: list, then watch, and list again. What is told is written down as one line of text per follower:
- * "reset", "+name" (there), "!name" (bad), "-name" (went), "synced". */
+/* Followers: list, then watch, and list again. What is told is written down as one line of text per
+ * follower: "reset", "+name" (there), "!name" (bad), "-name" (went), "synced". */
 
 static const char unit_json[] =
         "{\"desired\":\"launched\",\"file\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}";
@@ -115,7 +115,8 @@ static void set_unit(Fixture *f, const char *name) {
         rig_set(&f->rig, key, unit_json);
 }
 
-/* What is there is listed in order, then every change is told, in order; bad records are told as such, keys of nobody's are left out. */
+/* What is there is listed in order, then every change is told, in order; bad records are told as
+ * such, keys of nobody's are left out. */
 START_TEST(test_list_then_watch) {
         Fixture f;
 
@@ -141,7 +142,8 @@ START_TEST(test_list_then_watch) {
 }
 END_TEST
 
-/* A list longer than a page comes complete, each record once, at one revision: what is written while it is under way is told by the watch. */
+/* A list longer than a page comes complete, each record once, at one revision: what is written
+ * while it is under way is told by the watch. */
 START_TEST(test_pages) {
         enum { N = 2 * STORE_PAGE_KEYS + 1 };
         Fixture f;
@@ -171,7 +173,8 @@ START_TEST(test_pages) {
 }
 END_TEST
 
-/* Several keys are listed at one revision in the order given; those that are only listed are not watched; a single record is followed alone. */
+/* Several keys are listed at one revision in the order given; those that are only listed are not
+ * watched; a single record is followed alone. */
 START_TEST(test_several_keys) {
         const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_UNIT } },
@@ -228,7 +231,8 @@ START_TEST(test_compaction) {
 }
 END_TEST
 
-/* When the revision of a list is compacted away between two pages, the list begins again, and is told as a new one. */
+/* When the revision of a list is compacted away between two pages, the list begins again, and is
+ * told as a new one. */
 START_TEST(test_compaction_between_pages) {
         Fixture f;
 
@@ -253,7 +257,8 @@ START_TEST(test_compaction_between_pages) {
 }
 END_TEST
 
-/* A store that cannot be reached is asked again until it answers: quickly at first, never slower than every few seconds. */
+/* A store that cannot be reached is asked again until it answers: quickly at first, never slower
+ * than every few seconds. */
 START_TEST(test_unreachable_store) {
         uint64_t n_requests;
         Fixture f;
@@ -275,7 +280,8 @@ START_TEST(test_unreachable_store) {
 }
 END_TEST
 
-/* A cut is survived in place: what happened meanwhile is told when it heals, once, without a new list. */
+/* A cut is survived in place: what happened meanwhile is told when it heals, once, without a new
+ * list. */
 START_TEST(test_cut_and_healed) {
         Fixture f;
 
@@ -294,7 +300,8 @@ START_TEST(test_cut_and_healed) {
 }
 END_TEST
 
-/* A follower may be stopped and freed by whatever it tells: by a reset, by a record of a list or of the watch, by the end of the list. Nothing is told after. */
+/* A follower may be stopped and freed by whatever it tells: by a reset, by a record of a list or of
+ * the watch, by the end of the list. Nothing is told after. */
 START_TEST(test_stop_and_free_inside) {
         static const struct {
                 const char *stop_at;
@@ -328,7 +335,8 @@ START_TEST(test_stop_and_free_inside) {
 }
 END_TEST
 
-/* A follower may be stopped and freed from outside at any time: before its list, during it, while it waits, while it watches. */
+/* A follower may be stopped and freed from outside at any time: before its list, during it, while
+ * it waits, while it watches. */
 START_TEST(test_stop_from_outside) {
         static const uint64_t after_ms[] = { 0, 30, 80, 130, 250 };
 
@@ -356,7 +364,8 @@ START_TEST(test_stop_from_outside) {
 }
 END_TEST
 
-/* Restarted while it lists, from outside or by what it tells, it lists from the start, and ends with one complete list. */
+/* Restarted while it lists, from outside or by what it tells, it lists from the start, and ends
+ * with one complete list. */
 START_TEST(test_restart_while_listing) {
         Fixture f;
 
@@ -382,7 +391,8 @@ START_TEST(test_restart_while_listing) {
 }
 END_TEST
 
-/* Whatever allocation fails on the way, the follower ends up with the whole list and the changes behind it. */
+/* Whatever allocation fails on the way, the follower ends up with the whole list and the changes
+ * behind it. */
 START_TEST(test_out_of_memory) {
         bool has_failed = true;
 

@@ -7,7 +7,8 @@
 #include "tests/sim/rig.h"
 #include "tests/unit/fault.h"
 
-/* Keys and values: what each kind looks like in the store, and what is told of keys and values that are none. */
+/* Keys and values: what each kind looks like in the store, and what is told of keys and values that
+ * are none. */
 
 static const char hash[] = "da39a3ee5e6b4b0d3255bfef95601890afd80709"; /* of no bytes at all */
 
@@ -119,7 +120,8 @@ START_TEST(test_keys_of_every_kind) {
 }
 END_TEST
 
-/* The end of a prefix is the first key behind all that begin with it: neither "state/m1" nor "state/m10/" is in "state/m1/". */
+/* The end of a prefix is the first key behind all that begin with it: neither "state/m1" nor
+ * "state/m10/" is in "state/m1/". */
 START_TEST(test_key_end) {
         _cleanup_(buf_done) Buf key = buf_make(REGISTRY_KEY_MAX_BYTES), end = key;
         Told told;
@@ -205,7 +207,8 @@ START_TEST(test_keys_that_are_no_text) {
 }
 END_TEST
 
-/* A value that does not parse is told once per revision, with what is wrong, and comes as a bad record. */
+/* A value that does not parse is told once per revision, with what is wrong, and comes as a bad
+ * record. */
 START_TEST(test_bad_values) {
         static const struct {
                 const char *key;

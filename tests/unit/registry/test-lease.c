@@ -100,7 +100,8 @@ START_TEST(test_grant) {
 }
 END_TEST
 
-/* It stays alive for an hour, at one keep-alive every third of its time, and writes nothing for that. */
+/* It stays alive for an hour, at one keep-alive every third of its time, and writes nothing for
+ * that. */
 START_TEST(test_an_hour) {
         uint64_t n_requests;
         int64_t id, revision;
@@ -159,6 +160,32 @@ START_TEST(test_adopt_a_dead_one) {
 }
 END_TEST
 
+/* One that was granted for another time is left to run out: the daemon was configured anew. */
+START_TEST(test_adopt_one_of_another_time) {
+        int64_t id;
+        Fixture f;
+
+        set_up(&f);
+        start(&f, 0);
+        rig_run_ms(&f.rig, 1000);
+        id = f.lease.id;
+        lease_stop(&f.lease);
+
+        clear_events(&f);
+        f.lease = (Lease){ 0 };
+        ck_assert_int_eq(
+                lease_start(&f.lease, f.rig.stores[0], f.rig.loop, TTL_S / 2, id, on_lease), 0);
+        rig_run_ms(&f.rig, 200);
+        expect_events(&f, "H");
+        ck_assert_int_ne(f.lease.id, id);
+        ck_assert_int_eq(f.lease.ttl_s, TTL_S / 2);
+        rig_run_ms(&f.rig, 60000);
+        ck_assert(is_there(&f, f.lease.id));
+        ck_assert(!is_there(&f, id));
+        stop(&f);
+}
+END_TEST
+
 /* Until the store has said that the adopted lease stands it is not held. */
 START_TEST(test_adopt_without_the_store) {
         Fixture f;
@@ -199,7 +226,8 @@ START_TEST(test_lost) {
 }
 END_TEST
 
-/* A renounced lease is left to itself and another is held, also when an answer about the first is on its way. */
+/* A renounced lease is left to itself and another is held, also when an answer about the first is
+ * on its way. */
 START_TEST(test_renounce) {
         for (int in_flight = 0; in_flight < 2; in_flight++) {
                 int64_t id;
@@ -248,7 +276,8 @@ START_TEST(test_renounce_while_granting) {
 }
 END_TEST
 
-/* A cut that heals before the lease has run out costs nothing; one that lasts longer costs the lease, which is told after it heals. */
+/* A cut that heals before the lease has run out costs nothing; one that lasts longer costs the
+ * lease, which is told after it heals. */
 START_TEST(test_cut_and_healed) {
         static const struct {
                 uint64_t cut_ms;
@@ -283,7 +312,8 @@ START_TEST(test_cut_and_healed) {
 }
 END_TEST
 
-/* A network that loses one request in ten does not cost the lease: a failed try is followed by another in time. */
+/* A network that loses one request in ten does not cost the lease: a failed try is followed by
+ * another in time. */
 START_TEST(test_one_request_in_ten_is_lost) {
         int64_t id;
         Fixture f;
@@ -332,6 +362,7 @@ int main(void) {
                 test_an_hour,
                 test_adopt_a_live_one,
                 test_adopt_a_dead_one,
+                test_adopt_one_of_another_time,
                 test_adopt_without_the_store,
                 test_lost,
                 test_renounce,

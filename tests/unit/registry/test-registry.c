@@ -18,8 +18,8 @@ typedef struct Fixture {
         RegistryRead read;
         unsigned n_done;
         int status;
-        char names
-                [512]; /* last parts of the keys that came, joined by blanks; '!' behind bad ones */
+        char names[512]; /* last parts of the keys that came, joined by blanks; '!' behind bad ones
+                          */
         int64_t revision;
         bool more;
         unsigned n_bad;
@@ -113,7 +113,8 @@ static const struct {
         { { .key = { .kind = RECORD_STATE } }, "", false },
 };
 
-/* after, until, limit and keys_only choose among the records of one kind, or of one machine, and nothing else comes. */
+/* after, until, limit and keys_only choose among the records of one kind, or of one machine, and
+ * nothing else comes. */
 START_TEST(test_ranges) {
         static const char *const units[] = { "a.service", "b.service", "b@1.service", "c.service" };
         Fixture f;
@@ -144,7 +145,8 @@ START_TEST(test_ranges) {
 }
 END_TEST
 
-/* What is none of ours is left out, what does not parse comes as bad, and neither stops the others. */
+/* What is none of ours is left out, what does not parse comes as bad, and neither stops the others.
+ */
 START_TEST(test_bad_ones_stop_no_others) {
         Fixture f;
 
@@ -182,7 +184,8 @@ START_TEST(test_pages_at_one_revision) {
 }
 END_TEST
 
-/* A revision that was compacted away, a store out of reach, and a cancelled read each end once, in their own way. */
+/* A revision that was compacted away, a store out of reach, and a cancelled read each end once, in
+ * their own way. */
 START_TEST(test_ends) {
         Fixture f;
 

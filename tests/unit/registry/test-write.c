@@ -7,7 +7,8 @@
 #include "tests/sim/rig.h"
 #include "tests/unit/fault.h"
 
-/* Writes: every comparison holds and does not hold, errors are kept while building, and nothing is written by half. */
+/* Writes: every comparison holds and does not hold, errors are kept while building, and nothing is
+ * written by half. */
 
 static const RecordKey leader = { .kind = RECORD_LEADER };
 
@@ -75,7 +76,8 @@ static void compare(Fixture *f, Comparison comparison, RecordKey key, int64_t re
         }
 }
 
-/* Each comparison of one key, against a record that was created at 2 and changed at 3, one created at 4, and none. */
+/* Each comparison of one key, against a record that was created at 2 and changed at 3, one created
+ * at 4, and none. */
 START_TEST(test_comparisons) {
         static const struct {
                 Comparison comparison;
@@ -124,7 +126,8 @@ START_TEST(test_comparisons) {
 }
 END_TEST
 
-/* "Unchanged since" speaks of all keys from the first to the last one, both included, and of no others. */
+/* "Unchanged since" speaks of all keys from the first to the last one, both included, and of no
+ * others. */
 START_TEST(test_unchanged_since) {
         static const struct {
                 const char *from, *until;
@@ -235,7 +238,8 @@ START_TEST(test_error_is_kept_while_building) {
 }
 END_TEST
 
-/* More bytes than a request may have are refused with nothing written; more comparisons than a transaction may have never start. */
+/* More bytes than a request may have are refused with nothing written; more comparisons than a
+ * transaction may have never start. */
 START_TEST(test_too_large) {
         static char text[STORE_REQUEST_MAX_BYTES / 2 + 1];
         Fixture f;
@@ -262,7 +266,8 @@ START_TEST(test_too_large) {
 }
 END_TEST
 
-/* A lease that ended, a store out of reach, and giving up each end the write once, in their own way. */
+/* A lease that ended, a store out of reach, and giving up each end the write once, in their own
+ * way. */
 START_TEST(test_ends) {
         Fixture f;
 
@@ -294,7 +299,8 @@ START_TEST(test_ends) {
 }
 END_TEST
 
-/* A copy of a write that arrives after its outcome was unknown, and after the record was written by another, changes nothing. */
+/* A copy of a write that arrives after its outcome was unknown, and after the record was written by
+ * another, changes nothing. */
 START_TEST(test_late_copy_is_refused) {
         Fixture f;
 

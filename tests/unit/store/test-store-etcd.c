@@ -6,6 +6,7 @@
  */
 
 #include "lib/store/store-etcd.h"
+#include "lib/store/store-watch.h"
 
 #include <errno.h>
 #include <nghttp2/nghttp2.h>

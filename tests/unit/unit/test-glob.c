@@ -68,7 +68,8 @@ START_TEST(test_matches) {
 }
 END_TEST
 
-/* A malformed pattern matches nothing, also where what is malformed would not be reached, or the string is the pattern. */
+/* A malformed pattern matches nothing, also where what is malformed would not be reached, or the
+ * string is the pattern. */
 START_TEST(test_malformed) {
         static const char *const patterns[] = { "[",    "[a",   "[]",    "[^]",  "[]a]", "[a-]",
                                                 "[-a]", "a\\",  "[a\\",  "*[",   "b[",   "[a-]]",
@@ -83,7 +84,8 @@ START_TEST(test_malformed) {
 }
 END_TEST
 
-/* Many stars do not make it slow: a backtracking matcher would need longer than the universe has. */
+/* Many stars do not make it slow: a backtracking matcher would need longer than the universe has.
+ */
 START_TEST(test_stars_stay_cheap) {
         char pattern[401], string[1001];
 

@@ -16,7 +16,8 @@ typedef struct Row {
         const char *hex;
 } Row;
 
-/* The examples of FIPS 180-1, appendices A to C, and lengths around the ends of blocks (digests by sha1sum(1)). */
+/* The examples of FIPS 180-1, appendices A to C, and lengths around the ends of blocks (digests by
+ * sha1sum(1)). */
 static const Row rows[] = {
         { "", 1, "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
         { "abc", 1, "a9993e364706816aba3e25717850c26c9cd0d89d" },

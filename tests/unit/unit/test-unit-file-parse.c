@@ -53,7 +53,8 @@ static const ParseRow parse_rows[] = {
         { "[S]\nA=x\\", "[S]\nA=x\\\n\n" },
         { "[S]\nA=x\\\n", "[S]\nA=x\\\n\n" },
 
-        /* A backslash before blanks continues nothing, and its printed form continues nothing, either. */
+        /* A backslash before blanks continues nothing, and its printed form continues nothing,
+           either. */
         { "[S]\nA=x\\  \nB=y\n", "[S]\nA=x\\ \nB=y\n" },
         { "[S]\nA=x\\\n y\\\t\nB=y\n", "[S]\nA=x\\\n y\\ \nB=y\n" },
 
@@ -171,7 +172,8 @@ START_TEST(test_long_garbage_is_cut) {
 }
 END_TEST
 
-/* Lines may be as long as the file, and the file as long as its limit; one byte more is an error of its own. */
+/* Lines may be as long as the file, and the file as long as its limit; one byte more is an error of
+ * its own. */
 START_TEST(test_size_limit) {
         _cleanup_(freep) char *text = malloc(UNIT_FILE_MAX_BYTES + 1);
         UnitFile *file = NULL;

@@ -113,7 +113,8 @@ START_TEST(test_hash_is_valid) {
 }
 END_TEST
 
-/* As many sections as a file can hold print in order, and in a time that does not grow with the square. */
+/* As many sections as a file can hold print in order, and in a time that does not grow with the
+ * square. */
 START_TEST(test_many_sections) {
         _cleanup_(unit_file_freep) UnitFile *file = NULL;
         _cleanup_(buf_done) Buf text = buf_make(4 * UNIT_FILE_MAX_BYTES);
@@ -160,7 +161,8 @@ START_TEST(test_survives_oom) {
 }
 END_TEST
 
-/* Without memory for sorting, files in different orders count as different, equal ones still as equal. */
+/* Without memory for sorting, files in different orders count as different, equal ones still as
+ * equal. */
 START_TEST(test_equality_without_memory) {
         _cleanup_(unit_file_freep) UnitFile *a = parse("[A]\nx=1\n[B]\ny=2\n[A]\nz=3\n");
         _cleanup_(unit_file_freep) UnitFile *b = parse("[A]\nx=1\nz=3\n[B]\ny=2\n");

@@ -93,7 +93,8 @@ static const SplitRow split_rows[] = {
         { ".", "", NULL, "", NULL },
 };
 
-/* The first '@' before the last dot separates, and only a name with something behind it is an instance. */
+/* The first '@' before the last dot separates, and only a name with something behind it is an
+ * instance. */
 START_TEST(test_split) {
         for (size_t i = 0; i < ELEMENTSOF(split_rows); i++) {
                 const SplitRow *row = &split_rows[i];
