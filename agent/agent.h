@@ -25,8 +25,8 @@ typedef struct AgentOptions {
 } AgentOptions;
 
 enum {
-        AGENT_REPORT_INTERVAL_US =
-                100000, /* at most ten transactions of states a second and machine */
+        /* At most ten transactions of states a second and machine, over any longer while. */
+        AGENT_REPORT_INTERVAL_US = 100000,
 };
 
 /* Numbers for /metrics. */

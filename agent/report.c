@@ -2,10 +2,10 @@
 
 /* The agent: what goes out.
  *
- * States that differ from what the store has are gathered and sent in one transaction, at most
- * every report_interval_us, the first at once. A unit that is being worked on is not reported for a
- * while: the end of its step is what others wait for, and a report of its middle would only put
- * that off.
+ * States that differ from what the store has are gathered and sent in one transaction, on
+ * average at most every report_interval_us, the first few after a rest at once. A unit that is
+ * being worked on is not reported for a while: the end of its step is what others wait for, and a
+ * report of its middle would only put that off.
  *
  * Every row compares the revision that this machine wrote or read last, so that a copy of a report
  * which arrives late changes nothing. When a report is refused or its outcome is unknown, the rows
@@ -23,6 +23,7 @@ enum {
         REPORT_PATIENCE_US =
                 500 *
                 US_PER_MS, /* a unit being worked on is reported in its middle after so long */
+        REPORT_BURST = 4,  /* reports that may go without a pause after a rest */
         REPORT_RETRY_US = 500 * US_PER_MS, /* after a report that failed */
 };
 
@@ -221,6 +222,18 @@ void agent_on_report_timer(LoopTimer *timer) {
         (void)timer;
 }
 
+/* A report per interval on average: after a rest some may follow each other at once, so that one
+ * change after the other by a user is not made to wait, and a storm still is. */
+static void report_take_turn(Agent *agent) {
+        uint64_t now_us = loop_now_us(agent->loop);
+        uint64_t rest_us = REPORT_BURST * agent->report_interval_us;
+        uint64_t earliest_us = now_us > rest_us ? now_us - rest_us : 0;
+
+        if (agent->next_report_us < earliest_us)
+                agent->next_report_us = earliest_us;
+        agent->next_report_us += agent->report_interval_us;
+}
+
 static void report_send(Agent *agent) {
         int r;
 
@@ -230,7 +243,7 @@ static void report_send(Agent *agent) {
                 return;
 
         agent->sent_lease = agent->lease;
-        agent->next_report_us = loop_now_us(agent->loop) + agent->report_interval_us;
+        report_take_turn(agent);
         agent->stats.n_reports++;
         r = registry_write_commit(&agent->write, on_reported);
         if (r < 0)
