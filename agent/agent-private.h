@@ -91,9 +91,6 @@ struct Agent {
         void *closed_userdata;
 };
 
-/* The unit of this name, made if there is none; NULL on out of memory. */
-AgentUnit *agent_unit(Agent *agent, const char *name);
-
 /* Free a unit that nothing is under way for. */
 void agent_unit_free(AgentUnit *unit);
 

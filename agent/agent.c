@@ -24,7 +24,8 @@
 
 enum { AGENT_CLOSE_GRACE_US = US_PER_S };
 
-AgentUnit *agent_unit(Agent *agent, const char *name) {
+/* The unit of this name, made if there is none; NULL on out of memory. */
+static AgentUnit *agent_unit(Agent *agent, const char *name) {
         HashNode *node = hash_map_get(&agent->units, name);
         AgentUnit *unit;
 

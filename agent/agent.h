@@ -42,7 +42,7 @@ typedef struct AgentStats {
  * Returns 0 or -ENOMEM. */
 int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOptions *options);
 
-/* Start the host and the work. Returns 0 or what host_start() gave. */
+/* Start the host and the work. Returns 0, -ENOMEM, or what host_start() gave. */
 int agent_start(Agent *agent);
 
 /* The lease to report on (presence), 0 when there is none at the moment. */

@@ -7,6 +7,7 @@
  *       on our lease           it is ours, of this run or the one before -> UP
  *       on an earlier one      the TTL was changed: rewrite it on our lease -> UP
  *       ours by its name       this machine booted again, or lost its lease file: likewise -> UP
+ *       one that is broken     nobody's: likewise -> UP
  *       another's              another machine uses our ID: say so, wait until it goes
  *
  * The record is followed, so that its loss is noticed even when keep-alives go on being answered
@@ -257,6 +258,11 @@ static void on_reset(RegistryFollow *follow) {
         Presence *presence = container_of(follow, Presence, follow);
 
         presence->is_synced = presence->was_listed = false;
+
+        /* With no write under way the list has the last word, also where the store was put back to
+         * an earlier revision: a comparison with what it has no more would fail for ever. */
+        if (!registry_write_is_pending(&presence->write))
+                presence->revision = 0;
 }
 
 static void on_record(RegistryFollow *follow, const Record *record) {

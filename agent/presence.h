@@ -34,7 +34,7 @@ typedef struct PresenceOptions {
         const char *lease_path;      /* file that keeps the lease's number, or NULL for none */
 } PresenceOptions;
 
-/* Make it and start. Returns 0 or -ENOMEM. */
+/* Make it and start. Returns 0, -ENOMEM, or what encoding the record gave. */
 int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
                  const PresenceListener *listener);
 

@@ -20,11 +20,9 @@
 
 enum {
         REPORT_ROWS_MAX = STORE_TXN_OPS_MAX - 8,
-        REPORT_PATIENCE_US =
-                500 *
-                US_PER_MS, /* a unit being worked on is reported in its middle after so long */
-        REPORT_BURST = 4,  /* reports that may go without a pause after a rest */
-        REPORT_RETRY_US = 500 * US_PER_MS, /* after a report that failed */
+        REPORT_PATIENCE_US = 500 * US_PER_MS, /* then a unit is reported in the middle of a step */
+        REPORT_BURST = 4,                     /* reports that go without a pause after a rest */
+        REPORT_RETRY_US = 500 * US_PER_MS,    /* after a report that failed */
 };
 
 void agent_mark_report(AgentUnit *unit) {

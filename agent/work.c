@@ -5,6 +5,7 @@
  *   marked --agent_plan()--> LOAD:  fetch the content, give it to the host
  *                            START, STOP, UNLOAD: ask the host
  *                            DONE:  the request is fulfilled
+ *                            FORGET: nothing of the unit is left to be done
  *
  * A unit has one step under way at most; its end marks the unit, and the next step is decided upon
  * in the new situation. A failed load or start ends the request, with the reason: to try again is
@@ -94,9 +95,6 @@ static void op_succeed(AgentOp *op) {
         AgentUnit *unit = op->unit;
 
         unit->reached = reached[op->step];
-        if (op->step == AGENT_STEP_LOAD)
-                unit->done_generation = 0; /* whatever was done with earlier content, or before a
-                                              boot, is not done with this */
         if (op->step == AGENT_STEP_START)
                 unit_set_done(unit, op->generation, NULL);
         op_end(op);
@@ -197,8 +195,8 @@ static AgentFile *agent_file(Agent *agent, const char *hash) {
                 return NULL;
         }
 
-        /* Room for a node is only wanting when the map was empty; the read cannot be taken back
-         * without its callback, so it goes on unshared. */
+        /* Out of memory. The read cannot be taken back without its callback, so it ends as
+         * cancelled, and the unit's next decision reads again. */
         if (hash_map_put(&agent->files, &file->node, file->hash) < 0)
                 registry_read_cancel(&file->read);
         return file;

@@ -108,9 +108,7 @@ void api_reply_unavailable(Api *api, HttpExchange *exchange);
 /* The answer to a failure: a REGISTRY_E_* or a negative errno. */
 void api_reply_failure(Api *api, HttpExchange *exchange, int status);
 
-/* Begin a call: tie it to its exchange. */
-void api_call_begin(ApiCall *call, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable);
-/* Allocate an object of `size` whose first member is an ApiCall, and begin it; NULL after having
+/* Allocate an object of `size` whose first member is an ApiCall, and tie it to its exchange; NULL after having
  * answered that memory is out. */
 void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable);
 /* End it without an answer (any more). Frees it. */
@@ -131,8 +129,6 @@ void api_call_write(ApiCall *call, ApiWriteStep then);
 
 /* The call was cancelled and one thing has ended: end it when that was the last. */
 void api_call_ended_one(ApiCall *call);
-/* Is anything of the call itself in flight? */
-bool api_call_is_busy(const ApiCall *call);
 /* The client has gone, or the API closes: cancel, and end once nothing is in flight. */
 void api_call_cancel(ApiCall *call);
 void api_fetch_cancel(ApiFetch *fetch);

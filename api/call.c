@@ -128,14 +128,6 @@ static void on_client_gone(HttpExchange *exchange, void *userdata) {
         api_call_cancel(call);
 }
 
-void api_call_begin(ApiCall *call, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable) {
-        call->api = api;
-        call->exchange = exchange;
-        call->vtable = vtable;
-        list_append(&api->calls, &call->node);
-        http_exchange_set_closed(exchange, on_client_gone, call);
-}
-
 void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable) {
         ApiCall *call = calloc(1, size);
 
@@ -143,11 +135,17 @@ void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallV
                 api_reply_failure(api, exchange, -ENOMEM);
                 return NULL;
         }
-        api_call_begin(call, api, exchange, vtable);
+
+        call->api = api;
+        call->exchange = exchange;
+        call->vtable = vtable;
+        list_append(&api->calls, &call->node);
+        http_exchange_set_closed(exchange, on_client_gone, call);
         return call;
 }
 
-bool api_call_is_busy(const ApiCall *call) {
+/* Is anything of the call itself in flight? */
+static bool api_call_is_busy(const ApiCall *call) {
         return registry_read_is_pending(&call->read) || registry_write_is_pending(&call->write) ||
                call->fetch.n_pending > 0;
 }

@@ -40,7 +40,7 @@ void wait_mark(WaitUnit *unit) {
         loop_defer(wait_loop(unit->wait), &unit->wait->evaluate);
 }
 
-void wait_mark_all(WaitCall *wait) {
+static void wait_mark_all(WaitCall *wait) {
         for (size_t i = 0; i < wait->n_units; i++)
                 wait_mark(&wait->units[i]);
 }

@@ -127,7 +127,6 @@ void wait_watch_follow_machine(WaitUnit *unit);
 
 /* Look at the unit again in the next turn. */
 void wait_mark(WaitUnit *unit);
-void wait_mark_all(WaitCall *wait);
 /* Know the machine's address soon. */
 void wait_want_machine(WaitCall *wait, const char *machine);
 /* It cannot go on. */

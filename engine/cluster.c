@@ -3,8 +3,9 @@
 /* The view's structure: objects by name, rows between units and machines, and the marks that make
  * work incremental.
  *
- * Objects are made when anything first speaks of them (a row may be listed before its machine), and
- * go when nothing does any more. Present machines stand in a heap ordered by (load, ID), so that
+ * Objects are made when anything first speaks of them (a row may be listed before its machine).
+ * Units, files and rows go when nothing does any more; machines stay until the view is built anew,
+ * which happens now and then. Present machines stand in a heap ordered by (load, ID), so that
  * the least loaded one is at hand.
  */
 
@@ -616,11 +617,17 @@ static int cluster_apply_unit(Cluster *cluster, const Record *record) {
 }
 
 static int cluster_apply_machine(Cluster *cluster, const Record *record) {
-        ClusterMachine *machine = cluster_machine(cluster, record->key.machine);
         Metadata configured = { 0 }, merged = { 0 };
         bool is_present = !record->is_deleted;
+        ClusterMachine *machine;
         int r = 0;
 
+        /* No machine wrote this. Where there is one it writes its record again; where there is none
+         * units would wait for ever. */
+        if (record->is_bad && record->lease == 0)
+                return 0;
+
+        machine = cluster_machine(cluster, record->key.machine);
         if (!machine)
                 return -ENOMEM;
 

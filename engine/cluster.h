@@ -118,8 +118,8 @@ void cluster_init(Cluster *cluster, uint64_t seed);
 void cluster_done(Cluster *cluster);
 
 /* Apply a record of a kind that the leader follows; others are ignored. A bad record is left out,
- * but for a bad unit record, which freezes its unit. Returns 0 or -ENOMEM, on which the view is
- * incomplete and must be built anew. */
+ * but for a unit's, which freezes the unit, and a machine's on a lease, which is there without
+ * metadata. Returns 0 or -ENOMEM, on which the view is incomplete and must be built anew. */
 int cluster_apply(Cluster *cluster, const Record *record);
 
 /* Plan this unit (again) in the next round. */

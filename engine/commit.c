@@ -11,10 +11,10 @@
 #include "lib/base/log.h"
 
 enum {
-        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX -
-                         4, /* units begin below: room for a move, two rows and a placement */
-        COMMIT_ROWS_MAX = STORE_TXN_OPS_MAX -
-                          1, /* rows of a unit that has begun: room for its placement */
+        /* Units begin below: room for a move, two rows and a placement. */
+        COMMIT_OPS_MAX = STORE_TXN_OPS_MAX - 4,
+        /* Rows of a unit that has begun go in below: room for its placement. */
+        COMMIT_ROWS_MAX = STORE_TXN_OPS_MAX - 1,
         COMMIT_BYTES_MAX = STORE_REQUEST_MAX_BYTES / 2,
 };
 

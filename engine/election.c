@@ -25,8 +25,8 @@
 #include "lib/base/log.h"
 
 enum {
-        ELECTION_SPREAD_US = 30 * US_PER_MS, /* candidates wait up to this long, so that they do not
-                                                all ask at once */
+        /* Candidates wait up to this long, so that they do not all ask at once. */
+        ELECTION_SPREAD_US = 30 * US_PER_MS,
         ELECTION_RETRY_US = 300 * US_PER_MS, /* after a failed try */
 };
 

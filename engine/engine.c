@@ -9,10 +9,12 @@
  * the next. One transaction is in flight at a time.
  *
  * When a commit does not end well the view does not know what the store has:
- *   refused (conflict)   we are deposed, though the watch may not have said so yet. Stop leading,
- * and look who leads. unreachable, full    nothing was written. Read again, after a while. unknown
- * it may be written yet. Resign first, so that our fence falls and a late copy is refused; then
- * lead anew.
+ *
+ *   refused (conflict)  we are deposed, though the watch may not have said so yet: stop leading,
+ *                       and look who leads
+ *   unreachable, full   nothing was written: read again, after a while
+ *   unknown             it may be written yet: resign first, so that our fence falls and a late
+ *                       copy is refused; then lead anew
  *
  * Only this engine writes schedule and placement records, so they are listed and not watched.
  * Everything is read again now and then, against what a watch may have missed (etcd before 3.4.36).
@@ -360,10 +362,6 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
 
 void engine_set_lease(Engine *engine, int64_t lease) {
         election_set_lease(&engine->election, lease);
-}
-
-const char *engine_leader(const Engine *engine) {
-        return engine->election.leader;
 }
 
 bool engine_is_leading(const Engine *engine) {

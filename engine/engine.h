@@ -46,9 +46,6 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
  * stands. */
 void engine_set_lease(Engine *engine, int64_t lease);
 
-/* Who leads as far as we know: a machine ID, or NULL. Borrowed until the next turn. */
-const char *engine_leader(const Engine *engine);
-
 /* Does this machine lead? */
 bool engine_is_leading(const Engine *engine);
 

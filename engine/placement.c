@@ -19,10 +19,8 @@
 
 #include "lib/unit/unit-name.h"
 
-enum {
-        MACHINE_ID_SHORT =
-                8 /* characters of a machine ID that MachineID may give (contract section 6) */
-};
+/* Characters of a machine ID that MachineID may give in place of all (contract section 6). */
+enum { MACHINE_ID_SHORT = 8 };
 
 /* The conflict between the unit and one that is wanted on the machine, if there is one. */
 static const ClusterUnit *conflicting_unit(const ClusterUnit *unit, const ClusterMachine *machine) {

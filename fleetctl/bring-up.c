@@ -12,6 +12,7 @@
 
 #include "fleetctl/wait.h"
 #include "lib/base/log.h"
+#include "lib/model/job-state.h"
 
 static const char replace_help[] = "Replace units in the cluster whose local file differs";
 
@@ -146,7 +147,8 @@ static int bring_up_planned(Cli *cli, Client *client, const Plan *plan, const Br
 
 int bring_up(Cli *cli, const BringUp *how) {
         _cleanup_(plan_done) Plan plan = { 0 };
-        PlanOptions options = { .replace = cli->options.replace };
+        const PlanOptions options = { .replace = cli->options.replace,
+                                      .only_inactive = !how->target };
         Diag diag = { 0 };
         Client *client;
         int r;
@@ -155,7 +157,6 @@ int bring_up(Cli *cli, const BringUp *how) {
         if (r < 0)
                 return EXIT_FAILED;
 
-        memcpy(options.may_replace, how->may_replace, sizeof(options.may_replace));
         r = plan_make(client, &cli->args, &options, &plan, &diag);
         if (r < 0)
                 return cli_fail_because("Error creating units", r, &diag);

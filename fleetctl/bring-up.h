@@ -9,10 +9,10 @@
 
 /* How they differ. */
 typedef struct BringUp {
-        const char *verb;                 /* in "Triggered unit X <verb>" */
-        const char *doing;                /* in "Error <doing> units" */
-        const char *target;               /* desired state to set, or NULL to create only */
-        bool may_replace[_JOB_STATE_MAX]; /* see PlanOptions */
+        const char *verb;   /* in "Triggered unit X <verb>" */
+        const char *doing;  /* in "Error <doing> units" */
+        const char *target; /* desired state to set, or NULL to create only: then --replace leaves
+                               units alone that are not inactive */
 } BringUp;
 
 /* --replace and --sign. */

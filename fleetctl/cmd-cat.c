@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fleetctl/take-down.h"
+#include "fleetctl/found.h"
 #include "lib/unit/unit-name.h"
 
 enum { PRINT_MAX_BYTES = 4 * UNIT_FILE_MAX_BYTES }; /* a header line per option at worst */
@@ -35,17 +35,9 @@ static int fail_not_found(const Cli *cli) {
 
 static int run(Cli *cli) {
         _cleanup_(found_done) Found found = { 0 };
-        Diag diag = { 0 };
-        Client *client;
-        int r;
 
-        r = cli_client(cli, &client);
-        if (r < 0)
+        if (found_look_up(cli, &found) < 0)
                 return EXIT_FAILED;
-
-        r = found_look_up(client, &cli->args, &found, &diag);
-        if (r < 0)
-                return cli_fail_because("Error retrieving units", r, &diag);
         return found.n_units > 0 ? print_unit(&found.units[0]) : fail_not_found(cli);
 }
 

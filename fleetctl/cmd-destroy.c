@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "fleetctl/take-down.h"
+#include "fleetctl/found.h"
+#include "fleetctl/wait.h"
 
 /* Those that were removed. Arrays owned, units borrowed. */
 typedef struct Removed {
@@ -53,7 +54,7 @@ static int remove_units(Client *client, const Found *found, Removed *ret_removed
         return 0;
 }
 
-static int finish(const Cli *cli, Client *client, const Removed *removed, Diag *diag) {
+static int finish(const Cli *cli, const Removed *removed, Diag *diag) {
         const WaitSpec spec = {
                 .state = "gone",
                 .done = "destroyed",
@@ -61,21 +62,21 @@ static int finish(const Cli *cli, Client *client, const Removed *removed, Diag *
         };
 
         if (!cli->options.no_block)
-                return wait_for_units(client, &spec, removed->units, removed->n_units, diag);
+                return wait_for_units(cli->client, &spec, removed->units, removed->n_units, diag);
 
         for (size_t i = 0; i < removed->n_units; i++)
                 (void)printf("Destroyed %s\n", removed->units[i].name);
         return 0;
 }
 
-static int destroy(const Cli *cli, Client *client, const Found *found) {
+static int destroy(const Cli *cli, const Found *found) {
         Removed removed = { 0 };
         Diag diag = { 0 };
         int r;
 
-        r = remove_units(client, found, &removed, &diag);
+        r = remove_units(cli->client, found, &removed, &diag);
         if (r == 0)
-                r = finish(cli, client, &removed, &diag);
+                r = finish(cli, &removed, &diag);
         free(removed.units);
 
         if (r != 0)
@@ -86,22 +87,10 @@ static int destroy(const Cli *cli, Client *client, const Found *found) {
 
 static int run(Cli *cli) {
         _cleanup_(found_done) Found found = { 0 };
-        Diag diag = { 0 };
-        Client *client;
-        int r;
 
-        r = cli_client(cli, &client);
-        if (r < 0)
+        if (found_look_up(cli, &found) < 0)
                 return EXIT_FAILED;
-
-        r = found_look_up(client, &cli->args, &found, &diag);
-        if (r < 0)
-                return cli_fail_because("Error retrieving units", r, &diag);
-        if (found.n_units == 0) {
-                (void)cli_fail("Units not found in registry");
-                return EXIT_OK;
-        }
-        return destroy(cli, client, &found);
+        return found.n_units > 0 ? destroy(cli, &found) : found_fail_empty();
 }
 
 const Command cmd_destroy = {

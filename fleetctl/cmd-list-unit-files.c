@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
+#include "fleetctl/found.h"
 #include "fleetctl/listing.h"
-#include "fleetctl/take-down.h"
 
 static int append_desc(Buf *cell, const void *row, const void *context) {
         const Unit *unit = row;

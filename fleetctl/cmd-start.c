@@ -9,9 +9,6 @@ static int run(Cli *cli) {
                 .verb = "start",
                 .doing = "starting",
                 .target = "launched",
-                .may_replace = { [JOB_STATE_INACTIVE] = true,
-                                 [JOB_STATE_LOADED] = true,
-                                 [JOB_STATE_LAUNCHED] = true },
         };
 
         return bring_up(cli, &how);

@@ -3,6 +3,7 @@
 /* stop: have units stopped where they are, their files left in place. */
 
 #include "fleetctl/take-down.h"
+#include "fleetctl/wait.h"
 
 static int run(Cli *cli) {
         static const TakeDown how = {

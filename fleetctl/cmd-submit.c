@@ -9,7 +9,6 @@ static int run(Cli *cli) {
                 .verb = "submit",
                 .doing = "creating",
                 .target = NULL,
-                .may_replace = { [JOB_STATE_INACTIVE] = true },
         };
 
         return bring_up(cli, &how);

@@ -3,6 +3,7 @@
 /* unload: have units stopped and taken off their machines. The cluster still knows them. */
 
 #include "fleetctl/take-down.h"
+#include "fleetctl/wait.h"
 
 static int run(Cli *cli) {
         static const TakeDown how = {

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "fleetctl/unit-args.h"
+#include "lib/model/job-state.h"
 #include "lib/unit/requirements.h"
 #include "lib/unit/unit-name.h"
 
@@ -307,7 +308,7 @@ static int decide_replace(Plan *plan, PlanEntry *entry, const PlanOptions *optio
         if (entry->current.options && unit_file_equals(source, entry->current.options))
                 return add_note(&plan->notes, "Found same Unit(%s) in Registry, nothing to do",
                                 entry->name);
-        if (state >= 0 && !options->may_replace[state])
+        if (options->only_inactive && state > JOB_STATE_INACTIVE)
                 return add_note(
                         &plan->warnings,
                         "Warning: can not replace Unit(%s) in state '%s', use the appropriate "

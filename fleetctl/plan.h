@@ -15,7 +15,6 @@
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
 #include "lib/model/entity.h"
-#include "lib/model/job-state.h"
 #include "lib/unit/unit-file.h"
 
 /* What becomes of a unit's content. */
@@ -56,8 +55,8 @@ typedef struct Plan {
 
 /* How to plan. */
 typedef struct PlanOptions {
-        bool replace;                     /* replace units that differ */
-        bool may_replace[_JOB_STATE_MAX]; /* desired states in which this command may do that */
+        bool replace;       /* replace units that differ */
+        bool only_inactive; /* but only those that are desired to be inactive */
 } PlanOptions;
 
 /* Free everything; empty afterwards. */

@@ -9,86 +9,12 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "fleetctl/unit-args.h"
+#include "fleetctl/found.h"
+#include "fleetctl/wait.h"
 #include "lib/base/buf.h"
 #include "lib/model/job-state.h"
-#include "lib/unit/requirements.h"
-#include "lib/unit/unit-name.h"
 
 enum { NAMES_MAX_BYTES = 64 * 1024 * 1024 };
-
-/* --- looking up
- * ---------------------------------------------------------------------------------------------------------
- */
-
-void found_done(Found *found) {
-        for (size_t i = 0; i < found->n_units; i++)
-                unit_done(&found->units[i]);
-        free(found->units);
-        *found = (Found){ 0 };
-}
-
-/* Keep the names that a unit can have at all; no cluster knows the others. */
-static int keep_valid(const StrList *names, StrList *ret_valid) {
-        for (size_t i = 0; i < names->n_items; i++) {
-                int r = unit_name_check(names->items[i], NULL) < 0
-                                ? 0
-                                : strlist_add(ret_valid, names->items[i]);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int found_look_up(Client *client, const StrList *words, Found *ret_found, Diag *diag) {
-        _cleanup_(strlist_done) StrList names = { 0 }, valid = { 0 };
-        _cleanup_(found_done) Found found = { 0 };
-        size_t n_known = 0;
-        int r;
-
-        r = unit_args_read(words, &names, NULL);
-        if (r == 0)
-                r = keep_valid(&names, &valid);
-        if (r < 0)
-                return r;
-
-        found.units = calloc(valid.n_items + 1, sizeof(*found.units));
-        if (!found.units)
-                return -ENOMEM;
-        found.n_units = valid.n_items;
-
-        r = client_get_units(client, &valid, found.units, diag);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < found.n_units; i++)
-                if (found.units[i].name)
-                        found.units[n_known++] = found.units[i];
-
-        found.n_units = n_known;
-        *ret_found = found;
-        found = (Found){ 0 };
-        return 0;
-}
-
-int found_is_global(const Unit *unit, bool *ret_is_global) {
-        _cleanup_(requirements_freep) Requirements *requirements = NULL;
-        int r;
-
-        *ret_is_global = false;
-        if (!unit->options)
-                return 0;
-
-        r = requirements_new(&requirements, unit->options, unit->name);
-        if (r == 0)
-                *ret_is_global = requirements->global;
-        return r;
-}
-
-/* --- stop and unload
- * ----------------------------------------------------------------------------------------------------
- */
 
 /* What to do with one unit. */
 typedef enum Verdict {
@@ -197,7 +123,7 @@ static int conclude(const Sorted *sorted, const TakeDown *how, int r, const Diag
         return sorted->n_refused > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
-static int take_down_found(Cli *cli, Client *client, const Found *found, const TakeDown *how) {
+static int take_down_found(const Cli *cli, const Found *found, const TakeDown *how) {
         _cleanup_(sorted_done) Sorted sorted = { 0 };
         const WaitSpec spec = {
                 .state = how->target,
@@ -210,7 +136,7 @@ static int take_down_found(Cli *cli, Client *client, const Found *found, const T
 
         r = sort_out(found, how, &sorted);
         if (r == 0)
-                r = client_set_units(client, sorted.changed, sorted.n_changed, &diag);
+                r = client_set_units(cli->client, sorted.changed, sorted.n_changed, &diag);
         if (r < 0)
                 return conclude(&sorted, how, r, &diag);
 
@@ -218,26 +144,14 @@ static int take_down_found(Cli *cli, Client *client, const Found *found, const T
         if (cli->options.no_block)
                 return sorted.n_refused > 0 ? EXIT_FAILED : EXIT_OK;
 
-        r = wait_for_units(client, &spec, sorted.awaited, sorted.n_awaited, &diag);
+        r = wait_for_units(cli->client, &spec, sorted.awaited, sorted.n_awaited, &diag);
         return conclude(&sorted, how, r, &diag);
 }
 
 int take_down(Cli *cli, const TakeDown *how) {
         _cleanup_(found_done) Found found = { 0 };
-        Diag diag = { 0 };
-        Client *client;
-        int r;
 
-        r = cli_client(cli, &client);
-        if (r < 0)
+        if (found_look_up(cli, &found) < 0)
                 return EXIT_FAILED;
-
-        r = found_look_up(client, &cli->args, &found, &diag);
-        if (r < 0)
-                return cli_fail_because("Error retrieving units", r, &diag);
-        if (found.n_units == 0) {
-                (void)cli_fail("Units not found in registry");
-                return EXIT_OK;
-        }
-        return take_down_found(cli, client, &found, how);
+        return found.n_units > 0 ? take_down_found(cli, &found, how) : found_fail_empty();
 }

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What stop, unload and destroy have in common: units that the cluster knows end. */
+/* What stop and unload have in common: units that the cluster knows end. */
+
+#include <stdbool.h>
 
 #include "fleetctl/cli.h"
-#include "fleetctl/wait.h"
-
-/* Units of the cluster. */
-typedef struct Found {
-        Unit *units; /* owned array, each with a name */
-        size_t n_units;
-} Found;
-
-/* Free everything; empty afterwards. */
-void found_done(Found *found);
-
-/* The units that `words` mean; what the cluster does not know is left out. Returns 0, or a negative
- * errno with a message. */
-int found_look_up(Client *client, const StrList *words, Found *ret_found, Diag *diag);
-
-/* Does [X-Fleet] of this unit make it a global one? Returns 0 or -ENOMEM. */
-int found_is_global(const Unit *unit, bool *ret_is_global);
 
 /* How stop and unload differ. */
 typedef struct TakeDown {

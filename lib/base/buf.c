@@ -89,16 +89,6 @@ int buf_printf(Buf *buf, const char *format, ...) {
         return 0;
 }
 
-void buf_consume(Buf *buf, size_t n_bytes) {
-        if (n_bytes >= buf->n_bytes) {
-                buf_clear(buf);
-                return;
-        }
-
-        memmove(buf->data, buf->data + n_bytes, buf->n_bytes - n_bytes + 1);
-        buf->n_bytes -= n_bytes;
-}
-
 char *buf_take_string(Buf *buf) {
         char *string = buf->data ? TAKE(buf->data) : strdup("");
 

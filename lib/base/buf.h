@@ -39,9 +39,6 @@ int buf_append_string(Buf *buf, const char *string);
 /* Append formatted text. Errors as buf_append(), and -EINVAL for a format that libc refuses. */
 int buf_printf(Buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Remove the first `n_bytes` bytes (at most all). */
-void buf_consume(Buf *buf, size_t n_bytes);
-
 /* Hand out the bytes as a NUL-terminated string that the caller frees; the buffer is empty
  * afterwards. NULL on out of memory (only possible when nothing was appended). */
 char *buf_take_string(Buf *buf);

@@ -35,10 +35,3 @@ int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes) {
 int strlist_add(StrList *list, const char *string) {
         return strlist_add_bytes(list, string, strlen(string));
 }
-
-bool strlist_contains(const StrList *list, const char *string) {
-        for (size_t i = 0; i < list->n_items; i++)
-                if (streq(list->items[i], string))
-                        return true;
-        return false;
-}

@@ -3,7 +3,6 @@
 
 /* A list of owned strings, in the order in which they were added. */
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* The list; zeroed is empty. */
@@ -21,6 +20,3 @@ int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes);
 
 /* Append a copy of `string`. Returns 0 or -ENOMEM. */
 int strlist_add(StrList *list, const char *string);
-
-/* Is a string equal to `string` in the list? */
-bool strlist_contains(const StrList *list, const char *string);

@@ -221,6 +221,26 @@ static void load_put(SystemdOp *op) {
                 systemd_stage_add(op, SYSTEMD_STAGE_LINK);
 }
 
+/* What had been enabled is disabled: remove link and file, and end the operation. */
+static void unload_finish(SystemdOp *op) {
+        HostSystemd *host = systemd_of_op(op);
+        const char *name = host_op_name(&op->base);
+        SystemdUnit *unit = op_unit(op);
+        int r;
+
+        if (host->link_directory)
+                unit_directory_remove_link(&host->directory, host->link_directory, name);
+        r = unit_directory_remove(&host->directory, name);
+        if (r < 0) {
+                load_fail(op, "cannot remove the unit file", r);
+                return;
+        }
+
+        if (unit)
+                host_entry_remove(&host->base, &unit->base);
+        host_op_end(&op->base, 0, NULL);
+}
+
 void systemd_load_on_stage(SystemdOp *op, SystemdStageId id, const sd_bus_error *error) {
         static const char *const what[_SYSTEMD_STAGE_MAX] = {
                 [SYSTEMD_STAGE_LINK] = "systemd cannot link the unit file",
@@ -233,7 +253,7 @@ void systemd_load_on_stage(SystemdOp *op, SystemdStageId id, const sd_bus_error 
                 if (op->base.verb == HOST_VERB_LOAD)
                         load_put(op);
                 else
-                        systemd_unload_finish(op);
+                        unload_finish(op);
                 return;
         }
 
@@ -376,25 +396,6 @@ void systemd_load_begin(SystemdOp *op) {
 }
 
 /* Unloading */
-
-void systemd_unload_finish(SystemdOp *op) {
-        HostSystemd *host = systemd_of_op(op);
-        const char *name = host_op_name(&op->base);
-        SystemdUnit *unit = op_unit(op);
-        int r;
-
-        if (host->link_directory)
-                unit_directory_remove_link(&host->directory, host->link_directory, name);
-        r = unit_directory_remove(&host->directory, name);
-        if (r < 0) {
-                load_fail(op, "cannot remove the unit file", r);
-                return;
-        }
-
-        if (unit)
-                host_entry_remove(&host->base, &unit->base);
-        host_op_end(&op->base, 0, NULL);
-}
 
 static int on_failure_reset(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         SystemdOp *op = userdata;

@@ -29,10 +29,6 @@ int systemd_append_path(HostSystemd *host, sd_bus_message *call, const char *nam
  * loss is handled in one place. */
 bool systemd_reply_is_void(HostSystemd *host);
 
-/* The connection is useless; let go of it and try again. May not be called from a callback of
- * sd-bus. */
-void systemd_link_lost(HostSystemd *host, int error);
-
 /* The connection broke its word; lose it in the next turn. May be called from everywhere. */
 void systemd_link_break(HostSystemd *host);
 
@@ -113,9 +109,6 @@ void systemd_load_begin(SystemdOp *op);
 
 /* Carry out a HOST_VERB_UNLOAD. */
 void systemd_unload_begin(SystemdOp *op);
-
-/* What had been enabled is disabled: remove link and file, and end the operation. */
-void systemd_unload_finish(SystemdOp *op);
 
 /* The operation's part in a shared call is done: `error` is NULL or what systemd said. */
 void systemd_load_on_stage(SystemdOp *op, SystemdStageId id, const sd_bus_error *error);

@@ -217,8 +217,44 @@ static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *re
         return 0;
 }
 
+static void link_drop(HostSystemd *host) {
+        host->link = SYSTEMD_LINK_DOWN;
+        host->link_slot = sd_bus_slot_unref(host->link_slot);
+        systemd_refresh_clear(host);
+        systemd_stages_clear(host);
+        loop_defer_cancel(&host->flush);
+        loop_defer_cancel(&host->relink);
+        bus_glue_detach(&host->glue);
+        host->bus = sd_bus_close_unref(host->bus);
+}
+
+static void link_retry_later(HostSystemd *host) {
+        Env *env = loop_env(host->base.loop);
+        uint64_t delay_us = SYSTEMD_RETRY_MIN_US;
+
+        for (unsigned i = 0; i < host->n_attempts && delay_us < SYSTEMD_RETRY_MAX_US; i++)
+                delay_us *= 2;
+        if (delay_us > SYSTEMD_RETRY_MAX_US)
+                delay_us = SYSTEMD_RETRY_MAX_US;
+
+        host->n_attempts++;
+        delay_us = delay_us / 2 + env_random_below(env, delay_us / 2 + 1);
+        /* Without memory for a timer rather too early than never. */
+        if (timer_set_in(host->base.loop, &host->retry, delay_us) < 0)
+                loop_defer(host->base.loop, &host->relink);
+}
+
+/* Let go of the connection, and try again. Never from a callback of sd-bus. */
+static void link_lost(HostSystemd *host, int error) {
+        log_line(LOG_DEBUG, "Lost systemd: %s", strerror(-error));
+        link_drop(host);
+        host_set_ready(&host->base, false, "the connection to systemd was lost");
+        host_end_all(&host->base, -ENOTCONN, "the connection to systemd was lost");
+        link_retry_later(host);
+}
+
 static void on_lost(BusGlue *glue, int error) {
-        systemd_link_lost(container_of(glue, HostSystemd, glue), error);
+        link_lost(container_of(glue, HostSystemd, glue), error);
 }
 
 static int link_subscribe(HostSystemd *host, bool is_bus) {
@@ -233,17 +269,6 @@ static int link_subscribe(HostSystemd *host, bool is_bus) {
                 return r;
         return sd_bus_call_async(host->bus, &host->link_slot, call, on_subscribed, host,
                                  SYSTEMD_CALL_TIMEOUT_US);
-}
-
-static void link_drop(HostSystemd *host) {
-        host->link = SYSTEMD_LINK_DOWN;
-        host->link_slot = sd_bus_slot_unref(host->link_slot);
-        systemd_refresh_clear(host);
-        systemd_stages_clear(host);
-        loop_defer_cancel(&host->flush);
-        loop_defer_cancel(&host->relink);
-        bus_glue_detach(&host->glue);
-        host->bus = sd_bus_close_unref(host->bus);
 }
 
 /* Takes the connection, which is set up but not started. */
@@ -334,22 +359,6 @@ static int link_open_way(HostSystemd *host, unsigned way) {
         return geteuid() == 0 ? link_open_address(host, system_private_address, false) : -EACCES;
 }
 
-static void link_retry_later(HostSystemd *host) {
-        Env *env = loop_env(host->base.loop);
-        uint64_t delay_us = SYSTEMD_RETRY_MIN_US;
-
-        for (unsigned i = 0; i < host->n_attempts && delay_us < SYSTEMD_RETRY_MAX_US; i++)
-                delay_us *= 2;
-        if (delay_us > SYSTEMD_RETRY_MAX_US)
-                delay_us = SYSTEMD_RETRY_MAX_US;
-
-        host->n_attempts++;
-        delay_us = delay_us / 2 + env_random_below(env, delay_us / 2 + 1);
-        /* Without memory for a timer rather too early than never. */
-        if (timer_set_in(host->base.loop, &host->retry, delay_us) < 0)
-                loop_defer(host->base.loop, &host->relink);
-}
-
 static void on_retry(LoopTimer *timer) {
         HostSystemd *host = container_of(timer, HostSystemd, retry);
 
@@ -361,7 +370,7 @@ static void on_relink(LoopDeferred *deferred) {
         int r = -ENOTCONN;
 
         if (host->bus) {
-                systemd_link_lost(host, -ECONNABORTED);
+                link_lost(host, -ECONNABORTED);
                 return;
         }
 
@@ -369,14 +378,6 @@ static void on_relink(LoopDeferred *deferred) {
                 r = link_open_way(host, host->candidate++ % SYSTEMD_WAYS);
         if (r < 0 && (!host->is_given || host->given_fd >= 0))
                 link_retry_later(host);
-}
-
-void systemd_link_lost(HostSystemd *host, int error) {
-        log_line(LOG_DEBUG, "Lost systemd: %s", strerror(-error));
-        link_drop(host);
-        host_set_ready(&host->base, false, "the connection to systemd was lost");
-        host_end_all(&host->base, -ENOTCONN, "the connection to systemd was lost");
-        link_retry_later(host);
 }
 
 void systemd_link_break(HostSystemd *host) {

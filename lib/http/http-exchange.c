@@ -92,7 +92,6 @@ void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *r
 
         evhttp_request_set_on_complete_cb(request, on_complete, connection);
         bufferevent_set_timeouts(connection->bev, NULL, &idle);
-        server->n_requests++;
 
         if (exchange_new(&exchange, request) < 0) {
                 connection->is_replying = true;

@@ -51,7 +51,6 @@ struct HttpServer {
         List connections; /* HttpConnection.node */
         List arrivals;    /* HttpConnection.node of those not adopted yet */
         unsigned n_connections;
-        uint64_t n_requests;
         bool is_accepting;
         LoopDeferred adopt;
         LoopTimer retry; /* accept again after descriptors ran out */

@@ -395,7 +395,3 @@ HttpServer *http_server_free(HttpServer *server) {
 unsigned http_server_connections(const HttpServer *server) {
         return server->n_connections;
 }
-
-uint64_t http_server_requests(const HttpServer *server) {
-        return server->n_requests;
-}

@@ -60,9 +60,8 @@ int http_server_listen(HttpServer *server, int fd);
 HttpServer *http_server_free(HttpServer *server);
 DEFINE_CLEANUP(HttpServer, http_server_free)
 
-/* How many connections are open, and how many requests were served so far. For /metrics. */
+/* How many connections are open. For /metrics. */
 unsigned http_server_connections(const HttpServer *server);
-uint64_t http_server_requests(const HttpServer *server);
 
 /* The request. All borrowed from the exchange. */
 HttpMethod http_exchange_method(const HttpExchange *exchange);

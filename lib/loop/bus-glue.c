@@ -23,9 +23,8 @@
 #include <systemd/sd-bus.h>
 #include <time.h>
 
-enum {
-        BUS_GLUE_MESSAGES_PER_TURN = 256
-}; /* so that a flood of signals starves nobody; the rest follows in the next turn */
+/* So that a flood of signals starves nobody; the rest follows in the next turn. */
+enum { BUS_GLUE_MESSAGES_PER_TURN = 256 };
 
 static uint64_t monotonic_now_us(void) {
         struct timespec now;
@@ -74,10 +73,6 @@ static int bus_glue_rearm_io(BusGlue *glue) {
                 return poll_events;
 
         events = (poll_events & POLLIN ? LOOP_READ : 0) | (poll_events & POLLOUT ? LOOP_WRITE : 0);
-        if (glue->io.event && glue->io.fd == fd && glue->io.events == events)
-                return 0;
-        if (glue->io.fd != fd)
-                loop_io_stop(&glue->io);
         return loop_io_watch(glue->loop, &glue->io, fd, events);
 }
 

@@ -8,14 +8,14 @@
  * runs in the next, so that nothing starves the sockets. The loop is single-threaded.
  *
  * Asynchronous operations, everywhere:
- * 1. A request is owned by its caller and embedded in the object that waits. Starting it returns
- * nonzero: it never started and its callback never runs; or 0: its callback runs exactly once, from
- * the loop, never inside the call that started it.
- * 2. Cancelling a request runs its callback all the same, with -ECANCELED; the request may be
- * reused or freed only inside or after the callback.
- * 3. Timers, hooks, deferred calls, descriptors, streams and watches are not requests: stopping one
- * is immediate, nothing of it runs afterwards, and it may be stopped and freed from its own
- * callback.
+ *   1. A request is owned by its caller and embedded in the object that waits. Starting it returns
+ *      nonzero: it never started and its callback never runs; or 0: its callback runs exactly once,
+ *      from the loop, never inside the call that started it.
+ *   2. Cancelling a request runs its callback all the same, with -ECANCELED; the request may be
+ *      reused or freed only inside or after the callback.
+ *   3. Timers, hooks, deferred calls, descriptors, streams and watches are not requests: stopping
+ *      one is immediate, nothing of it runs afterwards, and it may be stopped and freed from its
+ *      own callback.
  */
 
 #include <stdbool.h>

@@ -32,8 +32,7 @@
 
 enum {
         STREAM_READ_MIN_BYTES = 4 * 1024,
-        STREAM_READ_MAX_BYTES =
-                256 * 1024, /* per turn, so that one busy peer does not starve the others */
+        STREAM_READ_MAX_BYTES = 256 * 1024, /* per turn, so that no busy peer starves the others */
 };
 
 struct Stream {

@@ -38,7 +38,8 @@ int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16
 int stream_connect_unix(Stream **ret_stream, Loop *loop, const char *path, uint64_t timeout_us,
                         StreamFn fn, void *userdata);
 
-/* A stream over a connected socket; takes the descriptor, also on error. */
+/* A stream over a connected socket; takes the descriptor, also on error. Returns 0, -ENOMEM, or
+ * -EINVAL or -EBADF for a descriptor that cannot be used. */
 int stream_from_fd(Stream **ret_stream, Loop *loop, int fd, StreamFn fn, void *userdata);
 
 /* Close at once and free; queued output is dropped and nothing is called any more. Takes NULL;

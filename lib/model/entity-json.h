@@ -18,10 +18,6 @@
 void unit_write(const Unit *unit, JsonOut *out);
 int unit_read(const json_t *object, Unit *unit, Diag *diag);
 
-/* Machine, as said above. */
-void machine_write(const Machine *machine, JsonOut *out);
-int machine_read(const json_t *object, Machine *machine, Diag *diag);
-
 /* UnitState, as said above. */
 void unit_state_write(const UnitState *state, JsonOut *out);
 int unit_state_read(const json_t *object, UnitState *state, Diag *diag);

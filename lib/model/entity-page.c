@@ -22,7 +22,7 @@ void machine_done(Machine *machine) {
         *machine = (Machine){ 0 };
 }
 
-void machine_write(const Machine *machine, JsonOut *out) {
+static void machine_write(const Machine *machine, JsonOut *out) {
         json_out_open(out, '{');
         json_out_string(out, "id", machine->id);
         if (machine->metadata.n_entries > 0) {
@@ -33,14 +33,7 @@ void machine_write(const Machine *machine, JsonOut *out) {
         json_out_close(out, '}');
 }
 
-int machine_encode(const Machine *machine, Buf *out) {
-        JsonOut json = json_out_begin(out);
-
-        machine_write(machine, &json);
-        return json_out_end(&json);
-}
-
-int machine_read(const json_t *object, Machine *machine, Diag *diag) {
+static int machine_read(const json_t *object, Machine *machine, Diag *diag) {
         int r;
 
         if (!json_is_object(object))
@@ -52,22 +45,6 @@ int machine_read(const json_t *object, Machine *machine, Diag *diag) {
         if (r == 0)
                 r = json_in_get_string(object, "primaryIP", &machine->primary_ip, diag);
         return r;
-}
-
-int machine_decode(const char *json, size_t n_bytes, Machine *ret_machine, Diag *diag) {
-        _cleanup_(machine_done) Machine machine = { 0 };
-        json_auto_t *root = NULL;
-        int r;
-
-        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
-        if (r == 0)
-                r = machine_read(root, &machine, diag);
-        if (r < 0)
-                return r;
-
-        *ret_machine = machine;
-        machine = (Machine){ 0 };
-        return 0;
 }
 
 void page_done(Page *page) {

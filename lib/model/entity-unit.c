@@ -186,22 +186,6 @@ int unit_state_read(const json_t *object, UnitState *state, Diag *diag) {
         return r;
 }
 
-int unit_state_decode(const char *json, size_t n_bytes, UnitState *ret_state, Diag *diag) {
-        _cleanup_(unit_state_done) UnitState state = { 0 };
-        json_auto_t *root = NULL;
-        int r;
-
-        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
-        if (r == 0)
-                r = unit_state_read(root, &state, diag);
-        if (r < 0)
-                return r;
-
-        *ret_state = state;
-        state = (UnitState){ 0 };
-        return 0;
-}
-
 int error_encode(int code, const char *message, Buf *out) {
         JsonOut json = json_out_begin(out);
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The entities of the HTTP API (contract section 4.3) and of our additions to it (docs/api.md), as
- * values and as JSON, for the server and the client alike: each has an encoder and a decoder.
+ * values and as JSON, for the server and the client alike: each has an encoder and a decoder of its
+ * own, or travels in a Page.
  *
  * Encoders append compact JSON to a Buf, keys in alphabetical order, empty members left out, and
  * return buf_append()'s errors, or -ERANGE for a number over INT64_MAX; on error the Buf is as it
@@ -45,10 +46,8 @@ typedef struct Machine {
         Metadata metadata; /* merged: configured and set over the API */
 } Machine;
 
-/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
+/* Free the members (zeroed afterwards). */
 void machine_done(Machine *machine);
-int machine_encode(const Machine *machine, Buf *out);
-int machine_decode(const char *json, size_t n_bytes, Machine *ret_machine, Diag *diag);
 
 /* UnitState. Strings owned, each may be NULL. */
 typedef struct UnitState {
@@ -61,10 +60,9 @@ typedef struct UnitState {
         char *why;    /* ours ("why"): why the last request failed there, or NULL */
 } UnitState;
 
-/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
+/* Free the members (zeroed afterwards); append as JSON. As said above. */
 void unit_state_done(UnitState *state);
 int unit_state_encode(const UnitState *state, Buf *out);
-int unit_state_decode(const char *json, size_t n_bytes, UnitState *ret_state, Diag *diag);
 
 /* One page of a list. At most one of the arrays is used, by the list's kind. */
 typedef struct Page {

@@ -142,17 +142,6 @@ int metadata_copy(const Metadata *metadata, Metadata *ret_copy) {
         return 0;
 }
 
-bool metadata_equals(const Metadata *a, const Metadata *b) {
-        if (a->n_entries != b->n_entries)
-                return false;
-
-        for (size_t i = 0; i < a->n_entries; i++)
-                if (!streq(a->entries[i].key, b->entries[i].key) ||
-                    !streq(a->entries[i].value, b->entries[i].value))
-                        return false;
-        return true;
-}
-
 bool metadata_satisfies(const Metadata *metadata, const Requirements *requirements) {
         for (size_t i = 0; i < requirements->n_metadata; i++) {
                 const MetadataRequirement *wanted = requirements->metadata;

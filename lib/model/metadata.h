@@ -39,9 +39,6 @@ int metadata_merge(const Metadata *base, const Metadata *over, Metadata *ret_mer
 /* Copy. Returns 0 or -ENOMEM. */
 int metadata_copy(const Metadata *metadata, Metadata *ret_copy);
 
-/* Equal keys and values? */
-bool metadata_equals(const Metadata *a, const Metadata *b);
-
 /* Does a machine with this metadata satisfy MachineMetadata (contract section 5.2: same key = any,
  * different keys = all)? */
 bool metadata_satisfies(const Metadata *metadata, const Requirements *requirements);

@@ -59,7 +59,8 @@ typedef struct RegistryFollowKey {
 } RegistryFollowKey;
 
 /* Follow up to REGISTRY_FOLLOW_MAX keys: all are listed at one revision, in pages, in the order
- * given, then watched from the next. Unreachable stores are waited for. Returns 0, -ENOMEM. */
+ * given, then watched from the next. Unreachable stores are waited for. Returns 0, -ENOMEM, or -ENOBUFS for a
+ * key that is too long to exist. */
 int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys,
                           size_t n_keys, const RegistryFollowFns *fns);
 

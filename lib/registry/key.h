@@ -9,8 +9,8 @@
 enum {
         REGISTRY_PREFIX_MAX_BYTES = 256, /* longest key prefix */
         REGISTRY_KEY_MAX_BYTES =
-                1024,         /* longest key: prefix, two parts of at most 256 bytes, separators */
-        REGISTRY_N_TOLD = 16, /* bad records remembered as told */
+                1024,          /* longest key: prefix, two parts of at most 256 bytes, separators */
+        REGISTRY_N_TOLD = 128, /* bad records remembered as told */
 };
 
 struct Registry {

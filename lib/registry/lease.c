@@ -2,12 +2,13 @@
 
 /* A lease that keeps itself alive.
  *
- *        adopt given                     NO_LEASE
+ *        adopt given                     NO_LEASE, renounced
  *       -------------> renewing <------> granting
  *                        |  ^   granted
  *                        +--+ every third of the TTL; sooner after a failed try
  *
- * One request is in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
+ * A lease to adopt that runs for another time than the one asked for is renounced. One request is
+ * in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
  * two members can be asked before the lease ends.
  */
 
@@ -105,7 +106,8 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
                 return;
         }
 
-        /* An earlier run asked for another time: that lease is left to run out, and one as asked for now is granted. */
+        /* An earlier run asked for another time: that lease is left to run out, and one as asked
+         * for now is granted. */
         if (!was_proven && reply->lease_ttl_s != lease->ttl_s &&
             lease->ttl_s >= STORE_LEASE_TTL_MIN_S) {
                 lease_renounce(lease);
@@ -120,8 +122,7 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
 static void lease_send(Lease *lease) {
         int r;
 
-        /* A renounced lease may still have its last request in flight: its end brings us back here.
-         */
+        /* A renounced lease may still have its last request in flight: look again soon. */
         if (store_request_is_pending(&lease->request)) {
                 lease_try_in(lease, LEASE_BACKOFF_MIN_US);
                 return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew by its
- * owner's wish when it was lost. A machine's presence and everything it reports hangs on one.
+/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew when
+ * it was lost or its owner renounces it. A machine's presence and everything it reports hangs on one.
  */
 
 #include <stdbool.h>
@@ -42,8 +42,8 @@ struct Lease {
         bool is_proven; /* the held lease has been confirmed by the store */
 };
 
-/* Get a lease and keep it. `adopt` is the lease of an earlier run of this daemon, tried first; 0 =
- * none. Returns 0 or -ENOMEM. */
+/* Get a lease and keep it. `adopt` is the lease of an earlier run of this daemon, tried first, and
+ * kept unless it ended or has another TTL; 0 = none. Returns 0 or -ENOMEM. */
 int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn);
 
 /* Give up the lease that is held, without telling the store, and get a new one. */

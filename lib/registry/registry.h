@@ -82,7 +82,7 @@ typedef struct Record {
 } Record;
 
 /* Make a registry over a store (borrowed, must outlive it). `prefix` is the key prefix; a missing
- * slash at its end is added. Returns 0 or -ENOMEM. */
+ * slash at its end is added. Returns 0, -ENOMEM, or -ENOBUFS for more than 256 bytes with it. */
 int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *prefix);
 
 /* Free it; nothing may be in flight. Takes NULL; returns NULL. */
@@ -137,7 +137,8 @@ struct RegistryRead {
         bool keys_only;
 };
 
-/* Read records, without cost for what is outside the range. Returns 0, -ENOMEM, -ESHUTDOWN. */
+/* Read records, without cost for what is outside the range. Returns 0, -ENOMEM, -ESHUTDOWN
+ * when the store is closing, or -ENOBUFS for a key that is too long to exist. */
 int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range,
                   RegistryReadDone done);
 

@@ -48,7 +48,8 @@ void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t 
 void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from,
                                        const char *until, int64_t revision);
 
-/* Operations. Errors are kept and told by the commit. `lease` 0 = none. */
+/* Operations. Errors (-ENOMEM, -ENOBUFS for more bytes than any store takes, -ERANGE for a number
+ * that JSON cannot hold) are kept and told by the commit. `lease` 0 = none. */
 void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text,
                              size_t n_bytes);
 void registry_write_put_unit(RegistryWrite *write, const char *unit, const UnitRecord *record);
@@ -76,8 +77,9 @@ size_t registry_write_size(const RegistryWrite *write);
 /* How many bytes of keys and values it holds; STORE_REQUEST_MAX_BYTES is the limit. */
 size_t registry_write_bytes(const RegistryWrite *write);
 
-/* Commit. Returns 0 (started), -ENOMEM, -ESHUTDOWN, or the first error of its building; then it
- * never started. */
+/* Commit. Returns 0 (started), -ENOMEM, -ESHUTDOWN when the store is closing, -E2BIG for more
+ * operations than the store takes at once (store_txn()), or the first error of its building; then
+ * it never started. */
 int registry_write_commit(RegistryWrite *write, RegistryWriteDone done);
 
 /* Give up waiting; the callback runs with -ECANCELED, the change may be made all the same. */

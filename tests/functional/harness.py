@@ -27,6 +27,8 @@ LAB = TOP / "tests" / "lab" / "lab"
 TTL_S = 3  # agent_ttl of every test cluster
 PREFIX = "/fleet/"
 
+SANITIZER_REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
+
 _PR_SET_CHILD_SUBREAPER = 36
 _lab_numbers = itertools.count(1)
 
@@ -236,6 +238,7 @@ class Cluster:
     def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S):
         self.install_root = root
         self.ttl_s = ttl_s
+        self.seen_reports = set()
         self.options = options or {}  # machine name -> extra fleet.conf lines
         self.lab = Lab()
         try:
@@ -309,7 +312,10 @@ class Cluster:
         return next((machine for machine in self.running() if record and machine.id == record["machine"]), None)
 
     def machine_by_id(self, machine_id):
-        return next(machine for machine in self.running() if machine.id == machine_id)
+        found = [machine for machine in self.running() if machine.id == machine_id]
+        if not found:
+            raise LookupError(f"no machine that runs has the ID {machine_id}")
+        return found[0]
 
     def _list(self, path, member, machine=None):
         """All pages of a list: the page's member with the entries."""
@@ -379,6 +385,13 @@ class Cluster:
         assert not left, " ".join(left)
         return True
 
+    def new_sanitizer_reports(self):
+        """What ASan, LSan or UBSan said in the journals since the last look, for daemons that are built with them."""
+        found = {f"{m.name}: {line}" for m in self.running() for line in m.journal().splitlines() if SANITIZER_REPORT.search(line)}
+        new = sorted(found - self.seen_reports)
+        self.seen_reports |= found
+        return new
+
     def save_journals(self, folder):
         """What fleet said on each machine, and etcd, as files."""
         folder = Path(folder)
@@ -421,6 +434,10 @@ class ClusterTest(unittest.TestCase):
         # After tearDown, and before the journals are of another test: cleanups run last in, first out.
         self.addCleanup(self.cluster.clear)
         self.addCleanup(keep_journals_if_failed, self, self.cluster)
+
+    def tearDown(self):
+        new = self.cluster.new_sanitizer_reports()
+        self.assertFalse(new, "a sanitizer complained:\n" + "\n".join(new))
 
     @property
     def machines(self):

@@ -17,6 +17,9 @@ class Daemon(ClusterTest):
             self.assertEqual(machine.main_pid(name), pid, f"{name} on {machine}")
             self.assert_active_once(name, machine)
 
+    def leases(self):
+        return {row["id"] for row in json.loads(self.cluster.etcdctl("lease", "list", "-w", "json"))["leases"]}
+
     def wait_joined(self, machine):
         wait_for(lambda: self.cluster.machine_ids(machine) == {m.id for m in self.machines}, 10, f"{machine} is back in the cluster")
 
@@ -37,7 +40,7 @@ class Daemon(ClusterTest):
         before = self.start_units()
         for machine in self.machines:
             old = machine.daemon_pid()
-            machine.exec("kill", "-9", str(old)).ok()
+            machine.exec("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "fleet.service").ok()
             wait_for(lambda machine=machine, old=old: machine.daemon_pid() not in (0, old), 10, "systemd restarts fleetd")
             self.wait_joined(machine)
             self.assert_untouched(before)
@@ -46,9 +49,9 @@ class Daemon(ClusterTest):
     def test_what_stopped_while_the_daemon_was_away_is_reported(self):
         before = self.start_units(1)
         (name, (machine, _)), = before.items()
-        machine.exec("systemctl", "kill", "--signal=STOP", "fleet.service").ok()
-        machine.exec("kill", "-9", str(machine.daemon_pid())).ok()
+        machine.exec("systemctl", "stop", "fleet.socket", "fleet.service").ok()
         machine.exec("systemctl", "stop", name).ok()
+        machine.exec("systemctl", "start", "fleet.socket", "fleet.service").ok()
         wait_for(lambda: self.cluster.states() and self.cluster.states()[0]["systemdActiveState"] == "inactive", 10, "the stop is reported")
 
     def test_stop_ends_the_daemon_cleanly_and_touches_no_unit(self):
@@ -76,11 +79,11 @@ class Daemon(ClusterTest):
         wait_for(is_still, 15, "the store's revision stands still")
         still = self.cluster.revision()
         pids = [m.daemon_pid() for m in self.machines]
-        end = json.loads(self.cluster.etcdctl("lease", "list", "-w", "json"))["leases"]
+        leases = self.leases()
         # Two ttl, so that every lease must have been renewed meanwhile.
         let_pass(2 * TTL_S)
         self.assertEqual(self.cluster.revision(), still)
-        self.assertEqual(json.loads(self.cluster.etcdctl("lease", "list", "-w", "json"))["leases"], end)
+        self.assertEqual(self.leases(), leases)
         self.assertEqual([m.daemon_pid() for m in self.machines], pids)
         self.assert_untouched(before)
 

@@ -30,26 +30,6 @@ static bool recode_unit(const char *json, size_t n_bytes, Buf *out) {
         return true;
 }
 
-static bool recode_machine(const char *json, size_t n_bytes, Buf *out) {
-        _cleanup_(machine_done) Machine machine = { 0 };
-        Diag diag = { 0 };
-
-        if (!accept(machine_decode(json, n_bytes, &machine, &diag), &diag))
-                return false;
-        fuzz_require(machine_encode(&machine, out) == 0, "a machine can be encoded");
-        return true;
-}
-
-static bool recode_state(const char *json, size_t n_bytes, Buf *out) {
-        _cleanup_(unit_state_done) UnitState state = { 0 };
-        Diag diag = { 0 };
-
-        if (!accept(unit_state_decode(json, n_bytes, &state, &diag), &diag))
-                return false;
-        fuzz_require(unit_state_encode(&state, out) == 0, "a state can be encoded");
-        return true;
-}
-
 static bool recode_page(const char *json, size_t n_bytes, Buf *out) {
         _cleanup_(page_done) Page page = { 0 };
         Diag diag = { 0 };
@@ -108,9 +88,8 @@ static void require_changes(const char *json, size_t n_bytes) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
-        static const Recode recodes[] = { recode_unit, recode_machine,      recode_state,
-                                          recode_page, recode_wait_request, recode_wait_result,
-                                          recode_error };
+        static const Recode recodes[] = { recode_unit, recode_page, recode_wait_request,
+                                          recode_wait_result, recode_error };
 
         for (size_t i = 0; i < ELEMENTSOF(recodes); i++) {
                 _cleanup_(buf_done) Buf text = buf_make(MAX_OUTPUT_BYTES);

@@ -10,6 +10,17 @@
 #include "lib/model/metadata.h"
 #include "tests/fuzz/fuzz.h"
 
+static bool is_equal(const Metadata *a, const Metadata *b) {
+        if (a->n_entries != b->n_entries)
+                return false;
+
+        for (size_t i = 0; i < a->n_entries; i++)
+                if (!streq(a->entries[i].key, b->entries[i].key) ||
+                    !streq(a->entries[i].value, b->entries[i].value))
+                        return false;
+        return true;
+}
+
 static void require_round_trip(const Metadata *metadata) {
         _cleanup_(buf_done) Buf text = buf_make(16 * 1024 * 1024);
         _cleanup_(metadata_done) Metadata again = { 0 };
@@ -26,7 +37,7 @@ static void require_round_trip(const Metadata *metadata) {
 
         fuzz_require(metadata_parse(text.data ? text.data : "", &again, NULL) == 0,
                      "what was written can be read");
-        fuzz_require(metadata_equals(metadata, &again), "what was written reads the same");
+        fuzz_require(is_equal(metadata, &again), "what was written reads the same");
 }
 
 static void require_merge(const Metadata *metadata) {

@@ -58,21 +58,6 @@ START_TEST(test_growth_keeps_content) {
 }
 END_TEST
 
-/* Consuming takes from the front, at most everything, and keeps the NUL. */
-START_TEST(test_consume) {
-        _cleanup_(buf_done) Buf buf = buf_make(100);
-
-        buf_consume(&buf, 3);
-        ck_assert_int_eq(buf_append_string(&buf, "abcdef"), 0);
-        buf_consume(&buf, 0);
-        buf_consume(&buf, 2);
-        ck_assert_str_eq(buf.data, "cdef");
-        buf_consume(&buf, 99);
-        ck_assert_uint_eq(buf.n_bytes, 0);
-        ck_assert_str_eq(buf.data, "");
-}
-END_TEST
-
 /* Taking the string empties the buffer, which works on, under the same limit. */
 START_TEST(test_take_string) {
         _cleanup_(buf_done) Buf buf = buf_make(4);
@@ -110,13 +95,8 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_append_keeps_order_and_nul,
-                test_limit_is_exact,
-                test_huge_length_is_refused,
-                test_growth_keeps_content,
-                test_consume,
-                test_take_string,
-                test_survives_oom,
+                test_append_keeps_order_and_nul, test_limit_is_exact, test_huge_length_is_refused,
+                test_growth_keeps_content,       test_take_string,    test_survives_oom,
         };
 
         return tests_run("buf", tests, ELEMENTSOF(tests));

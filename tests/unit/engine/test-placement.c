@@ -618,6 +618,31 @@ START_TEST(test_bad_records_freeze) {
 }
 END_TEST
 
+/* A machine's record that does not parse and is on no lease was written by no machine: none appears
+ * for it, and none that is there goes. On a lease there is a machine. */
+START_TEST(test_bad_machine_records) {
+        Cluster cluster;
+
+        cluster_init(&cluster, 1);
+        view_machine_bad(&cluster, "m0", 0);
+        view_unit(&cluster, "a", "", L, 1);
+        view_plan_all(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=-");
+
+        view_machine_bad(&cluster, "m1", 7);
+        view_plan(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1");
+
+        view_machine(&cluster, "m2", "");
+        view_unit(&cluster, "b", "", L, 1);
+        view_plan(&cluster);
+        view_machine_bad(&cluster, "m2", 0);
+        view_plan_all(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2");
+        cluster_done(&cluster);
+}
+END_TEST
+
 /* A bad row is written anew; rows and placements of units that do not exist go; a unit on two
  * machines is left on one. */
 START_TEST(test_repairs) {
@@ -842,6 +867,7 @@ int main(void) {
                 test_metadata_changes,
                 test_others_follow,
                 test_bad_records_freeze,
+                test_bad_machine_records,
                 test_repairs,
                 test_a_machine_joins,
                 test_options_change,

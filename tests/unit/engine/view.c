@@ -41,6 +41,13 @@ void view_machine_gone(Cluster *cluster, const char *id) {
               &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id }, .is_deleted = true });
 }
 
+void view_machine_bad(Cluster *cluster, const char *id, int64_t lease) {
+        apply(cluster, &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id },
+                                  .mod_revision = 1,
+                                  .lease = lease,
+                                  .is_bad = true });
+}
+
 void view_metadata(Cluster *cluster, const char *id, const char *metadata) {
         Record record = { .key = { .kind = RECORD_METADATA, .machine = id }, .mod_revision = 1 };
 

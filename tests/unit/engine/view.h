@@ -10,6 +10,9 @@
 void view_machine(Cluster *cluster, const char *id, const char *metadata);
 void view_machine_gone(Cluster *cluster, const char *id);
 
+/* A machine's record does not parse; lease 0: nobody's. */
+void view_machine_bad(Cluster *cluster, const char *id, int64_t lease);
+
 /* Metadata set over the API. */
 void view_metadata(Cluster *cluster, const char *id, const char *metadata);
 

@@ -201,8 +201,7 @@ static const Case cases[] = {
 
 static int plan_case(const Case *c, Plan *plan, Diag *diag) {
         FakeClient fake = fake_client(c->rows);
-        PlanOptions options = { .replace = c->replace,
-                                .may_replace = { [JOB_STATE_INACTIVE] = true } };
+        PlanOptions options = { .replace = c->replace, .only_inactive = true };
         StrList words = { .items = (char **)c->words };
 
         while (words.n_items < ELEMENTSOF(c->words) && c->words[words.n_items])

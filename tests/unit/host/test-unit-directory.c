@@ -153,6 +153,13 @@ static int note(const char *name, const char hash[UNIT_HASH_BYTES], void *userda
         return strlist_add(userdata, line);
 }
 
+static bool contains(const StrList *list, const char *string) {
+        for (size_t i = 0; i < list->n_items; i++)
+                if (streq(list->items[i], string))
+                        return true;
+        return false;
+}
+
 /* A scan finds every unit file with the hash of its bytes, an unreadable one without, and nothing
  * else; what an interrupted write left is removed. */
 START_TEST(test_scan) {
@@ -175,9 +182,9 @@ START_TEST(test_scan) {
 
         ck_assert_int_eq(unit_directory_scan(&place.directory, note, &found), 0);
         ck_assert_uint_eq(found.n_items, 3);
-        ck_assert(strlist_contains(&found, "a.service a9993e364706816aba3e25717850c26c9cd0d89d"));
-        ck_assert(strlist_contains(&found, "b.target da39a3ee5e6b4b0d3255bfef95601890afd80709"));
-        ck_assert(strlist_contains(&found, "l.service "));
+        ck_assert(contains(&found, "a.service a9993e364706816aba3e25717850c26c9cd0d89d"));
+        ck_assert(contains(&found, "b.target da39a3ee5e6b4b0d3255bfef95601890afd80709"));
+        ck_assert(contains(&found, "l.service "));
         place_path(&place, ".c.service.new", path);
         ck_assert_int_lt(access(path, F_OK), 0);
         ck_assert(unit_directory_is_stale(&place.directory));

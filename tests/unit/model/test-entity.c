@@ -16,20 +16,6 @@ static int recode_unit(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
         return r < 0 ? r : unit_encode(&unit, out);
 }
 
-static int recode_machine(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
-        _cleanup_(machine_done) Machine machine = { 0 };
-        int r = machine_decode(json, n_bytes, &machine, diag);
-
-        return r < 0 ? r : machine_encode(&machine, out);
-}
-
-static int recode_state(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
-        _cleanup_(unit_state_done) UnitState state = { 0 };
-        int r = unit_state_decode(json, n_bytes, &state, diag);
-
-        return r < 0 ? r : unit_state_encode(&state, out);
-}
-
 static int recode_page(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
         _cleanup_(page_done) Page page = { 0 };
         int r = page_decode(json, n_bytes, &page, diag);
@@ -76,14 +62,16 @@ static const Row rows[] = {
           "y\"},{\"name\":\"B\",\"section\":\"T\"}],"
           "\"why\":\"w\"}",
           NULL, NULL },
-        { recode_state,
-          "{\"hash\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\",\"machineID\":\"m\",\"name\":\"a."
+        { recode_page,
+          "{\"states\":[{\"hash\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\",\"machineID\":\"m\","
+          "\"name\":\"a."
           "service\",\"systemdActiveState\":\"active\","
-          "\"systemdLoadState\":\"loaded\",\"systemdSubState\":\"running\",\"why\":\"w\"}",
+          "\"systemdLoadState\":\"loaded\",\"systemdSubState\":\"running\",\"why\":\"w\"}]}",
           NULL, NULL },
-        { recode_machine,
-          "{\"id\":\"m\",\"metadata\":{\"a\":\"1\",\"b\":\"\"},\"primaryIP\":\"::1\"}", NULL,
-          NULL },
+        { recode_page,
+          "{\"machines\":[{\"id\":\"m\",\"metadata\":{\"a\":\"1\",\"b\":\"\"},\"primaryIP\":\"::"
+          "1\"}]}",
+          NULL, NULL },
         { recode_page,
           "{\"machines\":[{\"id\":\"m\"},{\"id\":\"n\"}],\"nextPageToken\":\"ZAACAA==\"}", NULL,
           NULL },
@@ -129,8 +117,8 @@ static const Row rows[] = {
           "machines[1]: \"id\" is missing or empty" },
         { recode_page, "{\"machines\":[\"m\"]}", NULL, "machines[0]: a machine must be an object" },
         { recode_page, "{\"nextPageToken\":1}", NULL, "\"nextPageToken\" must be a string" },
-        { recode_machine, "{\"id\":\"m\",\"metadata\":{\"a\":1}}", NULL,
-          "metadata \"a\" must be a string" },
+        { recode_page, "{\"machines\":[{\"id\":\"m\",\"metadata\":{\"a\":1}}]}", NULL,
+          "machines[0]: metadata \"a\" must be a string" },
         { recode_wait_request, "{\"state\":\"up\"}", NULL,
           "\"state\" must be inactive, loaded, launched or gone" },
         { recode_wait_request, "{}", NULL, "\"state\" is missing or empty" },

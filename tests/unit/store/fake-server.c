@@ -167,9 +167,11 @@ static ssize_t fake_on_read(nghttp2_session *session, int32_t id, uint8_t *targe
 
         (void)source;
         (void)userdata;
-        if (n > 0)
+        if (n > 0) {
                 memcpy(target, stream->output.data, n);
-        buf_consume(&stream->output, n);
+                stream->output.n_bytes -= n;
+                memmove(stream->output.data, stream->output.data + n, stream->output.n_bytes);
+        }
         if (stream->output.n_bytes == 0 && stream->has_end) {
                 nghttp2_nv trailers[] = {
                         fake_header("grpc-status", stream->code),
