@@ -58,6 +58,8 @@ struct Presence {
         bool is_same;          /* the record in the store says what ours says */
         bool is_ours;          /* it is this machine's, by its name */
         bool was_listed;
+        bool was_refused; /* the last write was, or its outcome is unknown */
+        bool is_set_back; /* the store is behind our last write */
         bool is_synced;
         bool is_up;
         bool is_stopped;
@@ -87,6 +89,7 @@ static int64_t lease_file_read(const char *path) {
 static void lease_file_write(const char *path, int64_t lease) {
         char text[32], temporary[4096];
         int n, fd, r = 0;
+        ssize_t n_written = -1;
 
         n = snprintf(temporary, sizeof(temporary), "%s.new", path);
         if (n < 0 || (size_t)n >= sizeof(temporary))
@@ -94,8 +97,10 @@ static void lease_file_write(const char *path, int64_t lease) {
 
         n = snprintf(text, sizeof(text), "%" PRIx64 "\n", (uint64_t)lease);
         fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, text, (size_t)n) != n)
-                r = -errno;
+        if (fd >= 0)
+                n_written = write(fd, text, (size_t)n);
+        if (n_written != n)
+                r = n_written < 0 ? -errno : -ENOSPC;
         if (fd >= 0)
                 (void)close(fd);
         if (r == 0 && rename(temporary, path) < 0)
@@ -137,7 +142,28 @@ static void presence_retry_later(Presence *presence) {
 }
 
 static void on_retry(LoopTimer *timer) {
-        presence_reconsider(container_of(timer, Presence, retry));
+        Presence *presence = container_of(timer, Presence, retry);
+
+        if (presence->is_set_back)
+                registry_follow_restart(&presence->follow);
+        else
+                presence_reconsider(presence);
+}
+
+/* The store is behind what it told us itself: it was emptied, or put back to an earlier time. To
+ * go on with it as it is would stop every unit that it does not know, so that is left to whoever
+ * restarts us. */
+static void presence_wait_for_store(Presence *presence, int64_t revision) {
+        LogSubject subject = { .machine = presence->machine };
+
+        if (!presence->is_set_back)
+                log_about(LOG_ERR, &subject,
+                          "etcd was emptied or restored: it is at revision %lld and was at %lld. "
+                          "This machine stays out and its units keep running; units that etcd does "
+                          "not know any more are stopped when fleet is restarted here",
+                          (long long)revision, (long long)presence->revision);
+        presence->is_set_back = true;
+        presence_retry_later(presence);
 }
 
 static void on_registered(RegistryWrite *write, int status, int64_t revision) {
@@ -160,6 +186,7 @@ static void on_registered(RegistryWrite *write, int status, int64_t revision) {
         case REGISTRY_E_UNKNOWN:
                 registry_follow_restart(&presence->follow);
                 presence->is_synced = false;
+                presence->was_refused = true;
                 return;
         default:
                 log_line(LOG_WARNING, "Cannot register this machine, trying again: %s",
@@ -258,11 +285,6 @@ static void on_reset(RegistryFollow *follow) {
         Presence *presence = container_of(follow, Presence, follow);
 
         presence->is_synced = presence->was_listed = false;
-
-        /* With no write under way the list has the last word, also where the store was put back to
-         * an earlier revision: a comparison with what it has no more would fail for ever. */
-        if (!registry_write_is_pending(&presence->write))
-                presence->revision = 0;
 }
 
 static void on_record(RegistryFollow *follow, const Record *record) {
@@ -290,6 +312,13 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Presence *presence = container_of(follow, Presence, follow);
 
+        /* A list that began after a refusal cannot be older than our last write. */
+        if (presence->was_refused && revision < presence->revision) {
+                presence_wait_for_store(presence, revision);
+                return;
+        }
+
+        presence->was_refused = presence->is_set_back = false;
         if (!presence->was_listed && revision >= presence->revision)
                 presence->revision = 0;
         presence->is_synced = true;
