@@ -5,8 +5,10 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fleetctl/cli.h"
 #include "fleetctl/help.h"
@@ -40,10 +42,22 @@ static int flush_output(int code) {
         return cli_fail("Error writing output: %s", strerror(errno));
 }
 
+/* Where a standard descriptor was closed the connection to fleet would get its number, and our
+ * output with it. Reading is all that can be done with what stands in for it, so output fails. */
+static int keep_standard_fds(void) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+                        return -1;
+        return 0;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(cli_done) Cli cli = { 0 };
         Diag diag = { 0 };
         int r;
+
+        if (keep_standard_fds() < 0)
+                return cli_fail("Error opening /dev/null: %s", strerror(errno));
 
         r = cli_parse(&cli, argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &diag);
         if (r < 0)
