@@ -111,7 +111,8 @@ int unit_args_load_file(const char *path, UnitFile **ret_file, Diag *diag) {
         struct stat status;
         int r;
 
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        /* Opening a FIFO would wait for its writer, for ever perhaps. */
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG))
                 return UNIT_ARGS_E_NO_FILE;
         if (fd < 0 || fstat(fd, &status) < 0) {
@@ -120,6 +121,8 @@ int unit_args_load_file(const char *path, UnitFile **ret_file, Diag *diag) {
         }
         if (S_ISDIR(status.st_mode))
                 return UNIT_ARGS_E_NO_FILE;
+        if (!S_ISREG(status.st_mode))
+                return diag_set(diag, -EINVAL, "it is no regular file");
 
         r = read_all(fd, &text);
         if (r == -ENOBUFS)

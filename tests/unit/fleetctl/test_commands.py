@@ -84,6 +84,12 @@ class Submit(CommandTest):
                    err="Error creating units: failed getting Unit(b.service) from file: line 3: unable to find end of section\n")
         self.assertEqual(self.cluster.units, {})
 
+    def test_a_fifo_is_no_unit_file(self):
+        """What is no regular file is refused, not waited for."""
+        os.mkfifo(os.path.join(self.directory, "p.service"))
+        self.check("submit p", code=1,
+                   err="Error creating units: failed getting Unit(p.service) from file: it is no regular file\n")
+
     def test_instances(self):
         """Instances come from the template beside them, under their own names."""
         self.file("web@.service", PLAIN)
