@@ -31,7 +31,7 @@ int api_new(Api **ret_api, Registry *registry, const ApiOptions *options);
 void api_set_available(Api *api, bool is_available);
 
 /* The handler to give to the HTTP server, with the Api as its userdata. */
-void api_handle(HttpExchange *exchange, void *api);
+void api_handle(HttpExchange *exchange, void *userdata);
 
 /* Free it, after the HTTP server. Requests to the registry that are in flight are cancelled;
  * `closed` runs from the loop, once, when all have ended, and the memory is gone then. */

@@ -128,6 +128,6 @@ void wait_watch_follow_machine(WaitUnit *unit);
 /* Look at the unit again in the next turn. */
 void wait_mark(WaitUnit *unit);
 /* Know the machine's address soon. */
-void wait_want_machine(WaitCall *wait, const char *machine);
+void wait_want_machine(WaitCall *wait, const char *id);
 /* It cannot go on. */
 void wait_break(WaitCall *wait, int error);

@@ -35,6 +35,7 @@
 #include "lib/base/log.h"
 #include "lib/host/host-systemd.h"
 #include "lib/http/http-server.h"
+#include "lib/registry/follow.h"
 #include "lib/registry/registry.h"
 #include "lib/store/store-etcd.h"
 
@@ -46,6 +47,9 @@ enum {
 
         /* How long the store may be out of reach at the start before that is logged. */
         DAEMON_PATIENCE_US = 3000 * US_PER_MS,
+
+        /* So long after a connection came back everything is listed again. */
+        DAEMON_REFRESH_US = 5000 * US_PER_MS,
 
         /* A window with fewer turns of the loop is rest: heartbeats at the shortest ttl take half
            of them. */
@@ -97,6 +101,7 @@ typedef struct Daemon {
 
         LoopHook status;    /* compares `phase` with what is */
         LoopTimer patience; /* set until the store was first reached */
+        LoopTimer refresh;  /* set for a while after the store came back */
         LoopTimer deadline; /* set while closing */
         DaemonPhase phase;  /* told last */
         uint64_t window_us; /* when the turns began to be counted */
@@ -201,6 +206,9 @@ static void on_connection(Store *store, bool is_connected, const char *detail, v
                 return;
         }
         if (is_connected) {
+                /* Without memory for a timer: what the watches tell must do. */
+                if (daemon->was_connected)
+                        (void)timer_set_in(daemon->loop, &daemon->refresh, DAEMON_REFRESH_US);
                 daemon->was_connected = true;
                 timer_clear(&daemon->patience);
         }
@@ -214,6 +222,10 @@ static void on_patience(LoopTimer *timer) {
                  "etcd cannot be reached yet (%s%s); units run, the API answers 503. Still trying",
                  daemon->config->etcd_servers.items[0],
                  daemon->config->etcd_servers.n_items > 1 ? " and others" : "");
+}
+
+static void on_refresh(LoopTimer *timer) {
+        registry_refresh(container_of(timer, Daemon, refresh)->registry);
 }
 
 static void on_bad_record(const char *key, const char *why, void *userdata) {
@@ -321,6 +333,7 @@ static void daemon_close(Daemon *daemon, int exit_code) {
         notify_stopping();
         loop_hook_remove(&daemon->status);
         timer_clear(&daemon->patience);
+        timer_clear(&daemon->refresh);
         if (timer_set_in(daemon->loop, &daemon->deadline,
                          store_is_connected(daemon->store) ? DAEMON_END_US
                                                            : DAEMON_END_CUT_OFF_US) < 0) {
@@ -467,6 +480,7 @@ static int daemon_start(Daemon *daemon) {
         daemon->status.prepare = on_status;
         loop_hook_add(daemon->loop, &daemon->status);
         daemon->patience.fn = on_patience;
+        daemon->refresh.fn = on_refresh;
         r = timer_set_in(daemon->loop, &daemon->patience, DAEMON_PATIENCE_US);
         if (r < 0)
                 return r;

@@ -61,7 +61,7 @@ bool systemd_op_replied(SystemdOp *op);
 void systemd_calls_flush(HostSystemd *host);
 
 /* Forget all about an operation (HostVtable.abandon). */
-void systemd_op_abandon(Host *host, HostOp *op);
+void systemd_op_abandon(Host *base, HostOp *op);
 
 /* Is this the error of a call that was not answered in time? */
 bool systemd_error_is_timeout(const sd_bus_error *error);

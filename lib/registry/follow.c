@@ -271,8 +271,15 @@ int registry_follow_start(Registry *registry, RegistryFollow *follow, const Regi
                 }
         }
 
+        list_append(&registry->follows, &follow->node);
         loop_defer(registry->loop, &follow->restart);
         return 0;
+}
+
+void registry_refresh(Registry *registry) {
+        for (ListNode *node = list_first(&registry->follows); node;
+             node = list_next(&registry->follows, node))
+                registry_follow_restart(container_of(node, RegistryFollow, node));
 }
 
 void registry_follow_stop(RegistryFollow *follow) {
@@ -282,6 +289,7 @@ void registry_follow_stop(RegistryFollow *follow) {
         if (follow->is_alive)
                 *follow->is_alive = false;
         follow_let_go(follow);
+        list_remove(&follow->node);
         loop_defer_cancel(&follow->restart);
         for (size_t i = 0; i < follow->n_parts; i++) {
                 buf_done(&follow->parts[i].key);

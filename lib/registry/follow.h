@@ -47,6 +47,7 @@ struct RegistryFollow {
         LoopTimer retry;
         uint64_t backoff_us;
         LoopDeferred restart;
+        ListNode node;  /* in the registry's list */
         bool *is_alive; /* told by registry_follow_stop() to the code that is telling a record */
         bool is_synced;
 };
@@ -66,6 +67,11 @@ int registry_follow_start(Registry *registry, RegistryFollow *follow, const Regi
 
 /* Throw away the place and list again, from the next turn. */
 void registry_follow_restart(RegistryFollow *follow);
+
+/* Have every follower of the registry list again: some time after a connection to the store came
+ * back. A watch that begins on a member of etcd 3.4 which is electing may be confirmed and then
+ * never tell anything (docs/design-notes.md). */
+void registry_refresh(Registry *registry);
 
 /* Stop: nothing is told any more, and `follow` may be freed at once. */
 void registry_follow_stop(RegistryFollow *follow);

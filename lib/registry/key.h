@@ -21,6 +21,7 @@ struct Registry {
         void *on_bad_userdata;
         uint64_t told[REGISTRY_N_TOLD]; /* digests of bad records that were told, a ring */
         size_t n_told;                  /* so far */
+        List follows;                   /* RegistryFollow.node: those that are on */
 };
 
 /* Is the key complete: does it name one record? */

@@ -125,9 +125,9 @@ StoreKv memory_version_kv(const MemoryVersion *version, bool keys_only);
 
 /* Prepare a put, or the deletion of every live key of a range that the commit does not touch yet.
  * Return 0 or -ENOMEM. */
-int memory_commit_put(MemoryData *data, MemoryCommit *commit, StoreBytes key, StoreBytes value,
+int memory_commit_put(MemoryData *data, MemoryCommit *commit, StoreBytes bytes, StoreBytes value,
                       int64_t lease);
-int memory_commit_delete(MemoryData *data, MemoryCommit *commit, StoreBytes key, StoreBytes end);
+int memory_commit_delete(MemoryData *data, MemoryCommit *commit, StoreBytes start, StoreBytes end);
 
 /* Make what was prepared, as one revision; nothing prepared = no new revision. Returns 0, or
  * -ENOMEM: nothing was made. The commit is empty afterwards, either way. */

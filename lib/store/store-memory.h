@@ -43,7 +43,7 @@ void store_memory_set_faults(Store *store, const StoreFaults *faults);
 void memory_store_compact(MemoryStore *memory, int64_t revision);
 
 /* End a lease now, as if it had run out. */
-void memory_store_expire_lease(MemoryStore *memory, int64_t lease);
+void memory_store_expire_lease(MemoryStore *memory, int64_t id);
 
 /* Stop (or restart) the expiry of leases, as a store without quorum does; when it restarts, every
  * lease gets its full time again. */

@@ -145,10 +145,10 @@ typedef struct Recorder {
 } Recorder;
 
 /* Watch [key, end), recording. */
-Recorder *recorder_new(StoreBytes key, StoreBytes end, int64_t start_revision);
+Recorder *recorder_new(StoreBytes start, StoreBytes end, int64_t start_revision);
 
 /* Start a recorder again. */
-void recorder_start(Recorder *recorder, StoreBytes key, StoreBytes end, int64_t start_revision);
+void recorder_start(Recorder *recorder, StoreBytes start, StoreBytes end, int64_t start_revision);
 
 /* The callback of a recorder's watch. */
 void recorder_on_report(StoreWatch *watch, const StoreWatchReport *report);

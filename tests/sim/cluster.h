@@ -52,15 +52,15 @@ void sim_done(Sim *sim);
 
 /* The daemon starts; ends as told; dies (nothing of it reaches the store any more). Units run on.
  */
-void sim_start(Sim *sim, size_t machine);
-void sim_stop(Sim *sim, size_t machine);
-void sim_crash(Sim *sim, size_t machine);
+void sim_start(Sim *sim, size_t i);
+void sim_stop(Sim *sim, size_t i);
+void sim_crash(Sim *sim, size_t i);
 
 /* The machine loses power: daemon, units and /run are gone. sim_start() boots it. */
-void sim_power_off(Sim *sim, size_t machine);
+void sim_power_off(Sim *sim, size_t i);
 
 /* Cut its daemon off from the store, or heal it. */
-void sim_cut(Sim *sim, size_t machine, bool is_cut);
+void sim_cut(Sim *sim, size_t i, bool is_cut);
 
 /* A user's request: the unit with this content and desired state, of a generation never used
  * before. */

@@ -364,6 +364,26 @@ START_TEST(test_stop_from_outside) {
 }
 END_TEST
 
+/* A refresh of the registry has its followers list again, and they go on watching. */
+START_TEST(test_refresh) {
+        Fixture f;
+
+        set_up(&f);
+        set_unit(&f, "a.service");
+        start_units(&f);
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "reset +a.service synced");
+
+        registry_refresh(f.registry);
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "reset +a.service synced");
+        set_unit(&f, "b.service");
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "+b.service");
+        stop(&f);
+}
+END_TEST
+
 /* Restarted while it lists, from outside or by what it tells, it lists from the start, and ends
  * with one complete list. */
 START_TEST(test_restart_while_listing) {
@@ -433,6 +453,7 @@ int main(void) {
                 test_cut_and_healed,
                 test_stop_and_free_inside,
                 test_stop_from_outside,
+                test_refresh,
                 test_restart_while_listing,
                 test_out_of_memory,
         };

@@ -40,20 +40,20 @@ DEFINE_CLEANUP(FakeServer, fake_server_free)
 void fake_server_set_max_streams(FakeServer *server, uint32_t n);
 
 /* Answer with one message. */
-void fake_server_send(FakeServer *server, int32_t stream, const void *bytes, size_t n_bytes);
+void fake_server_send(FakeServer *server, int32_t id, const void *bytes, size_t n_bytes);
 
 /* Answer with bytes that need not be a message. */
-void fake_server_send_raw(FakeServer *server, int32_t stream, const void *bytes, size_t n_bytes);
+void fake_server_send_raw(FakeServer *server, int32_t id, const void *bytes, size_t n_bytes);
 
-/* End the call: with trailers, or with headers alone when nothing was sent. `message` is
+/* End the call: with trailers, or with headers alone when nothing was sent. `text` is
  * percent-encoded, or NULL. */
-void fake_server_end(FakeServer *server, int32_t stream, const char *code, const char *message);
+void fake_server_end(FakeServer *server, int32_t id, const char *code, const char *text);
 
 /* Answer as an HTTP server that knows no gRPC. */
-void fake_server_end_http(FakeServer *server, int32_t stream, const char *http_status);
+void fake_server_end_http(FakeServer *server, int32_t id, const char *http_status);
 
 /* RST_STREAM. */
-void fake_server_reset(FakeServer *server, int32_t stream, uint32_t error_code);
+void fake_server_reset(FakeServer *server, int32_t id, uint32_t error_code);
 
 /* GOAWAY: streams up to `last_stream` will be served. */
 void fake_server_go_away(FakeServer *server, int32_t last_stream);
