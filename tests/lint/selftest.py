@@ -33,6 +33,9 @@ PLANTED = [
     ("comments", "lib/unit/x.h", "/* Says. */\nenum {\n        A,\n\n        B,\n};\n", "`B,`"),
     ("comments", "lib/unit/x.h", "#define LIMIT 5\n", "`#define LIMIT 5`"),
     ("comments", "lib/unit/x.h", "/* Far. */\n\ntypedef int (*Fn)(int);\n", "`typedef int (*Fn)(int);`"),
+    ("compatibility", "docs/compatibility.md", "| rule | here | test |\n|---|---|---|\n| 1.1 x | as it was | |\n", "three cells"),
+    ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | by hand |\n", "names no test"),
+    ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | `test_that_is_not_there` |\n", "there is no test test_that_is_not_there"),
     ("format", "lib/unit/x.c", "int  x;\n", "clang-format"),
 ]
 
