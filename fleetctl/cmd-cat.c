@@ -48,6 +48,7 @@ const Command cmd_cat = {
         .description = "Prints what the cluster has, in canonical form: without comments, a line "
                        "per option. The\n"
                        "SHA-1 of the output is the hash that list-unit-files shows.\n",
+        .args = COMMAND_ARGS_UNITS,
         .min_args = 1,
         .max_args = 1,
         .args_message = "One unit file must be provided",

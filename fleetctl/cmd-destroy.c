@@ -103,6 +103,7 @@ const Command cmd_destroy = {
                        "cannot be\n"
                        "undone; 'fleetctl cat UNIT' shows what would be lost.\n",
         .flags = &wait_flags,
+        .args = COMMAND_ARGS_UNITS,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

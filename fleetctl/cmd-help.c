@@ -28,6 +28,7 @@ const Command cmd_help = {
         .usage = "[COMMAND]",
         .summary = "Show all commands, or one in detail",
         .description = "Without COMMAND, lists all commands and global options.\n",
+        .args = COMMAND_ARGS_COMMANDS,
         .max_args = 1,
         .args_message = "At most one command can be explained at a time",
         .args_exit = EXIT_USAGE,

@@ -26,6 +26,7 @@ const Command cmd_load = {
                        "\n"
                        "Waits until that is done, or says why it cannot be.\n",
         .flags = &bring_up_flags,
+        .args = COMMAND_ARGS_FILES,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

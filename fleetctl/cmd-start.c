@@ -30,6 +30,7 @@ const Command cmd_start = {
                 "--block-attempts says how long to wait. The cluster goes on looking for a "
                 "machine.\n",
         .flags = &bring_up_flags,
+        .args = COMMAND_ARGS_FILES,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

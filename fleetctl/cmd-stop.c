@@ -25,6 +25,7 @@ const Command cmd_stop = {
                        "that a later\n"
                        "start is quick. Waits until they have ended.\n",
         .flags = &wait_flags,
+        .args = COMMAND_ARGS_UNITS,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

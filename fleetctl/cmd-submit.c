@@ -26,6 +26,7 @@ const Command cmd_submit = {
                        "\n"
                        "All units are submitted, or none.\n",
         .flags = &submit_flags,
+        .args = COMMAND_ARGS_FILES,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

@@ -24,6 +24,7 @@ const Command cmd_unload = {
                        "cluster still\n"
                        "knows them. Waits until they have ended: their ExecStop= lines have run.\n",
         .flags = &wait_flags,
+        .args = COMMAND_ARGS_UNITS,
         .min_args = 1,
         .max_args = COMMAND_ARGS_ANY,
         .args_message = "No units given",

@@ -20,6 +20,16 @@ enum {
 
 enum { COMMAND_ARGS_ANY = INT_MAX }; /* no upper limit of arguments */
 
+/* What the arguments of a command are: what a shell can offer for them. */
+typedef enum CommandArgs {
+        COMMAND_ARGS_NONE,     /* nothing that could be offered */
+        COMMAND_ARGS_UNITS,    /* units of the cluster */
+        COMMAND_ARGS_FILES,    /* unit files, and units of the cluster */
+        COMMAND_ARGS_MACHINES, /* machines */
+        COMMAND_ARGS_PLACES,   /* machines, and units of the cluster */
+        COMMAND_ARGS_COMMANDS, /* commands of fleetctl */
+} CommandArgs;
+
 /* One command. */
 typedef struct Command {
         const char *name;
@@ -27,6 +37,7 @@ typedef struct Command {
         const char *summary;     /* one line, for the list of commands */
         const char *description; /* what a person must know, lines ended by newlines */
         const FlagTable *flags;  /* its own, besides global_flags; NULL = none */
+        CommandArgs args;        /* what they are */
         size_t min_args;
         size_t max_args;
         const char *args_message; /* said on stderr for another number of arguments */
