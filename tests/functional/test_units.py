@@ -99,6 +99,15 @@ class Lifecycle(ClusterTest):
         self.assertEqual(table.split("\t")[0], "cat.service")
         self.assertIn(sha1(text), table)
 
+    def test_the_file_on_disk_is_what_cat_prints(self):
+        text = "# gone\n[X-Fleet]\n  Global = maybe\n[Service]\nExecStart=/bin/sleep \\\n  9\n[X-Fleet]\nBogus=1\n"
+        self.cluster.put_unit("disk.service", text)
+        self.cluster.fleetctl("start", "disk.service").ok()
+        machine = self.assert_active_once("disk.service")
+        expected = "[X-Fleet]\nGlobal=maybe\nBogus=1\n\n[Service]\nExecStart=/bin/sleep \\\n  9\n"
+        self.assertEqual((machine.root / "run/fleet/units/disk.service").read_text(), expected)
+        self.assertEqual(self.cluster.fleetctl("cat", "disk.service").ok(), expected)
+
     def test_links_and_enablement(self):
         self.cluster.start({"plain.service": service(), "wanted.service": service(install=True)}).ok()
         for name, expected in (("plain.service", "linked-runtime"), ("wanted.service", "enabled-runtime")):
@@ -126,6 +135,10 @@ class Lifecycle(ClusterTest):
         rc, _, err = self.cluster.fleetctl("start", "t@.service")
         self.assertEqual(rc, 1)
         self.assertIn('cannot activate template "t@.service"', err)
+        self.cluster.fleetctl("destroy", "t@.service").ok()  # an instance has content of its own
+        for instance in "12":
+            self.assert_active_once(f"t@{instance}.service")
+            self.assertIn("100%i", self.cluster.fleetctl("cat", f"t@{instance}").ok())
 
     def test_no_block_returns_at_once(self):
         self.cluster.put_unit("slow.service", service(service_lines=["ExecStartPre=/bin/sleep 2"]))
