@@ -14,8 +14,7 @@ static void print_section(const char *title) {
         (void)printf("\n%s:\n", title);
 }
 
-/* How the flag is written, as in "-l, --full" or "--fields=LIST". */
-static int format_flag(const Flag *flag, char *text, size_t n_bytes) {
+int help_format_flag(const Flag *flag, char *text, size_t n_bytes) {
         char letter[8] = "";
 
         if (flag->letter)
@@ -42,7 +41,7 @@ static void print_flags(const char *title, const FlagTable *table) {
         int width = 0;
 
         for (size_t i = 0; i < table->n_flags; i++) {
-                int n = format_flag(&table->flags[i], text, sizeof(text));
+                int n = help_format_flag(&table->flags[i], text, sizeof(text));
 
                 if (table->flags[i].help && n > width)
                         width = n;
@@ -56,7 +55,7 @@ static void print_flags(const char *title, const FlagTable *table) {
 
                 if (!flag->help)
                         continue;
-                (void)format_flag(flag, text, sizeof(text));
+                (void)help_format_flag(flag, text, sizeof(text));
                 (void)printf("    %-*s  %s", width, text, flag->help);
                 print_origin(flag);
         }

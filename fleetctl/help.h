@@ -10,3 +10,6 @@ void help_print_all(void);
 
 /* Print what one command does and takes, on stdout. */
 void help_print_command(const Command *command);
+
+/* Write how the flag is written, as in "-l, --full" or "--fields=LIST"; returns what snprintf(3) does. */
+int help_format_flag(const Flag *flag, char *text, size_t n_bytes);

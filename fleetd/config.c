@@ -340,6 +340,19 @@ void config_done(Config *config) {
         *config = (Config){ 0 };
 }
 
+bool config_key_at(size_t i, ConfigKeyInfo *ret_key) {
+        if (i >= ELEMENTSOF(keys))
+                return false;
+
+        *ret_key = (ConfigKeyInfo){
+                .name = keys[i].name,
+                .initial = keys[i].initial,
+                .help = keys[i].help,
+                .unused = keys[i].unused,
+        };
+        return true;
+}
+
 /* Print text with something in front of each line. */
 static void print_lines(FILE *file, const char *before, const char *text) {
         while (*text) {

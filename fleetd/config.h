@@ -50,6 +50,17 @@ int config_load(Config *ret_config, const char *path, char *const *environment, 
 /* Free the members (zeroed afterwards). */
 void config_done(Config *config);
 
+/* What a key is, for those who describe the configuration. All strings static. */
+typedef struct ConfigKeyInfo {
+        const char *name;
+        const char *initial; /* the default, as one would write it; may be empty */
+        const char *help;    /* what it does, in lines; NULL for a key without effect */
+        const char *unused;  /* why it has no effect, or NULL */
+} ConfigKeyInfo;
+
+/* The i-th key, in the order in which they are shown; false behind the last. */
+bool config_key_at(size_t i, ConfigKeyInfo *ret_key);
+
 /* Write the list of keys for --help. */
 void config_print_help(FILE *file);
 
