@@ -48,9 +48,6 @@ enum {
         /* How long the store may be out of reach at the start before that is logged. */
         DAEMON_PATIENCE_US = 3000 * US_PER_MS,
 
-        /* So long after a connection came back everything is listed again. */
-        DAEMON_REFRESH_US = 5000 * US_PER_MS,
-
         /* A window with fewer turns of the loop is rest: heartbeats at the shortest ttl take half
            of them. */
         DAEMON_WINDOW_US = 10000 * US_PER_MS,
@@ -96,12 +93,12 @@ typedef struct Daemon {
         Agent *agent;
         Engine *engine;
         Presence *presence;
+        StoreListener connection;
         void *signals[3];
         Notify notify;
 
         LoopHook status;    /* compares `phase` with what is */
         LoopTimer patience; /* set until the store was first reached */
-        LoopTimer refresh;  /* set for a while after the store came back */
         LoopTimer deadline; /* set while closing */
         DaemonPhase phase;  /* told last */
         uint64_t window_us; /* when the turns began to be counted */
@@ -186,10 +183,9 @@ static int join(Daemon *daemon) {
 
 /* The store */
 
-static void on_connection(Store *store, bool is_connected, const char *detail, void *userdata) {
-        Daemon *daemon = userdata;
+static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
+        Daemon *daemon = container_of(listener, Daemon, connection);
 
-        (void)store;
         if (daemon->is_closing)
                 return;
 
@@ -206,9 +202,6 @@ static void on_connection(Store *store, bool is_connected, const char *detail, v
                 return;
         }
         if (is_connected) {
-                /* Without memory for a timer: what the watches tell must do. */
-                if (daemon->was_connected)
-                        (void)timer_set_in(daemon->loop, &daemon->refresh, DAEMON_REFRESH_US);
                 daemon->was_connected = true;
                 timer_clear(&daemon->patience);
         }
@@ -222,10 +215,6 @@ static void on_patience(LoopTimer *timer) {
                  "etcd cannot be reached yet (%s%s); units run, the API answers 503. Still trying",
                  daemon->config->etcd_servers.items[0],
                  daemon->config->etcd_servers.n_items > 1 ? " and others" : "");
-}
-
-static void on_refresh(LoopTimer *timer) {
-        registry_refresh(container_of(timer, Daemon, refresh)->registry);
 }
 
 static void on_bad_record(const char *key, const char *why, void *userdata) {
@@ -333,7 +322,6 @@ static void daemon_close(Daemon *daemon, int exit_code) {
         notify_stopping();
         loop_hook_remove(&daemon->status);
         timer_clear(&daemon->patience);
-        timer_clear(&daemon->refresh);
         if (timer_set_in(daemon->loop, &daemon->deadline,
                          store_is_connected(daemon->store) ? DAEMON_END_US
                                                            : DAEMON_END_CUT_OFF_US) < 0) {
@@ -377,7 +365,7 @@ static int make_store(Daemon *daemon) {
                         log_line(LOG_ERR, "%s", diag.message);
                 return r;
         }
-        store_set_connection_fn(daemon->store, on_connection, daemon);
+        store_listen(daemon->store, &daemon->connection, on_connection);
 
         r = registry_new(&daemon->registry, daemon->store, daemon->loop, config->etcd_key_prefix);
         if (r < 0)
@@ -480,7 +468,6 @@ static int daemon_start(Daemon *daemon) {
         daemon->status.prepare = on_status;
         loop_hook_add(daemon->loop, &daemon->status);
         daemon->patience.fn = on_patience;
-        daemon->refresh.fn = on_refresh;
         r = timer_set_in(daemon->loop, &daemon->patience, DAEMON_PATIENCE_US);
         if (r < 0)
                 return r;
@@ -496,6 +483,7 @@ static void daemon_done(Daemon *daemon) {
         agent_free(daemon->agent);
         engine_free(daemon->engine);
         host_free(daemon->host);
+        store_unlisten(&daemon->connection);
         registry_free(daemon->registry);
         store_free(daemon->store);
         loop_free(daemon->loop);

@@ -276,7 +276,7 @@ int registry_follow_start(Registry *registry, RegistryFollow *follow, const Regi
         return 0;
 }
 
-void registry_refresh(Registry *registry) {
+void registry_restart_follows(Registry *registry) {
         for (ListNode *node = list_first(&registry->follows); node;
              node = list_next(&registry->follows, node))
                 registry_follow_restart(container_of(node, RegistryFollow, node));

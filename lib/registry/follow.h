@@ -65,13 +65,9 @@ typedef struct RegistryFollowKey {
 int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys,
                           size_t n_keys, const RegistryFollowFns *fns);
 
-/* Throw away the place and list again, from the next turn. */
+/* Throw away the place and list again, from the next turn. REGISTRY_REFRESH_US after a connection to
+ * the store came back, every follower does so by itself. */
 void registry_follow_restart(RegistryFollow *follow);
-
-/* Have every follower of the registry list again: some time after a connection to the store came
- * back. A watch that begins on a member of etcd 3.4 which is electing may be confirmed and then
- * never tell anything (docs/design-notes.md). */
-void registry_refresh(Registry *registry);
 
 /* Stop: nothing is told any more, and `follow` may be freed at once. */
 void registry_follow_stop(RegistryFollow *follow);

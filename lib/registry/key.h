@@ -22,7 +22,13 @@ struct Registry {
         uint64_t told[REGISTRY_N_TOLD]; /* digests of bad records that were told, a ring */
         size_t n_told;                  /* so far */
         List follows;                   /* RegistryFollow.node: those that are on */
+        StoreListener connection;       /* of the store */
+        LoopTimer refresh;              /* set for a while after the store came back */
+        bool was_connected;             /* ever */
 };
+
+/* Have every follower of the registry list again. */
+void registry_restart_follows(Registry *registry);
 
 /* Is the key complete: does it name one record? */
 bool record_key_is_complete(const RecordKey *key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The registry: construction, outcomes, and reads of one range. */
+/* The registry: construction, the store's connection, outcomes, and reads of one range. */
 
 #include "lib/registry/registry.h"
 
@@ -8,6 +8,25 @@
 #include <errno.h>
 
 #include "lib/registry/key.h"
+
+static void on_refresh(LoopTimer *timer) {
+        registry_restart_follows(container_of(timer, Registry, refresh));
+}
+
+static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
+        Registry *registry = container_of(listener, Registry, connection);
+
+        (void)detail;
+        if (!is_connected) {
+                timer_clear(&registry->refresh);
+                return;
+        }
+
+        /* Without memory for a timer what the watches tell must do. */
+        if (registry->was_connected)
+                (void)timer_set_in(registry->loop, &registry->refresh, REGISTRY_REFRESH_US);
+        registry->was_connected = true;
+}
 
 int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *prefix) {
         _cleanup_(registry_freep) Registry *registry = NULL;
@@ -26,6 +45,8 @@ int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *
         registry->store = store;
         registry->loop = loop;
         registry->prefix = buf_take_string(&text);
+        registry->refresh.fn = on_refresh;
+        store_listen(store, &registry->connection, on_connection);
         *ret_registry = TAKE(registry);
         return 0;
 }
@@ -34,6 +55,8 @@ Registry *registry_free(Registry *registry) {
         if (!registry)
                 return NULL;
 
+        store_unlisten(&registry->connection);
+        timer_clear(&registry->refresh);
         free(registry->prefix);
         free(registry);
         return NULL;

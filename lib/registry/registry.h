@@ -36,6 +36,13 @@ enum {
 /* Words for a REGISTRY_E_* or a negative errno. Static. */
 const char *registry_outcome_to_string(int status);
 
+enum {
+        /* So long after a connection to the store came back every follower lists again: a watch
+           that begins on a member of etcd 3.4 which is electing may be confirmed and then never
+           tell anything (docs/design-notes.md). */
+        REGISTRY_REFRESH_US = 5000 * US_PER_MS,
+};
+
 /* The kinds of records, in the order of their keys' first components. */
 typedef enum RecordKind {
         RECORD_LEADER,    /* engine/leader */

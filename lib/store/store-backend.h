@@ -35,8 +35,7 @@ struct Store {
         StoreStats stats;
         bool is_connected;
         bool is_closing;
-        StoreConnectionFn connection_fn; /* or NULL */
-        void *connection_userdata;
+        List listeners; /* StoreListener.node */
         void (*closed)(Store *store, void *userdata);
         void *closed_userdata;
 };
@@ -49,7 +48,7 @@ void store_request_finish(StoreRequest *request, int status, const StoreReply *r
  * an ending report turns the watch off first. The watch may be gone when this returns. */
 void store_watch_report(StoreWatch *watch, const StoreWatchReport *report);
 
-/* Tell the listener when `is_connected` changes. */
+/* Tell the listeners when `is_connected` changes. */
 void store_set_connected(Store *store, bool is_connected, const char *detail);
 
 /* The backend has closed. */

@@ -195,9 +195,16 @@ void store_watch_report(StoreWatch *watch, const StoreWatchReport *report) {
         watch->fn(watch, &fresh);
 }
 
-void store_set_connection_fn(Store *store, StoreConnectionFn fn, void *userdata) {
-        store->connection_fn = fn;
-        store->connection_userdata = userdata;
+void store_listen(Store *store, StoreListener *listener, StoreConnectionFn fn) {
+        assert(fn);
+        assert(!list_node_is_linked(&listener->node));
+
+        listener->fn = fn;
+        list_append(&store->listeners, &listener->node);
+}
+
+void store_unlisten(StoreListener *listener) {
+        list_remove(&listener->node);
 }
 
 bool store_is_connected(const Store *store) {
@@ -210,8 +217,12 @@ void store_set_connected(Store *store, bool is_connected, const char *detail) {
 
         store->is_connected = is_connected;
         store->stats.n_connections += is_connected;
-        if (store->connection_fn)
-                store->connection_fn(store, is_connected, detail, store->connection_userdata);
+        for (ListNode *node = list_first(&store->listeners); node;
+             node = list_next(&store->listeners, node)) {
+                StoreListener *listener = container_of(node, StoreListener, node);
+
+                listener->fn(listener, is_connected, detail);
+        }
 }
 
 StoreStats store_stats(const Store *store) {

@@ -184,13 +184,25 @@ void store_cancel(StoreRequest *request);
 /* Is the request in flight? */
 bool store_request_is_pending(const StoreRequest *request);
 
-/* Can the store be reached, as far as is known? Told on every change. */
-typedef void (*StoreConnectionFn)(Store *store, bool is_connected, const char *detail,
-                                  void *userdata);
+typedef struct StoreListener StoreListener;
 
-/* Be told, from the loop, when the connection comes and goes; `detail` says to which endpoint or
- * why not, for the log. One listener. */
-void store_set_connection_fn(Store *store, StoreConnectionFn fn, void *userdata);
+/* Can the store be reached, as far as is known? Told on every change; `detail` says to which
+ * endpoint or why not, for the log. */
+typedef void (*StoreConnectionFn)(StoreListener *listener, bool is_connected, const char *detail);
+
+/* Who is told when the connection comes and goes; embed it, zero it before the first use. */
+struct StoreListener {
+        StoreConnectionFn fn;
+        ListNode node; /* in the store's list */
+};
+
+/* Be told, from the loop, from now on, in the order in which listeners came. The listener must
+ * leave before it or the store is freed. */
+void store_listen(Store *store, StoreListener *listener, StoreConnectionFn fn);
+
+/* Be told no more. Does nothing for a listener that is in no list. Not from what a listener is
+ * told. */
+void store_unlisten(StoreListener *listener);
 
 /* Is the store connected now? */
 bool store_is_connected(const Store *store);

@@ -397,29 +397,39 @@ START_TEST(test_write_past_clients) {
 }
 END_TEST
 
-static void count_connections(Store *store, bool is_connected, const char *detail, void *userdata) {
-        int *n = userdata;
+typedef struct Counter {
+        StoreListener listener;
+        int n; /* 1 for each time it came, 100 for each time it went */
+} Counter;
 
-        ck_assert_int_eq(store_is_connected(store), is_connected);
+static void count_connections(StoreListener *listener, bool is_connected, const char *detail) {
         ck_assert_ptr_nonnull(detail);
-        *n += is_connected ? 1 : 100;
+        container_of(listener, Counter, listener)->n += is_connected ? 1 : 100;
 }
 
-/* The listener is told when the connection comes and goes, from the loop, once each. */
+/* Each listener is told when the connection comes and goes, from the loop, once each, until it
+ * leaves. */
 START_TEST(test_connection_is_told) {
         Store *store = harness_connect();
-        int n = 0;
+        Counter counters[2] = { 0 };
 
-        store_set_connection_fn(store, count_connections, &n);
+        store_listen(store, &counters[0].listener, count_connections);
+        store_listen(store, &counters[1].listener, count_connections);
         ck_assert(!store_is_connected(store));
         wait_for_us(1);
-        ck_assert_int_eq(n, 1);
+        ck_assert(store_is_connected(store));
+        ck_assert_int_eq(counters[0].n, 1);
+        ck_assert_int_eq(counters[1].n, 1);
+        store_unlisten(&counters[0].listener);
+        store_unlisten(&counters[0].listener);
         store_memory_set_faults(store, &(StoreFaults){ .is_cut = true });
-        ck_assert_int_eq(n, 1);
+        ck_assert_int_eq(counters[1].n, 1);
         wait_for_us(1);
         store_memory_set_faults(store, &(StoreFaults){ .is_cut = true, .latency_us = 1 });
         wait_for_us(1);
-        ck_assert_int_eq(n, 101);
+        ck_assert_int_eq(counters[0].n, 1);
+        ck_assert_int_eq(counters[1].n, 101);
+        store_unlisten(&counters[1].listener);
 }
 END_TEST
 
