@@ -5,6 +5,7 @@
  * goes out). */
 
 #include "agent/agent.h"
+#include "agent/pace.h"
 #include "agent/plan.h"
 #include "lib/registry/follow.h"
 #include "lib/registry/write.h"
@@ -28,6 +29,9 @@ struct AgentUnit {
         uint64_t digest;          /* of the state that the store has */
         uint64_t sent_digest;     /* of the state on its way */
         uint64_t report_since_us; /* when it was first found to differ; 0 = it does not */
+        uint64_t generation;      /* of the state that the store has */
+        uint64_t sent_generation; /* of the state on its way */
+        Pace pace;                /* of reports that answer no request */
         int64_t state_revision;   /* of the state record in the store, 0 = there is none */
         int64_t state_lease;      /* that it is on */
         uint32_t backoff_ms;      /* of the next retry */
@@ -78,9 +82,9 @@ struct Agent {
         LoopTimer grace;  /* bounds the last report */
         LoopDeferred closing;
         uint64_t report_interval_us;
-        uint64_t next_report_us; /* not before */
-        int64_t lease;           /* 0 = none */
-        int64_t sent_lease;      /* that the states on their way go on */
+        Pace pace;          /* of reports */
+        int64_t lease;      /* 0 = none */
+        int64_t sent_lease; /* that the states on their way go on */
         size_t n_ops;
         AgentStats stats;
         bool was_synced; /* the schedule has been known once: decide */

@@ -5,7 +5,9 @@
  * States that differ from what the store has are gathered and sent in one transaction, on
  * average at most every report_interval_us, the first few after a rest at once. A unit that is
  * being worked on is not reported for a while: the end of its step is what others wait for, and a
- * report of its middle would only put that off.
+ * report of its middle would only put that off. A unit that changes by itself again and again, like
+ * a service that systemd restarts as soon as it has died, is reported once a second: its state as
+ * of then. What answers a request, or is the first or last of a unit, never waits for that.
  *
  * Every row compares the revision that this machine wrote or read last, so that a copy of a report
  * which arrives late changes nothing. When a report is refused or its outcome is unknown, the rows
@@ -23,6 +25,10 @@ enum {
         REPORT_PATIENCE_US = 500 * US_PER_MS, /* then a unit is reported in the middle of a step */
         REPORT_BURST = 4,                     /* reports that go without a pause after a rest */
         REPORT_RETRY_US = 500 * US_PER_MS,    /* after a report that failed */
+
+        /* One unit's reports, and how many follow each other at once after a rest. */
+        REPORT_UNIT_INTERVAL_US = US_PER_S,
+        REPORT_UNIT_BURST = 4,
 };
 
 void agent_mark_report(AgentUnit *unit) {
@@ -97,6 +103,7 @@ void agent_adopt_state(AgentUnit *unit, const Record *record) {
         unit->state_revision = record->mod_revision;
         unit->state_lease = record->lease;
         unit->digest = record->is_bad ? 0 : state_digest(state);
+        unit->generation = record->is_bad ? 0 : state->generation;
         agent_mark_report(unit);
 
         /* What an earlier run brought to its end is not begun again. */
@@ -126,6 +133,7 @@ static bool report_add(Agent *agent, AgentUnit *unit) {
 
         state = unit_state(unit, host_unit);
         unit->sent_digest = state_digest(&state);
+        unit->sent_generation = state.generation;
         if (unit->state_revision > 0 && unit->state_lease == agent->lease &&
             unit->digest == unit->sent_digest)
                 return false;
@@ -143,13 +151,26 @@ static void unit_collect(AgentUnit *unit) {
                 agent_unit_free(unit);
 }
 
-static bool unit_is_in_its_middle(const AgentUnit *unit, uint64_t now_us) {
-        return unit->op && now_us < unit->report_since_us + REPORT_PATIENCE_US;
+/* Would a report of the unit only say that it changed by itself? */
+static bool unit_is_unasked(const AgentUnit *unit) {
+        return unit->state_revision > 0 && unit->state_lease == unit->agent->lease &&
+               unit->done_generation == unit->generation &&
+               unit_has_state(unit, host_find(unit->agent->host, unit->name));
 }
 
-/* Takes what can go from the marked units into the transaction. */
-static void report_fill(Agent *agent) {
-        uint64_t now_us = loop_now_us(agent->loop);
+/* When the unit may be reported; not later than now = it may. */
+static uint64_t unit_due_us(const AgentUnit *unit) {
+        uint64_t middle_us = unit->op ? unit->report_since_us + REPORT_PATIENCE_US : 0;
+        uint64_t pace_us = unit_is_unasked(unit) && !unit->agent->is_closing ? unit->pace.due_us
+                                                                             : 0;
+
+        return middle_us > pace_us ? middle_us : pace_us;
+}
+
+/* Takes what can go from the marked units into the transaction. Returns when the next of those that
+ * stay may go. */
+static uint64_t report_fill(Agent *agent) {
+        uint64_t now_us = loop_now_us(agent->loop), next_us = UINT64_MAX;
         List later = { 0 };
         ListNode *node;
 
@@ -157,20 +178,25 @@ static void report_fill(Agent *agent) {
                (node = list_pop(&agent->to_report))) {
                 AgentUnit *unit = container_of(node, AgentUnit, report_node);
 
-                if (unit_is_in_its_middle(unit, now_us)) {
+                uint64_t due_us = unit_due_us(unit);
+
+                if (due_us > now_us) {
                         list_append(&later, node);
+                        next_us = due_us < next_us ? due_us : next_us;
                         continue;
                 }
 
                 unit->report_since_us = 0;
                 unit->is_sent = report_add(agent, unit);
-                if (unit->is_sent)
+                if (unit->is_sent) {
+                        pace_take(&unit->pace, now_us, REPORT_UNIT_INTERVAL_US, REPORT_UNIT_BURST);
                         list_append(&agent->in_report, node);
-                else
+                } else
                         unit_collect(unit);
         }
 
         list_splice(&agent->to_report, &later);
+        return next_us;
 }
 
 static void report_ended(AgentUnit *unit, int status, int64_t revision) {
@@ -182,6 +208,7 @@ static void report_ended(AgentUnit *unit, int status, int64_t revision) {
                 unit->state_revision = unit->sent_digest ? revision : 0;
                 unit->state_lease = agent->sent_lease;
                 unit->digest = unit->sent_digest;
+                unit->generation = unit->sent_generation;
         }
 
         if (is_again)
@@ -210,7 +237,7 @@ static void on_reported(RegistryWrite *write, int status, int64_t revision) {
         if (status == 0)
                 return;
         log_line(LOG_DEBUG, "Cannot report states: %s", registry_outcome_to_string(status));
-        agent->next_report_us = loop_now_us(agent->loop) + REPORT_RETRY_US;
+        agent->pace.due_us = loop_now_us(agent->loop) + REPORT_RETRY_US;
         if (status == REGISTRY_E_CONFLICT || status == REGISTRY_E_UNKNOWN)
                 registry_follow_restart(&agent->follow);
 }
@@ -220,51 +247,43 @@ void agent_on_report_timer(LoopTimer *timer) {
         (void)timer;
 }
 
-/* A report per interval on average: after a rest some may follow each other at once, so that one
- * change after the other by a user is not made to wait, and a storm still is. */
-static void report_take_turn(Agent *agent) {
-        uint64_t now_us = loop_now_us(agent->loop);
-        uint64_t rest_us = REPORT_BURST * agent->report_interval_us;
-        uint64_t earliest_us = now_us > rest_us ? now_us - rest_us : 0;
-
-        if (agent->next_report_us < earliest_us)
-                agent->next_report_us = earliest_us;
-        agent->next_report_us += agent->report_interval_us;
-}
-
-static void report_send(Agent *agent) {
+/* Returns when what stays behind may go. */
+static uint64_t report_send(Agent *agent) {
+        uint64_t next_us;
         int r;
 
         registry_write_begin(&agent->write, agent->registry);
-        report_fill(agent);
+        next_us = report_fill(agent);
         if (list_is_empty(&agent->in_report))
-                return;
+                return next_us;
 
+        /* After a rest some may follow each other at once, so that one change after the other by a
+         * user is not made to wait, and a storm still is. */
+        pace_take(&agent->pace, loop_now_us(agent->loop), agent->report_interval_us, REPORT_BURST);
         agent->sent_lease = agent->lease;
-        report_take_turn(agent);
         agent->stats.n_reports++;
         r = registry_write_commit(&agent->write, on_reported);
         if (r < 0)
                 on_reported(&agent->write, r, 0);
+        return next_us;
 }
 
 void agent_report(Agent *agent) {
-        uint64_t now_us = loop_now_us(agent->loop);
+        uint64_t next_us = 0;
 
         if (agent->lease == 0 || !agent->was_synced || !agent->follow.is_synced ||
             list_is_empty(&agent->to_report) || registry_write_is_pending(&agent->write) ||
             !host_is_ready(agent->host))
                 return;
 
-        if (now_us >= agent->next_report_us || agent->is_closing)
-                report_send(agent);
+        if (loop_now_us(agent->loop) >= agent->pace.due_us || agent->is_closing)
+                next_us = report_send(agent);
 
-        /* What had to stay behind goes when the interval, or the patience with a unit's step, is
-         * over. */
+        /* Full transactions leave units behind that may go with the next. */
+        if (next_us < agent->pace.due_us || next_us == UINT64_MAX)
+                next_us = agent->pace.due_us;
         if (list_is_empty(&agent->to_report) || agent->is_closing)
                 timer_clear(&agent->report);
-        else if (!timer_is_set(&agent->report) || now_us < agent->next_report_us)
-                (void)timer_set_at(agent->loop, &agent->report,
-                                   now_us < agent->next_report_us ? agent->next_report_us
-                                                                  : now_us + REPORT_PATIENCE_US);
+        else
+                (void)timer_set_at(agent->loop, &agent->report, next_us);
 }

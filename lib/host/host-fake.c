@@ -578,6 +578,13 @@ void fake_machine_unit_exit(FakeMachine *machine, const char *name, bool is_clea
                 unit_set_state(unit, "failed", "failed");
 }
 
+void fake_machine_unit_revive(FakeMachine *machine, const char *name) {
+        FakeUnit *unit = machine_find(machine, name);
+
+        if (unit && !unit_is_active(unit))
+                unit_set_state(unit, "active", "running");
+}
+
 unsigned fake_machine_unit_starts(const FakeMachine *machine, const char *name) {
         const FakeUnit *unit = machine_find(machine, name);
 

@@ -31,6 +31,9 @@ void fake_machine_set_connected(FakeMachine *machine, bool is_connected);
  * when it does not run. */
 void fake_machine_unit_exit(FakeMachine *machine, const char *name, bool is_clean);
 
+/* A loaded unit that does not run comes up by itself, as by Restart= or an operator's hand. */
+void fake_machine_unit_revive(FakeMachine *machine, const char *name);
+
 /* How often a unit was started so far: a start of a running one does not count. 0 for an unknown
  * one. */
 unsigned fake_machine_unit_starts(const FakeMachine *machine, const char *name);

@@ -445,6 +445,46 @@ START_TEST(test_reports_are_gathered) {
 }
 END_TEST
 
+/* A unit that dies and comes up again by itself all the time costs a transaction a second, and what
+ * is told last is true. The other units are told at once, and so is what answers a request. */
+START_TEST(test_restart_loop_is_damped) {
+        uint64_t n_reports;
+        Sim sim;
+
+        set_up(&sim);
+        set_row(&sim, "loop.service", plain, LAUNCHED, 1);
+        set_row(&sim, "calm.service", plain, LAUNCHED, 1);
+        rig_run_ms(&sim.rig, 60000);
+        n_reports = agent_stats(sim.machines[0].agent).n_reports;
+        for (int i = 0; i < 100; i++) {
+                fake_machine_unit_exit(sim.machines[0].fake, "loop.service", false);
+                rig_run_ms(&sim.rig, 150);
+                fake_machine_unit_revive(sim.machines[0].fake, "loop.service");
+                rig_run_ms(&sim.rig, 150);
+        }
+        n_reports = agent_stats(sim.machines[0].agent).n_reports - n_reports;
+        (void)printf("200 changes of a unit in 30 s: %llu transactions of states\n",
+                     (unsigned long long)n_reports);
+        ck_assert_uint_ge(n_reports, 30);
+        ck_assert_uint_le(n_reports, 36);
+
+        fake_machine_unit_exit(sim.machines[0].fake, "calm.service", false);
+        rig_run_ms(&sim.rig, 150);
+        expect_state(&sim, "calm.service", "\"active\":\"failed\"");
+        fake_machine_unit_exit(sim.machines[0].fake, "loop.service", false);
+        rig_run_ms(&sim.rig, 1000);
+        expect_state(&sim, "loop.service", "\"active\":\"failed\"");
+        fake_machine_unit_revive(sim.machines[0].fake, "loop.service");
+        sim_set_row(&sim, 0, "loop.service", plain, LOADED, 2);
+        rig_run_ms(&sim.rig, 150);
+        expect_state(&sim, "loop.service", "\"active\":\"inactive\",\"generation\":2");
+        sim_remove_row(&sim, 0, "loop.service");
+        rig_run_ms(&sim.rig, 150);
+        ck_assert_str_eq(sim_state(&sim, 0, "loop.service"), "");
+        sim_done(&sim);
+}
+END_TEST
+
 /* Somebody else writes or removes a state: the next report finds out and puts it right. */
 START_TEST(test_state_conflicts) {
         for (int removed = 0; removed < 2; removed++) {
@@ -688,6 +728,7 @@ int main(void) {
                 test_bad_row,
                 test_duplicate_machine_id,
                 test_reports_are_gathered,
+                test_restart_loop_is_damped,
                 test_state_conflicts,
                 test_lost_lease,
                 test_lost_record,
