@@ -148,7 +148,8 @@ static int bring_up_planned(Cli *cli, Client *client, const Plan *plan, const Br
 int bring_up(Cli *cli, const BringUp *how) {
         _cleanup_(plan_done) Plan plan = { 0 };
         const PlanOptions options = { .replace = cli->options.replace,
-                                      .only_inactive = !how->target };
+                                      .only_inactive = !how->target,
+                                      .skip_templates = how->target != NULL };
         Diag diag = { 0 };
         Client *client;
         int r;

@@ -1,66 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Words become names, names become units, in one request for all. A word that can be no unit's name
- * is not an error: no cluster knows such a unit, so it is left out like any other that is unknown.
+/* Words become names, names become units. A word that can be no unit's name is not an error: no
+ * cluster knows such a unit, so it is left out like any other that is unknown, and like there
+ * nothing is said about it (contract section 3, stop). Of a pattern that matches nothing the user
+ * is told.
  */
 
 #include "fleetctl/found.h"
 
 #include <errno.h>
 
-#include "fleetctl/unit-args.h"
+#include "fleetctl/resolve.h"
 #include "lib/unit/requirements.h"
-#include "lib/unit/unit-name.h"
 
 void found_done(Found *found) {
         for (size_t i = 0; i < found->n_units; i++)
                 unit_done(&found->units[i]);
         free(found->units);
+        free(found->is_match);
         *found = (Found){ 0 };
 }
 
-/* Keep the names that a unit can have at all; no cluster knows the others. */
-static int keep_valid(const StrList *names, StrList *ret_valid) {
-        for (size_t i = 0; i < names->n_items; i++) {
-                int r = unit_name_check(names->items[i], NULL) < 0
-                                ? 0
-                                : strlist_add(ret_valid, names->items[i]);
+static void tell_unmatched(const StrList *patterns) {
+        for (size_t i = 0; i < patterns->n_items; i++)
+                (void)cli_fail("No unit matches %s", patterns->items[i]);
+}
 
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+/* Close the gaps that unknown units left. */
+static void drop_unknown(Found *found) {
+        size_t n_known = 0;
+
+        for (size_t i = 0; i < found->n_units; i++)
+                if (found->units[i].name) {
+                        found->units[n_known] = found->units[i];
+                        found->is_match[n_known++] = found->is_match[i];
+                }
+        found->n_units = n_known;
 }
 
 static int look_up(Client *client, const StrList *words, Found *ret_found, Diag *diag) {
-        _cleanup_(strlist_done) StrList names = { 0 }, valid = { 0 };
-        _cleanup_(found_done) Found found = { 0 };
-        size_t n_known = 0;
+        _cleanup_(resolved_done) Resolved resolved = { 0 };
         int r;
 
-        r = unit_args_read(words, &names, NULL);
-        if (r == 0)
-                r = keep_valid(&names, &valid);
+        r = resolve_words(client, words, &resolved, diag);
         if (r < 0)
                 return r;
 
-        found.units = calloc(valid.n_items + 1, sizeof(*found.units));
-        if (!found.units)
+        tell_unmatched(&resolved.unmatched);
+        ret_found->units = calloc(resolved.names.n_items + 1, sizeof(Unit));
+        if (!ret_found->units)
                 return -ENOMEM;
-        found.n_units = valid.n_items;
+        ret_found->n_units = resolved.names.n_items;
+        ret_found->is_match = TAKE(resolved.is_match);
 
-        r = client_get_units(client, &valid, found.units, diag);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < found.n_units; i++)
-                if (found.units[i].name)
-                        found.units[n_known++] = found.units[i];
-
-        found.n_units = n_known;
-        *ret_found = found;
-        found = (Found){ 0 };
-        return 0;
+        r = resolved_get_units(&resolved, client, ret_found->units, diag);
+        if (r == 0)
+                drop_unknown(ret_found);
+        return r;
 }
 
 int found_look_up(Cli *cli, Found *ret_found) {
@@ -73,8 +69,10 @@ int found_look_up(Cli *cli, Found *ret_found) {
                 return r;
 
         r = look_up(client, &cli->args, ret_found, &diag);
-        if (r < 0)
+        if (r < 0) {
+                found_done(ret_found);
                 (void)cli_fail_because("Error retrieving units", r, &diag);
+        }
         return r;
 }
 

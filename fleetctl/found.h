@@ -10,15 +10,17 @@
 
 /* Units of the cluster. */
 typedef struct Found {
-        Unit *units; /* owned array, each with a name */
+        Unit *units;    /* owned array, each with a name */
+        bool *is_match; /* owned, parallel: did only a pattern mean it? */
         size_t n_units;
 } Found;
 
 /* Free everything; empty afterwards. */
 void found_done(Found *found);
 
-/* Connect, and look up the units that the command's arguments mean; what the cluster does not know
- * is left out. Returns 0, with cli->client set, or a negative errno that has been printed. */
+/* Connect, and look up the units that the command's arguments mean, braces and patterns included;
+ * what the cluster does not know is left out, a pattern that matches nothing is told of. Returns 0,
+ * with cli->client set, or a negative errno that has been printed. */
 int found_look_up(Cli *cli, Found *ret_found);
 
 /* Say that the cluster knows none of the units. Returns the exit code, which is EXIT_OK (contract

@@ -49,8 +49,7 @@ void plan_done(Plan *plan) {
         hash_map_done(&plan->by_name);
         free(plan->entries);
         free(plan->cluster_templates);
-        strlist_done(&plan->names);
-        strlist_done(&plan->paths);
+        resolved_done(&plan->resolved);
         strlist_done(&plan->templates);
         strlist_done(&plan->notes);
         strlist_done(&plan->warnings);
@@ -94,42 +93,68 @@ static int file_copy(const UnitFile *file, UnitFile **ret_copy) {
  * ----------------------------------------------------------------------------------------------------------
  */
 
-static int gather_names(Plan *plan, const StrList *words, Diag *diag) {
+static int check_count(size_t n_units, Diag *diag) {
+        if (n_units <= PLAN_MAX_UNITS)
+                return 0;
+        return diag_set(diag, -E2BIG,
+                        "%zu units are more than one request can hold, which is %d, and they are "
+                        "changed in one, all or none: name fewer at a time",
+                        n_units, PLAN_MAX_UNITS);
+}
+
+/* Who asked for all that match asked for no template to be started. */
+static int gather_names(Plan *plan, Client *client, const StrList *words,
+                        const PlanOptions *options, Diag *diag) {
+        Resolved *resolved = &plan->resolved;
         int r;
 
-        r = unit_args_read(words, &plan->names, &plan->paths);
+        r = resolve_words(client, words, resolved, diag);
         if (r < 0)
                 return r;
+        if (options->skip_templates)
+                resolved_drop_matches(resolved, unit_name_is_template);
+        if (resolved->unmatched.n_items > 0)
+                return diag_set(diag, -ENOENT, "no unit in the cluster matches %.200s",
+                                resolved->unmatched.items[0]);
 
-        plan->entries = calloc(plan->names.n_items, sizeof(*plan->entries));
+        for (size_t i = 0; i < resolved->names.n_items; i++) {
+                const char *name = resolved->names.items[i];
+
+                r = unit_name_check(name, diag);
+                if (r < 0)
+                        return name[0] ? diag_wrap(diag, r, "%.64s", name) : r;
+        }
+        return check_count(resolved->names.n_items, diag);
+}
+
+static int gather_entries(Plan *plan) {
+        const StrList *names = &plan->resolved.names;
+        int r = 0;
+
+        plan->entries = calloc(names->n_items + 1, sizeof(*plan->entries));
         if (!plan->entries)
                 return -ENOMEM;
-        plan->n_entries = plan->names.n_items;
+        plan->n_entries = names->n_items;
 
-        for (size_t i = 0; i < plan->n_entries; i++) {
+        for (size_t i = 0; r == 0 && i < plan->n_entries; i++) {
                 PlanEntry *entry = &plan->entries[i];
 
-                entry->name = plan->names.items[i];
-                entry->path = plan->paths.items[i];
-                r = unit_name_check(entry->name, diag);
-                if (r < 0)
-                        return entry->name[0] ? diag_wrap(diag, r, "%.64s", entry->name) : r;
+                entry->name = names->items[i];
+                entry->path = plan->resolved.paths.items[i];
                 r = hash_map_put(&plan->by_name, &entry->node, entry->name);
-                if (r < 0)
-                        return r;
         }
-        return 0;
+        return r;
 }
 
 static int gather_units(Plan *plan, Client *client, Diag *diag) {
         _cleanup_(freep) Unit *units = NULL;
         int r;
 
-        units = calloc(plan->n_entries, sizeof(*units));
+        units = calloc(plan->n_entries + 1, sizeof(*units));
         if (!units)
                 return -ENOMEM;
 
-        r = client_get_units(client, &plan->names, units, diag);
+        r = resolved_get_units(&plan->resolved, client, units, diag);
         for (size_t i = 0; i < plan->n_entries; i++)
                 plan->entries[i].current = units[i];
         return r;
@@ -187,7 +212,7 @@ static int gather_templates(Plan *plan, const PlanOptions *options, Client *clie
                         return r;
         }
 
-        r = unit_args_read(&wanted, &plan->templates, NULL);
+        r = unit_args_read(&wanted, &plan->templates, NULL, diag);
         if (r < 0 || plan->templates.n_items == 0)
                 return r;
 
@@ -405,7 +430,9 @@ int plan_make(Client *client, const StrList *words, const PlanOptions *options, 
         assert(client);
         assert(words->n_items > 0);
 
-        r = gather_names(ret_plan, words, diag);
+        r = gather_names(ret_plan, client, words, options, diag);
+        if (r == 0)
+                r = gather_entries(ret_plan);
         if (r == 0)
                 r = gather_units(ret_plan, client, diag);
         for (size_t i = 0; r == 0 && i < ret_plan->n_entries; i++)

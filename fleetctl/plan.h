@@ -10,12 +10,15 @@
 #include <stddef.h>
 
 #include "fleetctl/client.h"
+#include "fleetctl/resolve.h"
 #include "lib/base/diag.h"
 #include "lib/base/hash-map.h"
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
 #include "lib/model/entity.h"
 #include "lib/unit/unit-file.h"
+
+enum { PLAN_MAX_UNITS = 4096 }; /* that the server takes in one request (docs/api.md) */
 
 /* What becomes of a unit's content. */
 typedef enum PlanAction {
@@ -27,8 +30,8 @@ typedef enum PlanAction {
 /* One unit. */
 typedef struct PlanEntry {
         HashNode node;    /* in Plan.by_name */
-        const char *name; /* borrowed from Plan.names */
-        const char *path; /* where its file would be; borrowed from Plan.paths */
+        const char *name; /* borrowed from Plan.resolved */
+        const char *path; /* where its file would be; borrowed from Plan.resolved */
         Unit current;     /* as the cluster has it; its name is NULL when it is unknown there */
         UnitFile *local;  /* owned; content of its file or, for an instance, of the template beside
                              it; or NULL */
@@ -41,9 +44,8 @@ typedef struct PlanEntry {
 
 /* The units in the order of the command line. Zeroed is empty. */
 typedef struct Plan {
-        StrList names;
-        StrList paths;
-        PlanEntry *entries; /* owned array, parallel to names */
+        Resolved resolved;  /* what the words mean */
+        PlanEntry *entries; /* owned array, parallel to its names */
         size_t n_entries;
         HashMap by_name;
         StrList templates;       /* names of templates looked up in the cluster */
@@ -55,14 +57,15 @@ typedef struct Plan {
 
 /* How to plan. */
 typedef struct PlanOptions {
-        bool replace;       /* replace units that differ */
-        bool only_inactive; /* but only those that are desired to be inactive */
+        bool replace;        /* replace units that differ */
+        bool only_inactive;  /* but only those that are desired to be inactive */
+        bool skip_templates; /* that only a pattern means */
 } PlanOptions;
 
 /* Free everything; empty afterwards. */
 void plan_done(Plan *plan);
 
-/* Plan for the units that `words` mean. Contents to be written have been checked as the server will
+/* Plan for the units that `words` mean, PLAN_MAX_UNITS at most. Contents to be written have been checked as the server will
  * check them. Returns 0, or a negative errno with the contract's message for the first unit at
  * fault. The caller calls plan_done(), also after an error. */
 int plan_make(Client *client, const StrList *words, const PlanOptions *options, Plan *ret_plan,

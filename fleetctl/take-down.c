@@ -63,8 +63,13 @@ static void print_triggered(const Sorted *sorted, const TakeDown *how, bool no_b
         (void)fflush(stdout);
 }
 
-static void sort_one(Unit *unit, bool is_global, const TakeDown *how, Sorted *sorted) {
+/* Who asked for all that match did not ask for each of them by name. */
+static void sort_one(Unit *unit, bool is_global, bool is_match, const TakeDown *how,
+                     Sorted *sorted) {
         Verdict verdict = judge(unit, is_global, how);
+
+        if (verdict == VERDICT_REFUSE && is_match)
+                verdict = VERDICT_SKIP;
 
         if (verdict == VERDICT_REFUSE) {
                 sorted->n_refused++;
@@ -93,7 +98,7 @@ static int sort_out(const Found *found, const TakeDown *how, Sorted *ret_sorted)
                 r = found_is_global(&found->units[i], &is_global);
                 if (r < 0)
                         return r;
-                sort_one(&found->units[i], is_global, how, ret_sorted);
+                sort_one(&found->units[i], is_global, found->is_match[i], how, ret_sorted);
         }
         return 0;
 }

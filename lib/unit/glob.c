@@ -60,7 +60,7 @@ static const char *class_match(const char *pattern, char c, bool *ret_matches) {
         return pattern + 1;
 }
 
-static bool pattern_is_valid(const char *pattern) {
+bool unit_glob_is_valid(const char *pattern) {
         while (*pattern) {
                 bool ignored;
 
@@ -106,7 +106,7 @@ static const char *element_match(const char *pattern, char c) {
 bool unit_glob_matches(const char *pattern, const char *string) {
         const char *after_star = NULL, *star_string = NULL;
 
-        if (!pattern_is_valid(pattern))
+        if (!unit_glob_is_valid(pattern))
                 return false;
 
         while (*string || *pattern) {

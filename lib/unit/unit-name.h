@@ -55,3 +55,6 @@ bool unit_suffix_is_valid(const char *suffix);
  * '\' takes the next character as it is. A malformed pattern matches nothing. Takes time linear in
  * pattern times string at worst. */
 bool unit_glob_matches(const char *pattern, const char *string);
+
+/* Is it well-formed: does every class end, and something follow every backslash? */
+bool unit_glob_is_valid(const char *pattern);

@@ -19,7 +19,7 @@ START_TEST(test_names_and_paths) {
 
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 ck_assert_int_eq(strlist_add(&list, words[i]), 0);
-        ck_assert_int_eq(unit_args_read(&list, &names, &paths), 0);
+        ck_assert_int_eq(unit_args_read(&list, &names, &paths, NULL), 0);
 
         ck_assert_uint_eq(names.n_items, 4);
         ck_assert_uint_eq(paths.n_items, 4);
@@ -88,7 +88,7 @@ END_TEST
 static int run_read(void *context) {
         _cleanup_(strlist_done) StrList names = { 0 }, paths = { 0 };
 
-        return unit_args_read(context, &names, &paths);
+        return unit_args_read(context, &names, &paths, NULL);
 }
 
 /* Without memory it fails and leaks nothing. */

@@ -134,6 +134,94 @@ class Submit(CommandTest):
         self.assertEqual(self.cluster.requests[0][1], "/fleet/v1/units/a%3Ab-c_d.e%5Cx2d%401.service")
 
 
+class Words(CommandTest):
+    """Braces and patterns, which a shell left to fleetctl."""
+
+    def three(self, desired="launched"):
+        for i in (1, 2, 3):
+            self.cluster.add("web@%d.service" % i, PLAIN, desired)
+        self.cluster.add("db.service", PLAIN, desired)
+
+    def run_words(self, *words):
+        done = self.run_raw(*words)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_ranges_make_units(self):
+        self.file("d/web@.service", PLAIN)
+        self.assertEqual(self.run_words("submit", "d/web@{1..2}", "d/web@{x,y}.service"),
+                         (0, "".join("Unit web@%s.service inactive\n" % i for i in "12xy"), ""))
+
+    def test_too_large_a_range(self):
+        rc, out, err = self.run_words("submit", "web@{1..1000000000}")
+        self.assertEqual((rc, out, err), (1, "", "Error creating units: web@{1..1000000000}: the braces stand for more than "
+                                                 "10000 units\n"))
+        self.assertEqual(self.cluster.requests, [])
+        self.assertEqual(self.run_words("stop", "web@{1..1000000000}")[0], 1)
+
+    def test_more_than_one_request_holds(self):
+        """Nothing is asked of the server, and nothing is done."""
+        self.file("web@.service", PLAIN)
+        rc, out, err = self.run_words("submit", "web@{1..5000}")
+        self.assertEqual((rc, out), (1, ""))
+        self.assertEqual(err, "Error creating units: 5000 units are more than one request can hold, which is 4096, and they are "
+                              "changed in one, all or none: name fewer at a time\n")
+        self.assertEqual(self.cluster.requests, [])
+
+    def test_patterns_match_the_cluster(self):
+        """In byte order, each once, and never the names of files."""
+        self.three()
+        self.file("web@9.service", PLAIN)
+        self.assertEqual(self.run_words("stop", "web@[12]", "web@*"),
+                         (0, "".join("Unit web@%d.service loaded on %s\n" % (i, M1) for i in (1, 2, 3)),
+                          "Successfully stopped units [web@1.service web@2.service web@3.service].\n"))
+        self.assertEqual(self.cluster.units["db.service"]["desiredState"], "launched")
+
+    def test_patterns_cost_one_list(self):
+        self.cluster.page_size = 1000
+        self.three()
+        self.assertEqual(self.run_words("destroy", "--no-block", "*")[0], 0)
+        self.assertEqual([path for method, path, _ in self.cluster.requests if method == "GET"], ["/fleet/v1/units"])
+        self.assertEqual(self.cluster.units, {})
+
+    def test_pattern_without_a_match(self):
+        """Like an unknown name, but told of: where those are dropped it is dropped, where they are an error it is one."""
+        self.three()
+        self.assertEqual(self.run_words("stop", "zz*"), (0, "", "No unit matches zz*\nUnits not found in registry\n"))
+        self.assertEqual(self.run_words("destroy", "zz*", "db"), (0, "Destroyed db.service\n", "No unit matches zz*\n"))
+        self.assertEqual(self.run_words("start", "web@1", "zz*"),
+                         (1, "", "Error creating units: no unit in the cluster matches zz*\n"))
+        self.assertEqual(self.run_words("cat", "zz*"), (1, "", "No unit matches zz*\n"))
+        self.assertEqual(self.run_words("unload", "a["), (1, "", "Error retrieving units: a[: not a pattern: a [ has no ]\n"))
+
+    def test_start_skips_templates_that_match(self):
+        self.three("loaded")
+        self.cluster.add("web@.service", PLAIN)
+        self.assertEqual(self.run_words("start", "web@*"),
+                         (0, "".join("Unit web@%d.service launched on %s\n" % (i, M1) for i in (1, 2, 3)), ""))
+
+    def test_stop_skips_inactive_units_that_match(self):
+        """Only who names one is told that it cannot be stopped."""
+        self.three()
+        self.cluster.add("idle.service", PLAIN)
+        self.assertEqual(self.run_words("stop", "*")[0], 0)
+        self.assertEqual(self.run_words("stop", "idle*", "idle"), (1, "", "Unable to stop unit idle.service in state inactive\n"))
+
+    def test_submit_of_a_pattern(self):
+        """Units that are there already are left, or with --replace compared with the files in that directory."""
+        self.three("inactive")
+        self.file("d/web@.service", "[Service]\nExecStart=/bin/false\n")
+        self.assertEqual(self.run_words("submit", "web@*"), (0, "", ""))
+        self.assertEqual(self.run_words("submit", "--replace", "d/web@*"),
+                         (0, "".join("Unit web@%d.service inactive\n" % i for i in (1, 2, 3)), ""))
+        self.assertEqual(self.cluster.units["web@3.service"]["options"][0]["value"], "/bin/false")
+
+    def test_cat_of_several(self):
+        self.three()
+        one = "[Service]\nExecStart=/bin/true\n"
+        self.assertEqual(self.run_words("cat", "web@{1,2}"), (0, "# web@1.service\n%s\n# web@2.service\n%s" % (one, one), ""))
+        self.assertEqual(self.run_words("cat", "web@[1]"), (0, one, ""))
+
+
 class Start(CommandTest):
     def test_new_unit(self):
         """Three requests: look, write, wait."""
