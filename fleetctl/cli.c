@@ -64,7 +64,7 @@ int cli_client(Cli *cli, Client **ret_client) {
         int r;
 
         if (!cli->client) {
-                r = client_new(cli->options.endpoint, &cli->client, &diag);
+                r = client_new(&cli->options, &cli->client, &diag);
                 if (r < 0) {
                         (void)cli_fail_because("Unable to initialize client", r, &diag);
                         return r;

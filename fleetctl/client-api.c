@@ -407,7 +407,19 @@ static void api_free(Client *client) {
         free(api);
 }
 
-int client_new(const char *endpoint, Client **ret_client, Diag *diag) {
+/* Only fleetd speaks with the store here, so fleet 1.0's second driver has nothing to stand on. */
+static int driver_check(const char *driver, Diag *diag) {
+        if (streq(driver, "API"))
+                return 0;
+        if (streq(driver, "etcd"))
+                return diag_set(diag, -EINVAL,
+                                "the driver \"etcd\" is gone, only fleetd talks to etcd: leave "
+                                "--driver and FLEETCTL_DRIVER out, and name the API of a machine "
+                                "with --endpoint or FLEETCTL_ENDPOINT");
+        return diag_set(diag, -EINVAL, "unrecognized driver \"%s\": the only one is API", driver);
+}
+
+int client_new(const Options *options, Client **ret_client, Diag *diag) {
         static const ClientVtable vtable = {
                 .get_units = api_get_units,
                 .set_units = api_set_units,
@@ -419,13 +431,17 @@ int client_new(const char *endpoint, Client **ret_client, Diag *diag) {
         ApiClient *api;
         int r;
 
-        assert(endpoint);
+        assert(options);
+
+        r = driver_check(options->driver, diag);
+        if (r < 0)
+                return r;
 
         api = calloc(1, sizeof(*api));
         if (!api)
                 return -ENOMEM;
 
-        r = http_new(endpoint, &api->http, diag);
+        r = http_new(options, &api->http, diag);
         if (r < 0) {
                 free(api);
                 return r;

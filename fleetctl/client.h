@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "fleetctl/options.h"
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
@@ -46,8 +47,9 @@ struct Client {
         const ClientVtable *vtable; /* never NULL */
 };
 
-/* A client of the API at `endpoint`; nothing is connected yet. -EINVAL for a bad endpoint. */
-int client_new(const char *endpoint, Client **ret_client, Diag *diag);
+/* A client of the API as the global flags in `options` describe it; nothing is connected yet. What
+ * they point to must outlive the client. -EINVAL for a flag that makes no sense. */
+int client_new(const Options *options, Client **ret_client, Diag *diag);
 
 /* Takes NULL; returns NULL. */
 Client *client_free(Client *client);

@@ -23,10 +23,32 @@
 #include "fleetctl/suggest.h"
 #include "lib/base/macro.h"
 
+enum { SECONDS_MAX = 24 * 60 * 60 }; /* who waits for longer has mistyped */
+
+/* Of two flags with one field the later row's variable wins: the old names stand first. */
 static const Flag global_rows[] = {
         { "endpoint", "URL", "unix:///var/run/fleet.sock",
-          "Where the fleet API is: unix:///PATH or http://HOST:PORT", offsetof(Options, endpoint),
-          FLAG_STRING, 0, true },
+          "Where the fleet API is: unix:///PATH, http://HOST:PORT or https://HOST:PORT",
+          offsetof(Options, endpoint), FLAG_STRING, 0, true },
+        { "request-timeout", "SECONDS", "3",
+          "Give up when the API stays silent for so long; until then, try again",
+          offsetof(Options, request_timeout_ms), FLAG_SECONDS, 0, true },
+        { "etcd-cafile", "FILE", NULL, NULL, offsetof(Options, ca_file), FLAG_STRING, 0, true },
+        { "etcd-certfile", "FILE", NULL, NULL, offsetof(Options, cert_file), FLAG_STRING, 0, true },
+        { "etcd-keyfile", "FILE", NULL, NULL, offsetof(Options, key_file), FLAG_STRING, 0, true },
+        { "ca-file", "FILE", NULL,
+          "Certificates of who may sign that of an https:// endpoint; the system's, if not given",
+          offsetof(Options, ca_file), FLAG_STRING, 0, true },
+        { "cert-file", "FILE", NULL, "Certificate to show to an https:// endpoint",
+          offsetof(Options, cert_file), FLAG_STRING, 0, true },
+        { "key-file", "FILE", NULL, "The private key of that certificate",
+          offsetof(Options, key_file), FLAG_STRING, 0, true },
+        { "driver", "NAME", "API", "How to reach the cluster; API is the only way",
+          offsetof(Options, driver), FLAG_STRING, 0, true },
+        { "etcd-key-prefix", "PREFIX", NULL, NULL, offsetof(Options, etcd_key_prefix), FLAG_STRING,
+          0, true },
+        { "experimental-api", NULL, NULL, NULL, offsetof(Options, experimental_api), FLAG_BOOL, 0,
+          true },
         { "debug", NULL, NULL, "Log each request to stderr", offsetof(Options, debug), FLAG_BOOL, 0,
           true },
         { "help", NULL, NULL, "Show what a command does and takes", offsetof(Options, help),
@@ -67,6 +89,22 @@ static int parse_count(const char *text, uint64_t *ret_value) {
         return 0;
 }
 
+/* Only plain decimal numbers: what else strtod(3) takes, nobody means. */
+static int parse_seconds(const char *text, uint64_t *ret_ms) {
+        double seconds;
+        char *end;
+
+        if (text[0] == '\0' || strspn(text, "0123456789.") != strlen(text))
+                return -EINVAL;
+
+        seconds = strtod(text, &end);
+        if (*end != '\0' || seconds * 1000 < 1 || seconds > SECONDS_MAX)
+                return -EINVAL;
+
+        *ret_ms = (uint64_t)(seconds * 1000);
+        return 0;
+}
+
 static int flag_set(const Flag *flag, const char *text, Options *options) {
         void *field = (char *)options + flag->offset;
         Count *count = field;
@@ -79,6 +117,8 @@ static int flag_set(const Flag *flag, const char *text, Options *options) {
                         return -EINVAL;
                 count->is_given = true;
                 return 0;
+        case FLAG_SECONDS:
+                return parse_seconds(text, field);
         case FLAG_STRING:
                 *(const char **)field = text;
                 return 0;
@@ -88,7 +128,7 @@ static int flag_set(const Flag *flag, const char *text, Options *options) {
 
 void flags_set_defaults(const FlagTable *table, Options *options) {
         for (size_t i = 0; i < table->n_flags; i++)
-                if (table->flags[i].kind == FLAG_STRING && table->flags[i].fallback)
+                if (table->flags[i].fallback)
                         (void)flag_set(&table->flags[i], table->flags[i].fallback, options);
 }
 
@@ -142,7 +182,14 @@ static int flag_unknown(const FlagParse *parse, const char *word, size_t n_bytes
 }
 
 static const char *kind_expects(FlagKind kind) {
-        return kind == FLAG_BOOL ? "true or false" : "a whole number of 0 or more";
+        static const char *const expectations[] = {
+                [FLAG_BOOL] = "true or false",
+                [FLAG_COUNT] = "a whole number of 0 or more",
+                [FLAG_SECONDS] = "seconds, from 0.001 to a day",
+                [FLAG_STRING] = "text",
+        };
+
+        return expectations[kind];
 }
 
 /* Parse the flag at parse->words[*at] and step over it and, where it has one, its separate value.

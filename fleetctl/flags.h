@@ -11,9 +11,10 @@
 
 /* What a flag takes, and the type of its field in Options. */
 typedef enum FlagKind {
-        FLAG_BOOL,   /* nothing, or =true/=false; bool */
-        FLAG_COUNT,  /* a whole number; Count */
-        FLAG_STRING, /* any text; const char * */
+        FLAG_BOOL,    /* nothing, or =true/=false; bool */
+        FLAG_COUNT,   /* a whole number; Count */
+        FLAG_SECONDS, /* seconds, more than 0, with a fraction or without; uint64_t milliseconds */
+        FLAG_STRING,  /* any text; const char * */
 } FlagKind;
 
 /* One flag. */

@@ -70,7 +70,7 @@ static int http_add_header(Http *http, const char *header) {
         return 0;
 }
 
-int http_new(const char *endpoint, Http **ret_http, Diag *diag) {
+int http_new(const Options *options, Http **ret_http, Diag *diag) {
         _cleanup_(http_freep) Http *http = NULL;
         int r;
 
@@ -78,7 +78,7 @@ int http_new(const char *endpoint, Http **ret_http, Diag *diag) {
         if (!http)
                 return -ENOMEM;
 
-        r = endpoint_parse(endpoint, &http->endpoint, diag);
+        r = endpoint_parse(options->endpoint, &http->endpoint, diag);
         if (r < 0)
                 return r;
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fleetctl/options.h"
 #include "lib/base/buf.h"
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
@@ -46,9 +47,9 @@ struct HttpStream {
         int (*on_tick)(HttpStream *stream); /* at least every HTTP_TICK_MS */
 };
 
-/* Prepare to talk to an endpoint; nothing is connected yet. Returns 0, -ENOMEM, or -EINVAL with a
- * message for a bad endpoint. */
-int http_new(const char *endpoint, Http **ret_http, Diag *diag);
+/* Prepare to talk to the endpoint that `options` name; nothing is connected yet. What they point to
+ * must outlive the Http. Returns 0, -ENOMEM, or -EINVAL with a message for a bad endpoint. */
+int http_new(const Options *options, Http **ret_http, Diag *diag);
 
 /* Close all connections. Takes NULL; returns NULL. */
 Http *http_free(Http *http);

@@ -17,10 +17,18 @@ typedef struct Count {
  */
 typedef struct Options {
         /* global */
-        const char *endpoint; /* URL of the API, or a comma-separated list whose first counts */
-        bool debug;           /* log each request */
-        bool help;            /* show the help text of the command instead of running it */
-        bool version;         /* show the version instead of running anything */
+        const char *endpoint; /* URL of the API, or a comma-separated list: the first counts */
+        const char *driver;   /* how to talk to the cluster: "API" */
+        const char *etcd_key_prefix; /* accepted and ignored: only fleetd talks to etcd */
+        const char *ca_file;   /* PEM: who may sign the endpoint's certificate; NULL or empty =
+                                        whom the system trusts */
+        const char *cert_file; /* PEM: our certificate; NULL or empty = none */
+        const char *key_file;  /* PEM: its private key; NULL or empty = none */
+        uint64_t request_timeout_ms; /* longest silence of the API */
+        bool debug;                  /* log each request */
+        bool experimental_api;       /* accepted and ignored: there is no other API */
+        bool help;                   /* show the help text of the command instead of running it */
+        bool version;                /* show the version instead of running anything */
 
         /* commands that change units */
         Count block_attempts; /* how often WAIT_ATTEMPT_MS to wait; 0 = for ever */

@@ -107,6 +107,10 @@ START_TEST(test_messages) {
                   "invalid value \"99999999999999999999\" for flag --block-attempts: expected a "
                   "whole number of 0 "
                   "or more" },
+                { { "--request-timeout=never" },
+                  "invalid value \"never\" for flag --request-timeout: expected seconds, from "
+                  "0.001 "
+                  "to a day" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -146,6 +150,98 @@ START_TEST(test_environment) {
 }
 END_TEST
 
+/* Seconds may have a fraction; nobody waits for nothing, for ever, or for what is no number. */
+START_TEST(test_seconds) {
+        static const struct {
+                const char *text;
+                int result;
+                uint64_t ms;
+        } cases[] = {
+                { "3", 0, 3000 },        { "0.5", 0, 500 },        { "10.", 0, 10000 },
+                { ".25", 0, 250 },       { "86400", 0, 86400000 }, { "", -EINVAL, 7 },
+                { "0", -EINVAL, 7 },     { "0.0001", -EINVAL, 7 }, { "86401", -EINVAL, 7 },
+                { "-1", -EINVAL, 7 },    { "1e3", -EINVAL, 7 },    { "inf", -EINVAL, 7 },
+                { "nan", -EINVAL, 7 },   { "0x10", -EINVAL, 7 },   { "1s", -EINVAL, 7 },
+                { "1.2.3", -EINVAL, 7 }, { ".", -EINVAL, 7 },      { " 1", -EINVAL, 7 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *words[] = { "--request-timeout", cases[i].text, NULL };
+                _cleanup_(strlist_done) StrList rest = { 0 };
+                Options options = { .request_timeout_ms = 7 };
+
+                ck_assert_int_eq(parse(words, &options, &rest, NULL), cases[i].result);
+                ck_assert_uint_eq(options.request_timeout_ms, cases[i].ms);
+        }
+}
+END_TEST
+
+/* Every global flag, by its name and by its variable, ends in its field; the old names of the TLS
+ * files are the same field. */
+START_TEST(test_global_flags) {
+        static const struct {
+                const char *flag, *variable;
+                size_t offset;
+        } cases[] = {
+                { "--endpoint", "FLEETCTL_ENDPOINT", offsetof(Options, endpoint) },
+                { "--driver", "FLEETCTL_DRIVER", offsetof(Options, driver) },
+                { "--etcd-key-prefix", "FLEETCTL_ETCD_KEY_PREFIX",
+                  offsetof(Options, etcd_key_prefix) },
+                { "--ca-file", "FLEETCTL_CA_FILE", offsetof(Options, ca_file) },
+                { "--cert-file", "FLEETCTL_CERT_FILE", offsetof(Options, cert_file) },
+                { "--key-file", "FLEETCTL_KEY_FILE", offsetof(Options, key_file) },
+                { "--etcd-cafile", "FLEETCTL_ETCD_CAFILE", offsetof(Options, ca_file) },
+                { "--etcd-certfile", "FLEETCTL_ETCD_CERTFILE", offsetof(Options, cert_file) },
+                { "--etcd-keyfile", "FLEETCTL_ETCD_KEYFILE", offsetof(Options, key_file) },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *words[] = { cases[i].flag, "typed", NULL };
+                _cleanup_(strlist_done) StrList rest = { 0 };
+                Options options = { 0 };
+                const char **field = (const char **)((char *)&options + cases[i].offset);
+
+                ck_assert_int_eq(setenv(cases[i].variable, "given", 1), 0);
+                flags_read_environment(&global_flags, &options);
+                ck_assert_int_eq(unsetenv(cases[i].variable), 0);
+                ck_assert_str_eq(*field, "given");
+                ck_assert_int_eq(parse(words, &options, &rest, NULL), 0);
+                ck_assert_str_eq(*field, "typed");
+        }
+}
+END_TEST
+
+/* What has a default has it, the new name of a variable wins over the old one, and a boolean is set
+ * false with "=". */
+START_TEST(test_global_values) {
+        static const char *const words[] = { "--experimental-api=false", "--debug", NULL };
+        _cleanup_(strlist_done) StrList rest = { 0 };
+        Options options = { 0 };
+
+        flags_set_defaults(&global_flags, &options);
+        ck_assert_str_eq(options.driver, "API");
+        ck_assert_uint_eq(options.request_timeout_ms, 3000);
+        ck_assert_ptr_null(options.ca_file);
+
+        ck_assert_int_eq(setenv("FLEETCTL_CA_FILE", "new", 1), 0);
+        ck_assert_int_eq(setenv("FLEETCTL_ETCD_CAFILE", "old", 1), 0);
+        ck_assert_int_eq(setenv("FLEETCTL_REQUEST_TIMEOUT", "1.5", 1), 0);
+        ck_assert_int_eq(setenv("FLEETCTL_EXPERIMENTAL_API", "1", 1), 0);
+        flags_read_environment(&global_flags, &options);
+        ck_assert_int_eq(unsetenv("FLEETCTL_CA_FILE") | unsetenv("FLEETCTL_ETCD_CAFILE") |
+                                 unsetenv("FLEETCTL_REQUEST_TIMEOUT") |
+                                 unsetenv("FLEETCTL_EXPERIMENTAL_API"),
+                         0);
+        ck_assert_str_eq(options.ca_file, "new");
+        ck_assert_uint_eq(options.request_timeout_ms, 1500);
+        ck_assert(options.experimental_api);
+
+        ck_assert_int_eq(parse(words, &options, &rest, NULL), 0);
+        ck_assert(!options.experimental_api);
+        ck_assert(options.debug);
+}
+END_TEST
+
 static int run_parse(void *context) {
         static const char *const words[] = { "a", "--full", "b", "--fields=x", "c", NULL };
         _cleanup_(strlist_done) StrList rest = { 0 };
@@ -163,8 +259,9 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_spellings_of_values, test_letters,      test_end_of_flags, test_messages,
-                test_environment,         test_survives_oom,
+                test_spellings_of_values, test_letters, test_end_of_flags, test_messages,
+                test_environment,         test_seconds, test_global_flags, test_global_values,
+                test_survives_oom,
         };
 
         return tests_run("flags", tests, ELEMENTSOF(tests));

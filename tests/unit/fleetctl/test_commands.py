@@ -598,6 +598,15 @@ class Unreachable(CommandTest):
                          'Unable to initialize client: URL scheme undefined in "localhost:80": write unix:///PATH or '
                          "http://HOST:PORT\n")
 
+    def test_driver(self):
+        """Only the API is left to talk to, and whoever asks for etcd is told what to do."""
+        self.check("list-units --driver=etcd --endpoint=http://127.0.0.1:2379", code=1,
+                   err='Unable to initialize client: the driver "etcd" is gone, only fleetd talks to etcd: leave --driver and '
+                       "FLEETCTL_DRIVER out, and name the API of a machine with --endpoint or FLEETCTL_ENDPOINT\n")
+        for how in ({"command": "list-units --driver=api"}, {"command": "list-units", "FLEETCTL_DRIVER": "api"}):
+            self.check(code=1, err='Unable to initialize client: unrecognized driver "api": the only one is API\n', **how)
+        self.check("list-units --driver API --no-legend")
+
     def test_no_socket(self):
         path = os.path.join(self.directory, "none.sock")
         self.assertEqual(self.endpoint_error("unix://" + path),
