@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example of README.md and docs/, run."""
+
+import json
+import os
+import subprocess
+import unittest
+
+import examples
+from harness import ClusterTest
+
+
+class OnAMachine(ClusterTest):
+    def test_every_transcript_prints_what_it_shows(self):
+        self.machines[2].power_off()  # as the demo leaves its cluster
+        self.cluster.wait_for_machines(self.machines[:2])
+        found = examples.find("console")
+        for path in sorted({example.path for example in found}):
+            # The transcripts of a document go on from each other.
+            folder = self.machines[0].exec("mktemp", "-d").ok().strip()
+            for example in (example for example in found if example.path == path):
+                with self.subTest(str(example)):
+                    for step in examples.steps(example):
+                        done = self.machines[0].exec("bash", "-c", f"cd {folder} && {{ {step.command}\n}} 2>&1")
+                        self.assertEqual(examples.same(done.out), examples.same(step.output), step.command)
+            for name in self.cluster.units():
+                self.cluster.fleetctl("destroy", name).ok()
+
+    def test_every_configuration_is_accepted(self):
+        for example in examples.find("ini"):
+            with self.subTest(str(example)):
+                # It gets as far as waiting for the store, which is not there.
+                script = 'cat >/tmp/example.conf && RUNTIME_DIRECTORY=$(mktemp -d) timeout 1 fleetd --config /tmp/example.conf 2>&1; true'
+                out = self.machines[0].exec("sh", "-c", script, stdin=example.text).ok()
+                self.assertNotIn("Cannot start", out)
+
+    def test_every_unit_file_is_accepted(self):
+        for example in examples.find("ini-unit"):
+            with self.subTest(str(example)):
+                self.cluster.put_unit("example.service", example.text)
+                self.cluster.fleetctl("submit", "example.service").ok()
+                self.cluster.fleetctl("destroy", "example.service").ok()
+
+
+class OnThisHost(unittest.TestCase):
+    install_root = None  # set by `run`
+
+    def test_every_fence_says_what_it_holds(self):
+        for example in examples.find():
+            self.assertIn(example.kind, examples.KINDS, str(example))
+
+    def test_every_body_is_json(self):
+        for example in examples.find("json"):
+            for line in example.text.splitlines():
+                json.loads(line)
+
+    def test_every_piece_of_c_compiles(self):
+        for example in examples.find("c"):
+            done = subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-x", "c", f"-I{examples.TOP}", "-"], input=example.text, capture_output=True, text=True, check=False)
+            self.assertEqual(done.stderr, "", str(example))
+
+    def test_the_demo(self):
+        environment = {**os.environ, "LAB_NAME": f"test-{os.getpid()}-demo"}
+        demo = str(examples.TOP / "scripts/demo")
+        self.addCleanup(subprocess.run, [demo, "down"], env=environment, capture_output=True, check=True)
+        done = subprocess.run([demo], env=environment, capture_output=True, text=True, check=False, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"== all of them are active elsewhere after \d+\.\d s")
+        [shown] = [example.text for example in examples.find("text") if "power cut" in example.text]
+        for line in shown.splitlines():
+            if line.startswith("$ "):
+                self.assertIn(line, done.stdout)
+        listed = subprocess.run([demo, "fleetctl", "list-machines", "--no-legend"], env=environment, capture_output=True, text=True, check=True).stdout
+        self.assertEqual(len(listed.splitlines()), 2)
