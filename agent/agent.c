@@ -55,6 +55,7 @@ void agent_unit_free(AgentUnit *unit) {
         list_remove(&unit->work_node);
         list_remove(&unit->report_node);
         hash_map_remove(&unit->agent->units, &unit->node);
+        schedule_record_done(&unit->row);
         free(unit->why);
         free(unit->name);
         free(unit);
@@ -96,12 +97,21 @@ static void on_reset(RegistryFollow *follow) {
 }
 
 static void agent_set_row(AgentUnit *unit, const Record *record) {
+        ScheduleRecord row;
+
+        if (!record->is_deleted && !record->is_bad &&
+            schedule_record_copy(&record->schedule, &row) < 0) {
+                agent_out_of_memory(unit->agent);
+                return;
+        }
         unit->is_row_bad = record->is_bad;
         if (record->is_bad)
                 return;
 
         unit->has_row = !record->is_deleted;
-        unit->row = record->is_deleted ? (ScheduleRecord){ 0 } : record->schedule;
+        schedule_record_done(&unit->row);
+        if (!record->is_deleted)
+                unit->row = row;
         unit->backoff_ms = 0;
         unit->last_step = AGENT_STEP_NONE;
         timer_clear(&unit->retry);

@@ -134,6 +134,7 @@ static void states_reply(StatesCall *states) {
 
 static int state_copy(const Record *record, UnitState *ret_state) {
         const StateRecord *from = &record->state;
+        const char *why = state_record_reason(from);
         UnitState state = { 0 };
 
         state.name = strdup(record->key.unit);
@@ -142,10 +143,10 @@ static int state_copy(const Record *record, UnitState *ret_state) {
         state.load = from->load ? strdup(from->load) : NULL;
         state.active = from->active ? strdup(from->active) : NULL;
         state.sub = from->sub ? strdup(from->sub) : NULL;
-        state.why = from->why ? strdup(from->why) : NULL;
+        state.why = why ? strdup(why) : NULL;
         if (!state.name || !state.machine_id || (*from->hash && !state.hash) ||
             (from->load && !state.load) || (from->active && !state.active) ||
-            (from->sub && !state.sub) || (from->why && !state.why)) {
+            (from->sub && !state.sub) || (why && !state.why)) {
                 unit_state_done(&state);
                 return -ENOMEM;
         }

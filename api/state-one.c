@@ -55,7 +55,7 @@ static int state_keep(StateCall *state, const RegistryPage *page) {
                 .load = record->state.load,
                 .active = record->state.active,
                 .sub = record->state.sub,
-                .why = record->state.why,
+                .why = (char *)state_record_reason(&record->state),
         };
         return unit_state_encode(&entity, &state->body);
 }

@@ -31,7 +31,8 @@ typedef struct UnitsFile {
 /* A unit of the page. Strings owned. */
 typedef struct UnitsItem {
         char *name;
-        UnitRecord record;
+        char hash[UNIT_HASH_BYTES]; /* of its content */
+        JobState desired;
         UnitsFile *file; /* borrowed */
         char *machine;   /* of its placement, or NULL */
         char *why;       /* or NULL */
@@ -101,7 +102,7 @@ static int item_to_unit(const UnitsItem *item, Unit *ret_unit) {
         *ret_unit = (Unit){
                 .name = item->name,
                 .options = item->file->file,
-                .desired_state = (char *)job_state_to_string(item->record.desired),
+                .desired_state = (char *)job_state_to_string(item->desired),
                 .why = item->why,
         };
         if (!is_global) {
@@ -121,7 +122,7 @@ static void units_reply_one(UnitsCall *units) {
                 api_call_error(&units->call, 500,
                                "the content of unit %s (record file/%s) is missing or damaged: "
                                "submit the unit again",
-                               item->name, item->record.file);
+                               item->name, item->hash);
                 return;
         }
 
@@ -188,13 +189,15 @@ static int state_take(ApiCall *call, size_t i, const RegistryPage *page) {
         UnitsCall *units = container_of(call, UnitsCall, call);
         UnitsItem *item = &units->items[units->placed[i]];
         const Record *record = page->records;
+        const char *why;
 
         if (page->n_records == 0 || record->is_bad)
                 return 0;
 
         item->current = record->state.state;
-        if (record->state.why && !item->why) {
-                item->why = strdup(record->state.why);
+        why = state_record_reason(&record->state);
+        if (why && !item->why) {
+                item->why = strdup(why);
                 if (!item->why)
                         return -ENOMEM;
         }
@@ -281,7 +284,7 @@ static int content_take(ApiCall *call, size_t i, const RegistryPage *page) {
 /* The names */
 
 static int item_set_file(UnitsCall *units, UnitsItem *item) {
-        HashNode *node = hash_map_get(&units->files, item->record.file);
+        HashNode *node = hash_map_get(&units->files, item->hash);
         UnitsFile *file;
         int r;
 
@@ -289,7 +292,7 @@ static int item_set_file(UnitsCall *units, UnitsItem *item) {
                 file = calloc(1, sizeof(*file));
                 if (!file)
                         return -ENOMEM;
-                memcpy(file->hash, item->record.file, sizeof(file->hash));
+                memcpy(file->hash, item->hash, sizeof(file->hash));
                 r = hash_map_put(&units->files, &file->node, file->hash);
                 if (r < 0) {
                         free(file);
@@ -313,7 +316,8 @@ static int units_take_names(UnitsCall *units, const RegistryPage *page) {
 
                 if (record->is_bad)
                         continue;
-                item->record = record->unit;
+                item->desired = record->unit.desired;
+                memcpy(item->hash, record->unit.file, sizeof(item->hash));
                 item->name = strdup(record->key.unit);
                 if (!item->name)
                         return -ENOMEM;

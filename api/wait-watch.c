@@ -54,7 +54,9 @@ static void take_unit(WaitUnit *unit, const Record *record) {
                 return;
         if (!streq(unit->record.file, record->unit.file))
                 unit->kind = WAIT_KIND_UNKNOWN;
-        unit->record = record->unit;
+        unit->record = (UnitRecord){ .desired = record->unit.desired,
+                                     .generation = record->unit.generation };
+        memcpy(unit->record.file, record->unit.file, sizeof(unit->record.file));
 }
 
 static int take_placement(WaitUnit *unit, const Record *record) {

@@ -35,3 +35,24 @@ int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes) {
 int strlist_add(StrList *list, const char *string) {
         return strlist_add_bytes(list, string, strlen(string));
 }
+
+bool strlist_has(const StrList *list, const char *string) {
+        for (size_t i = 0; i < list->n_items; i++)
+                if (streq(list->items[i], string))
+                        return true;
+        return false;
+}
+
+int strlist_copy(const StrList *list, StrList *ret_copy) {
+        _cleanup_(strlist_done) StrList copy = { 0 };
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < list->n_items; i++)
+                r = strlist_add(&copy, list->items[i]);
+        if (r < 0)
+                return r;
+
+        *ret_copy = copy;
+        copy = (StrList){ 0 };
+        return 0;
+}

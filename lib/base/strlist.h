@@ -3,6 +3,7 @@
 
 /* A list of owned strings, in the order in which they were added. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The list; zeroed is empty. */
@@ -20,3 +21,9 @@ int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes);
 
 /* Append a copy of `string`. Returns 0 or -ENOMEM. */
 int strlist_add(StrList *list, const char *string);
+
+/* Is `string` in the list? */
+bool strlist_has(const StrList *list, const char *string);
+
+/* `ret_copy` = a copy of the list. Returns 0 or -ENOMEM. */
+int strlist_copy(const StrList *list, StrList *ret_copy);

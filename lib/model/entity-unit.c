@@ -46,6 +46,7 @@ void unit_write(const Unit *unit, JsonOut *out) {
         json_out_string(out, "name", unit->name);
         if (unit->options && unit->options->n_options > 0)
                 options_write(unit->options, out);
+        json_out_true(out, "restart", unit->restart);
         json_out_string(out, "why", unit->why);
         json_out_close(out, '}');
 }
@@ -113,6 +114,8 @@ int unit_read(const json_t *object, Unit *unit, Diag *diag) {
                 r = json_in_get_string(object, "name", &unit->name, diag);
         if (r == 0)
                 r = options_read(object, &unit->options, diag);
+        if (r == 0)
+                r = json_in_get_bool(object, "restart", &unit->restart, diag);
         if (r == 0)
                 r = json_in_get_string(object, "why", &unit->why, diag);
         return r;

@@ -30,7 +30,8 @@ typedef struct Unit {
         char *desired_state; /* as written, or NULL: decoding keeps unknown values, so that the API
                                 can say which */
         char *current_state; /* or NULL */
-        char *machine_id;    /* or NULL */
+        char *machine_id;    /* or NULL; with `restart`: the one machine to restart it on */
+        bool restart;        /* ours ("restart"), of a request: it shall be restarted */
         char *why; /* ours ("why"): the reason when it is not where it should be, or NULL */
 } Unit;
 

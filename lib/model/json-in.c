@@ -140,6 +140,16 @@ int json_in_get_any_string(const json_t *object, const char *key, char **ret_str
         return copy_string(string ? string : "", ret_string);
 }
 
+int json_in_get_bool(const json_t *object, const char *key, bool *ret_value, Diag *diag) {
+        json_t *value = json_in_get(object, key);
+
+        if (value && !json_is_boolean(value))
+                return diag_set(diag, -EBADMSG, "\"%s\" must be true or false", key);
+
+        *ret_value = json_is_true(value);
+        return 0;
+}
+
 int json_in_get_number(const json_t *object, const char *key, uint64_t *ret_number, Diag *diag) {
         json_t *value = json_in_get(object, key);
 
@@ -248,4 +258,53 @@ int json_in_get_metadata(const json_t *object, const char *key, Metadata *ret_me
         if (!json_is_object(value))
                 return diag_set(diag, -EBADMSG, "\"%s\" must be an object of strings", key);
         return json_in_read_metadata(value, ret_metadata, diag);
+}
+
+int json_in_get_strings(const json_t *object, const char *key, StrList *ret_strings, Diag *diag) {
+        _cleanup_(strlist_done) StrList strings = { 0 };
+        json_t *array, *value;
+        size_t i;
+        int r;
+
+        r = json_in_get_array(object, key, &array, diag);
+        if (r < 0)
+                return r;
+
+        json_array_foreach (array, i, value) {
+                if (!json_is_string(value))
+                        return diag_set(diag, -EBADMSG, "\"%s\" must be an array of strings", key);
+                r = strlist_add(&strings, json_string_value(value));
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_strings = strings;
+        strings = (StrList){ 0 };
+        return 0;
+}
+
+int json_in_get_restarts(const json_t *object, const char *key, Restarts *ret_restarts,
+                         Diag *diag) {
+        _cleanup_(restarts_done) Restarts restarts = { 0 };
+        json_t *members = json_in_get(object, key), *value;
+        const char *machine;
+        int r;
+
+        if (members && !json_is_object(members))
+                return diag_set(diag, -EBADMSG, "\"%s\" must be an object of integers", key);
+
+        json_object_foreach (members, machine, value) {
+                if (!json_is_integer(value) || json_integer_value(value) < 0)
+                        return diag_set(diag, -EBADMSG,
+                                        "\"%s\" must be an object of integers that are not "
+                                        "negative",
+                                        key);
+                r = restarts_set(&restarts, machine, (uint64_t)json_integer_value(value));
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_restarts = restarts;
+        restarts = (Restarts){ 0 };
+        return 0;
 }

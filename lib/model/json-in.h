@@ -10,12 +10,15 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/diag.h"
+#include "lib/base/strlist.h"
 #include "lib/model/job-state.h"
 #include "lib/model/metadata.h"
+#include "lib/model/restarts.h"
 #include "lib/unit/unit-file.h"
 
 /* Parse a text whose outermost value is of `type` (JSON_OBJECT or JSON_ARRAY). The caller drops the
@@ -37,6 +40,9 @@ int json_in_require_string(const json_t *object, const char *key, char **ret_str
 /* A copy of the member's string; empty when it is absent or null. */
 int json_in_get_any_string(const json_t *object, const char *key, char **ret_string, Diag *diag);
 
+/* The member's truth value; false when it is absent or null. */
+int json_in_get_bool(const json_t *object, const char *key, bool *ret_value, Diag *diag);
+
 /* The member's number, an integer from 0; 0 when it is absent or null. */
 int json_in_get_number(const json_t *object, const char *key, uint64_t *ret_number, Diag *diag);
 
@@ -52,3 +58,9 @@ int json_in_read_metadata(const json_t *object, Metadata *ret_metadata, Diag *di
 
 /* The member's metadata; empty when it is absent or null. */
 int json_in_get_metadata(const json_t *object, const char *key, Metadata *ret_metadata, Diag *diag);
+
+/* The member's array of strings; empty when it is absent or null. */
+int json_in_get_strings(const json_t *object, const char *key, StrList *ret_strings, Diag *diag);
+
+/* The member's restarts, an object of numbers by machine; empty when it is absent or null. */
+int json_in_get_restarts(const json_t *object, const char *key, Restarts *ret_restarts, Diag *diag);

@@ -126,6 +126,14 @@ void json_out_string(JsonOut *out, const char *key, const char *value) {
                 json_out_any_string(out, key, value);
 }
 
+void json_out_true(JsonOut *out, const char *key, bool value) {
+        if (!value)
+                return;
+        json_out_key(out, key);
+        append(out, "true", 4);
+        out->needs_comma = true;
+}
+
 void json_out_number(JsonOut *out, const char *key, uint64_t number) {
         json_out_key(out, key);
         if (out->error == 0)
@@ -138,6 +146,24 @@ void json_out_metadata(JsonOut *out, const Metadata *metadata) {
         json_out_open(out, '{');
         for (size_t i = 0; i < metadata->n_entries; i++)
                 json_out_any_string(out, metadata->entries[i].key, metadata->entries[i].value);
+        json_out_close(out, '}');
+}
+
+void json_out_strings(JsonOut *out, const char *key, const StrList *strings) {
+        json_out_key(out, key);
+        json_out_open(out, '[');
+        for (size_t i = 0; i < strings->n_items; i++) {
+                separate(out);
+                append_quoted(out, strings->items[i]);
+                out->needs_comma = true;
+        }
+        json_out_close(out, ']');
+}
+
+void json_out_restarts(JsonOut *out, const Restarts *restarts) {
+        json_out_open(out, '{');
+        for (size_t i = 0; i < restarts->n_entries; i++)
+                json_out_number(out, restarts->entries[i].machine, restarts->entries[i].generation);
         json_out_close(out, '}');
 }
 

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/strlist.h"
 #include "lib/model/metadata.h"
+#include "lib/model/restarts.h"
 
 /* One JSON value under construction. */
 typedef struct JsonOut {
@@ -41,12 +43,21 @@ void json_out_string(JsonOut *out, const char *key, const char *value);
 /* A member with a string value, also when it is empty. */
 void json_out_any_string(JsonOut *out, const char *key, const char *value);
 
+/* A member that is true, left out when `value` is false. */
+void json_out_true(JsonOut *out, const char *key, bool value);
+
 /* A member with a number, also when it is 0. Numbers over INT64_MAX, which readers refuse, are
  * -ERANGE. */
 void json_out_number(JsonOut *out, const char *key, uint64_t number);
 
 /* The object of a metadata's entries, those with empty values, too. */
 void json_out_metadata(JsonOut *out, const Metadata *metadata);
+
+/* A member with an array of strings. */
+void json_out_strings(JsonOut *out, const char *key, const StrList *strings);
+
+/* The object of restarts: their generations by machine. */
+void json_out_restarts(JsonOut *out, const Restarts *restarts);
 
 /* Finish a record: as json_out_end(), and hand out the text of `buf`, which the caller frees. */
 int json_out_finish(JsonOut *out, char **ret_json);

@@ -16,6 +16,58 @@
 #include "lib/model/json-in.h"
 #include "lib/model/json-out.h"
 #include "lib/model/record.h"
+#include "lib/unit/unit-name.h"
+
+uint64_t unit_record_restart_on(const UnitRecord *record, const char *machine) {
+        uint64_t restart = restarts_get(&record->restarts, machine);
+
+        return restart > record->restart ? restart : record->restart;
+}
+
+uint64_t unit_record_generation_on(const UnitRecord *record, const char *machine) {
+        uint64_t restart = unit_record_restart_on(record, machine);
+
+        return restart > record->generation ? restart : record->generation;
+}
+
+uint64_t unit_record_last_generation(const UnitRecord *record) {
+        uint64_t last = record->restart > record->generation ? record->restart : record->generation;
+
+        for (size_t i = 0; i < record->restarts.n_entries; i++)
+                if (record->restarts.entries[i].generation > last)
+                        last = record->restarts.entries[i].generation;
+        return last;
+}
+
+void unit_record_done(UnitRecord *record) {
+        restarts_done(&record->restarts);
+        *record = (UnitRecord){ 0 };
+}
+
+int unit_record_copy(const UnitRecord *record, UnitRecord *ret_copy) {
+        UnitRecord copy = *record;
+        int r;
+
+        r = restarts_copy(&record->restarts, &copy.restarts);
+        if (r < 0)
+                return r;
+
+        *ret_copy = copy;
+        return 0;
+}
+
+bool unit_record_equals(const UnitRecord *a, const UnitRecord *b) {
+        if (a->desired != b->desired || !streq(a->file, b->file) ||
+            a->generation != b->generation || a->restart != b->restart ||
+            a->restarts.n_entries != b->restarts.n_entries)
+                return false;
+
+        for (size_t i = 0; i < a->restarts.n_entries; i++)
+                if (a->restarts.entries[i].generation != b->restarts.entries[i].generation ||
+                    !streq(a->restarts.entries[i].machine, b->restarts.entries[i].machine))
+                        return false;
+        return true;
+}
 
 int unit_record_encode(const UnitRecord *record, char **ret_json) {
         _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
@@ -25,6 +77,12 @@ int unit_record_encode(const UnitRecord *record, char **ret_json) {
         json_out_string(&out, "desired", job_state_to_string(record->desired));
         json_out_string(&out, "file", record->file);
         json_out_number(&out, "generation", record->generation);
+        if (record->restart > 0)
+                json_out_number(&out, "restart", record->restart);
+        if (record->restarts.n_entries > 0) {
+                json_out_key(&out, "restarts");
+                json_out_restarts(&out, &record->restarts);
+        }
         json_out_close(&out, '}');
         return json_out_finish(&out, ret_json);
 }
@@ -56,6 +114,10 @@ int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record,
                 r = require_hash(root, "file", record.file, diag);
         if (r == 0)
                 r = json_in_get_number(root, "generation", &record.generation, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "restart", &record.restart, diag);
+        if (r == 0)
+                r = json_in_get_restarts(root, "restarts", &record.restarts, diag);
         if (r < 0)
                 return r;
 
@@ -63,31 +125,78 @@ int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record,
         return 0;
 }
 
+void schedule_record_done(ScheduleRecord *record) {
+        strlist_done(&record->after);
+        *record = (ScheduleRecord){ 0 };
+}
+
+int schedule_record_copy(const ScheduleRecord *record, ScheduleRecord *ret_copy) {
+        ScheduleRecord copy = *record;
+        int r;
+
+        r = strlist_copy(&record->after, &copy.after);
+        if (r < 0)
+                return r;
+
+        *ret_copy = copy;
+        return 0;
+}
+
 int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
-        UnitRecord same_shape = { .desired = record->desired, .generation = record->generation };
+        _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
+        JsonOut out = json_out_begin(&buf);
 
         assert(record->desired != JOB_STATE_INACTIVE);
 
-        memcpy(same_shape.file, record->file, UNIT_HASH_BYTES);
-        return unit_record_encode(&same_shape, ret_json);
+        json_out_open(&out, '{');
+        if (record->after.n_items > 0)
+                json_out_strings(&out, "after", &record->after);
+        json_out_string(&out, "desired", job_state_to_string(record->desired));
+        json_out_string(&out, "file", record->file);
+        json_out_number(&out, "generation", record->generation);
+        if (record->restart > 0)
+                json_out_number(&out, "restart", record->restart);
+        json_out_close(&out, '}');
+        return json_out_finish(&out, ret_json);
+}
+
+static int check_after(const StrList *after, Diag *diag) {
+        bool is_sound = after->n_items <= SCHEDULE_AFTER_MAX;
+
+        for (size_t i = 0; is_sound && i < after->n_items; i++)
+                is_sound = after->items[i][0] != '\0' && !strchr(after->items[i], '/') &&
+                           strlen(after->items[i]) <= UNIT_NAME_MAX_BYTES;
+        return is_sound ? 0
+                        : diag_set(diag, -EBADMSG, "\"after\" must hold at most %d machine IDs",
+                                   SCHEDULE_AFTER_MAX);
 }
 
 int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record,
                            Diag *diag) {
-        UnitRecord same_shape;
+        _cleanup_(schedule_record_done) ScheduleRecord record = { 0 };
+        json_auto_t *root = NULL;
         int r;
 
-        r = unit_record_decode(json, n_bytes, &same_shape, diag);
+        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
+        if (r == 0)
+                r = json_in_require_state(root, "desired", &record.desired, diag);
+        if (r == 0 && record.desired == JOB_STATE_INACTIVE)
+                return diag_set(diag, -EBADMSG, "\"desired\" must be loaded or launched");
+        if (r == 0)
+                r = require_hash(root, "file", record.file, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "generation", &record.generation, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "restart", &record.restart, diag);
+        if (r == 0)
+                r = json_in_get_strings(root, "after", &record.after, diag);
+        if (r == 0)
+                r = check_after(&record.after, diag);
         if (r < 0)
                 return r;
-        if (same_shape.desired == JOB_STATE_INACTIVE)
-                return diag_set(diag, -EBADMSG, "\"desired\" must be loaded or launched");
 
-        *ret_record = (ScheduleRecord){
-                .desired = same_shape.desired,
-                .generation = same_shape.generation,
-        };
-        memcpy(ret_record->file, same_shape.file, UNIT_HASH_BYTES);
+        *ret_record = record;
+        record = (ScheduleRecord){ 0 };
         return 0;
 }
 
@@ -134,8 +243,13 @@ void state_record_done(StateRecord *record) {
         free(record->load);
         free(record->active);
         free(record->sub);
+        free(record->waits);
         free(record->why);
         *record = (StateRecord){ 0 };
+}
+
+const char *state_record_reason(const StateRecord *record) {
+        return record->why ? record->why : record->waits;
 }
 
 int state_record_encode(const StateRecord *record, char **ret_json) {
@@ -149,6 +263,7 @@ int state_record_encode(const StateRecord *record, char **ret_json) {
         json_out_string(&out, "load", record->load);
         json_out_string(&out, "state", job_state_to_string(record->state));
         json_out_string(&out, "sub", record->sub);
+        json_out_string(&out, "waits", record->waits);
         json_out_string(&out, "why", record->why);
         json_out_close(&out, '}');
         return json_out_finish(&out, ret_json);
@@ -168,6 +283,8 @@ static int state_record_read(const json_t *root, StateRecord *record, Diag *diag
                 r = json_in_require_state(root, "state", &record->state, diag);
         if (r == 0)
                 r = json_in_get_any_string(root, "sub", &record->sub, diag);
+        if (r == 0)
+                r = json_in_get_string(root, "waits", &record->waits, diag);
         if (r == 0)
                 r = json_in_get_string(root, "why", &record->why, diag);
         return r;

@@ -18,12 +18,15 @@
 
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
+#include "lib/base/strlist.h"
 #include "lib/model/job-state.h"
 #include "lib/model/metadata.h"
+#include "lib/model/restarts.h"
 #include "lib/unit/unit-file.h"
 
 enum {
         RECORD_MAX_BYTES = 1536 * 1024, /* longest record: what one request to etcd can hold */
+        SCHEDULE_AFTER_MAX = 8,         /* machines that one row waits for */
 };
 
 /* unit/<name>: what the user wants. Written by the API. */
@@ -32,9 +35,28 @@ typedef struct UnitRecord {
         JobState desired;           /* what the user asked for */
         uint64_t generation; /* grows with every request of a user about this unit; a start asked
                                 for again is a new one */
+        uint64_t restart;    /* generation of the last restart of the whole unit; 0 = never */
+        Restarts restarts;   /* of a global unit on single machines. They leave `generation` alone,
+                                so that they concern no other machine */
 } UnitRecord;
 
-/* To JSON; from JSON. As said above. */
+/* The generation of the last request that concerns this machine. */
+uint64_t unit_record_generation_on(const UnitRecord *record, const char *machine);
+
+/* The generation of the last restart that concerns this machine; 0 = never. */
+uint64_t unit_record_restart_on(const UnitRecord *record, const char *machine);
+
+/* The largest generation that any request about this unit had. */
+uint64_t unit_record_last_generation(const UnitRecord *record);
+
+/* Do they say the same? */
+bool unit_record_equals(const UnitRecord *a, const UnitRecord *b);
+
+/* Copy. Returns 0 or -ENOMEM. */
+int unit_record_copy(const UnitRecord *record, UnitRecord *ret_copy);
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void unit_record_done(UnitRecord *record);
 int unit_record_encode(const UnitRecord *record, char **ret_json);
 int unit_record_decode(const char *json, size_t n_bytes, UnitRecord *ret_record, Diag *diag);
 
@@ -62,9 +84,17 @@ typedef struct ScheduleRecord {
         char file[UNIT_HASH_BYTES]; /* content to run */
         JobState desired;           /* loaded or launched; never inactive: then there is no row */
         uint64_t generation;        /* of the user's request that it carries out */
+        uint64_t restart; /* generation of the last restart that concerns this machine; 0 = never */
+        StrList after;    /* IDs of the machines that had the unit before and may not have ended it
+                          yet: it is loaded and started here once none of them has a state of it.
+                          SCHEDULE_AFTER_MAX at most */
 } ScheduleRecord;
 
-/* To JSON; from JSON. As said above. */
+/* Copy. Returns 0 or -ENOMEM. */
+int schedule_record_copy(const ScheduleRecord *record, ScheduleRecord *ret_copy);
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void schedule_record_done(ScheduleRecord *record);
 int schedule_record_encode(const ScheduleRecord *record, char **ret_json);
 int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record,
                            Diag *diag);
@@ -96,7 +126,8 @@ typedef struct StateRecord {
                            = could not be loaded */
         uint64_t generation; /* of the request it has come to the end of, well or not; smaller while
                                 it still works on it */
-        char *why; /* the reason when the request failed ("job failed", systemd's error), or NULL
+        char *waits; /* what the machine waits for before it can go on with the request, or NULL */
+        char *why;   /* the reason when the request failed ("job failed", systemd's error), or NULL
                       when all is well */
 } StateRecord;
 
@@ -104,6 +135,9 @@ typedef struct StateRecord {
 void state_record_done(StateRecord *record);
 int state_record_encode(const StateRecord *record, char **ret_json);
 int state_record_decode(const char *json, size_t n_bytes, StateRecord *ret_record, Diag *diag);
+
+/* Why the unit is not as asked there: `why`, else `waits`, else NULL. Borrowed. */
+const char *state_record_reason(const StateRecord *record);
 
 /* engine/leader: who leads. On the leader's machine lease; created by whoever is first. */
 typedef struct LeaderRecord {

@@ -237,8 +237,14 @@ void record_done(Record *record) {
         case RECORD_PLACEMENT:
                 placement_record_done(&record->placement);
                 break;
+        case RECORD_SCHEDULE:
+                schedule_record_done(&record->schedule);
+                break;
         case RECORD_STATE:
                 state_record_done(&record->state);
+                break;
+        case RECORD_UNIT:
+                unit_record_done(&record->unit);
                 break;
         case RECORD_LEADER:
                 leader_record_done(&record->leader);

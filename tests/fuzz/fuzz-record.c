@@ -19,7 +19,7 @@ static char *refuse(int r, const Diag *diag) {
 }
 
 static char *recode_unit(const char *json, size_t n_bytes) {
-        UnitRecord record;
+        _cleanup_(unit_record_done) UnitRecord record = { 0 };
         char *text = NULL;
         Diag diag = { 0 };
         int r = unit_record_decode(json, n_bytes, &record, &diag);
@@ -31,7 +31,7 @@ static char *recode_unit(const char *json, size_t n_bytes) {
 }
 
 static char *recode_schedule(const char *json, size_t n_bytes) {
-        ScheduleRecord record;
+        _cleanup_(schedule_record_done) ScheduleRecord record = { 0 };
         char *text = NULL;
         Diag diag = { 0 };
         int r = schedule_record_decode(json, n_bytes, &record, &diag);

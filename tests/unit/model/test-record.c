@@ -11,14 +11,14 @@
 typedef int (*Recode)(const char *json, size_t n_bytes, char **ret_json, Diag *diag);
 
 static int recode_unit(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
-        UnitRecord record;
+        _cleanup_(unit_record_done) UnitRecord record = { 0 };
         int r = unit_record_decode(json, n_bytes, &record, diag);
 
         return r < 0 ? r : unit_record_encode(&record, ret_json);
 }
 
 static int recode_schedule(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
-        ScheduleRecord record;
+        _cleanup_(schedule_record_done) ScheduleRecord record = { 0 };
         int r = schedule_record_decode(json, n_bytes, &record, diag);
 
         return r < 0 ? r : schedule_record_encode(&record, ret_json);
@@ -82,6 +82,18 @@ static const Row rows[] = {
           "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
           "\"generation\":3}",
           NULL, NULL },
+        { recode_unit,
+          "{\"desired\":\"launched\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":3,\"restart\":2,\"restarts\":{\"0c1f\":5,\"1d2e\":4}}",
+          NULL, NULL },
+        { recode_schedule,
+          "{\"after\":[\"1d2e\",\"0c1f\"],\"desired\":\"launched\","
+          "\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\",\"generation\":5,"
+          "\"restart\":5}",
+          NULL, NULL },
+        { recode_state,
+          "{\"generation\":0,\"state\":\"inactive\",\"waits\":\"for the end of the copy\"}", NULL,
+          NULL },
         { recode_placement, "{\"generation\":3,\"machine\":\"0c1f\"}", NULL, NULL },
         { recode_placement, "{\"generation\":3,\"why\":\"no machine\"}", NULL, NULL },
         { recode_state,
@@ -105,7 +117,44 @@ static const Row rows[] = {
         { recode_state, "{\"state\":\"inactive\"}", "{\"generation\":0,\"state\":\"inactive\"}",
           NULL },
 
+        { recode_unit,
+          "{\"desired\":\"inactive\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":1,\"restart\":0,\"restarts\":{\"b\":2,\"a\":1}}",
+          "{\"desired\":\"inactive\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":1,\"restarts\":{\"a\":1,\"b\":2}}",
+          NULL },
+        { recode_schedule,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":1,\"restart\":null,\"after\":[]}",
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":1}",
+          NULL },
+
         /* What cannot be believed. */
+        { recode_unit,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"restart\":\"now\"}",
+          NULL, "\"restart\" must be an integer that is not negative" },
+        { recode_unit,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"restarts\":[]}",
+          NULL, "\"restarts\" must be an object of integers" },
+        { recode_unit,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"restarts\":{\"a\":-1}}",
+          NULL, "\"restarts\" must be an object of integers that are not negative" },
+        { recode_schedule,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"after\":[1]}",
+          NULL, "\"after\" must be an array of strings" },
+        { recode_schedule,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"after\":[\"a/b\"]}",
+          NULL, "\"after\" must hold at most 8 machine IDs" },
+        { recode_schedule,
+          "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"after\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]}",
+          NULL, "\"after\" must hold at most 8 machine IDs" },
         { recode_unit, "{\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\"}", NULL,
           "\"desired\" must be inactive, loaded or launched" },
         { recode_unit, "{\"desired\":\"up\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\"}",
@@ -183,6 +232,29 @@ START_TEST(test_encode_refuses) {
 }
 END_TEST
 
+/* A restart on one machine is a request to that machine alone; whoever asks next is above all of
+ * them. */
+START_TEST(test_generations) {
+        static const char json[] =
+                "{\"desired\":\"launched\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+                "\"generation\":7,\"restart\":6,\"restarts\":{\"a\":5,\"b\":9}}";
+        _cleanup_(unit_record_done) UnitRecord record = { 0 }, copy = { 0 };
+
+        ck_assert_int_eq(unit_record_decode(json, strlen(json), &record, NULL), 0);
+        ck_assert_uint_eq(unit_record_generation_on(&record, "a"), 7);
+        ck_assert_uint_eq(unit_record_restart_on(&record, "a"), 6);
+        ck_assert_uint_eq(unit_record_generation_on(&record, "b"), 9);
+        ck_assert_uint_eq(unit_record_restart_on(&record, "b"), 9);
+        ck_assert_uint_eq(unit_record_generation_on(&record, "c"), 7);
+        ck_assert_uint_eq(unit_record_last_generation(&record), 9);
+
+        ck_assert_int_eq(unit_record_copy(&record, &copy), 0);
+        ck_assert(unit_record_equals(&record, &copy));
+        copy.restarts.entries[1].generation++;
+        ck_assert(!unit_record_equals(&record, &copy));
+}
+END_TEST
+
 /* A record that could not be decoded leaves the result alone. */
 START_TEST(test_failed_decode_changes_nothing) {
         static const char json[] = "{\"address\":\"a\",\"version\":1}";
@@ -214,8 +286,12 @@ START_TEST(test_survives_oom) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_recode, test_state_fields, test_encode_refuses,
-                                       test_failed_decode_changes_nothing, test_survives_oom };
+        const TTest *const tests[] = { test_recode,
+                                       test_state_fields,
+                                       test_encode_refuses,
+                                       test_generations,
+                                       test_failed_decode_changes_nothing,
+                                       test_survives_oom };
 
         return tests_run("record", tests, ELEMENTSOF(tests));
 }
