@@ -191,6 +191,8 @@ static void cluster_unit_free(Cluster *cluster, ClusterUnit *unit) {
         list_remove(&unit->global_node);
         placement_record_done(&unit->wanted);
         placement_record_done(&unit->stored);
+        unit_record_done(&unit->record);
+        strlist_done(&unit->left);
         requirements_free(unit->requirements);
         hash_map_remove(&cluster->units, &unit->node);
         free(unit->name);
@@ -211,6 +213,8 @@ static void cluster_row_free(ClusterRow *row) {
         list_remove(&row->machine_node);
         row->unit->n_rows--;
         row->machine->n_rows--;
+        schedule_record_done(&row->wanted);
+        schedule_record_done(&row->stored);
         free(row);
 }
 
@@ -355,26 +359,120 @@ static void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted)
 }
 
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
-        return a->desired == b->desired && a->generation == b->generation &&
-               streq(a->file, b->file);
+        if (a->desired != b->desired || a->generation != b->generation ||
+            a->restart != b->restart || !streq(a->file, b->file) ||
+            a->after.n_items != b->after.n_items)
+                return false;
+
+        for (size_t i = 0; i < a->after.n_items; i++)
+                if (!streq(a->after.items[i], b->after.items[i]))
+                        return false;
+        return true;
+}
+
+/* A machine that is gone has no copy that could be waited for: its states went with its lease. */
+static bool is_present(const Cluster *cluster, const char *id) {
+        HashNode *node = hash_map_get(&cluster->machines, id);
+
+        return node && container_of(node, ClusterMachine, node)->is_present;
+}
+
+/* Adds a machine to those that a unit comes from, once, and not beyond what a row may hold. */
+static int add_origin(const Cluster *cluster, StrList *origins, const char *id) {
+        if (origins->n_items >= SCHEDULE_AFTER_MAX || strlist_has(origins, id) ||
+            !is_present(cluster, id))
+                return 0;
+        return strlist_add(origins, id);
+}
+
+static int add_origins(const Cluster *cluster, StrList *origins, const StrList *more,
+                       const ClusterMachine *except) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < more->n_items; i++)
+                if (!except || !streq(more->items[i], except->id))
+                        r = add_origin(cluster, origins, more->items[i]);
+        return r;
+}
+
+/* The machines that the agent of a row's machine knows the unit to be on, or to be coming from. */
+static int add_row_origins(const Cluster *cluster, StrList *origins, const ClusterRow *row,
+                           const ClusterMachine *except) {
+        int r = 0;
+
+        if (row->is_stored)
+                r = add_origin(cluster, origins, row->machine->id);
+        return r == 0 ? add_origins(cluster, origins, &row->wanted.after, except) : r;
+}
+
+static bool is_global(const ClusterUnit *unit) {
+        return unit->requirements && unit->requirements->global;
+}
+
+/* Where the unit comes from when it is put on the machine: what it has rows on, and what it left
+ * while it was nowhere. */
+static int cluster_origins(const Cluster *cluster, const ClusterUnit *unit,
+                           const ClusterMachine *machine, StrList *ret_origins) {
+        _cleanup_(strlist_done) StrList origins = { 0 };
+        int r = 0;
+
+        for (ListNode *node = is_global(unit) ? NULL : list_first(&unit->rows); node && r == 0;
+             node = list_next(&unit->rows, node)) {
+                const ClusterRow *row = container_of(node, ClusterRow, unit_node);
+
+                if (row->machine != machine)
+                        r = add_row_origins(cluster, &origins, row, machine);
+        }
+        if (r == 0 && !is_global(unit))
+                r = add_origins(cluster, &origins, &unit->left, machine);
+        if (r < 0)
+                return r;
+
+        *ret_origins = origins;
+        origins = (StrList){ 0 };
+        return 0;
+}
+
+/* What the unit's record says for this machine. Of restarts on single machines the oldest are
+ * dropped: then a row keeps what it had, so that it does not look like a new request. */
+static void row_set_wanted(ClusterRow *row) {
+        const UnitRecord *record = &row->unit->record;
+        ScheduleRecord *wanted = &row->wanted;
+        uint64_t generation = unit_record_generation_on(record, row->machine->id);
+        uint64_t restart = unit_record_restart_on(record, row->machine->id);
+        bool may_have_dropped = record->restarts.n_entries == RESTARTS_MAX;
+
+        if (!may_have_dropped || generation > wanted->generation)
+                wanted->generation = generation;
+        if (!may_have_dropped || restart > wanted->restart)
+                wanted->restart = restart;
+        wanted->desired = record->desired;
+        memcpy(wanted->file, record->file, sizeof(wanted->file));
 }
 
 int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine,
                      ClusterRow *row) {
-        ScheduleRecord record = { .desired = unit->record.desired,
-                                  .generation = unit->record.generation };
+        _cleanup_(strlist_done) StrList origins = { 0 };
+        bool is_new = !row || !row->is_wanted;
+        int r;
 
-        memcpy(record.file, unit->record.file, sizeof(record.file));
+        r = is_new ? cluster_origins(cluster, unit, machine, &origins) : 0;
+        if (r < 0)
+                return r;
         if (!row)
                 row = cluster_row_new(unit, machine);
         if (!row)
                 return -ENOMEM;
 
-        if (!row->is_wanted) {
+        if (is_new) {
+                schedule_record_done(&row->wanted);
+                row->wanted.after = origins;
+                origins = (StrList){ 0 };
+                strlist_done(&unit->left);
                 cluster_count_row(cluster, row, true);
                 cluster_mark_followers_dirty(cluster, unit);
         }
-        row->wanted = record;
+        row_set_wanted(row);
         if (cluster_row_differs(row))
                 cluster_mark_uncommitted(cluster, unit);
         return 0;
@@ -389,6 +487,10 @@ void cluster_unwant_row(Cluster *cluster, ClusterRow *row) {
         ClusterUnit *unit = row->unit;
 
         if (row->is_wanted) {
+                /* Without memory the unit may start elsewhere a moment too early: better than
+                 * nowhere. */
+                if (!is_global(unit))
+                        (void)add_row_origins(cluster, &unit->left, row, NULL);
                 cluster_count_row(cluster, row, false);
                 cluster_mark_followers_dirty(cluster, unit);
                 cluster_mark_waiting_dirty(cluster);
@@ -400,11 +502,22 @@ void cluster_unwant_row(Cluster *cluster, ClusterRow *row) {
                 cluster_row_free(row);
 }
 
-void cluster_row_stored(ClusterRow *row) {
+int cluster_row_stored(ClusterRow *row) {
+        ScheduleRecord stored;
+        int r;
+
         row->is_stored = row->is_wanted;
-        row->stored = row->wanted;
-        if (!row->is_stored)
+        if (!row->is_stored) {
                 cluster_row_free(row);
+                return 0;
+        }
+
+        r = schedule_record_copy(&row->wanted, &stored);
+        if (r < 0)
+                return r;
+        schedule_record_done(&row->stored);
+        row->stored = stored;
+        return 0;
 }
 
 /* Placements */
@@ -612,7 +725,9 @@ static int cluster_apply_unit(Cluster *cluster, const Record *record) {
                 return 0;
 
         unit->is_known = !record->is_deleted;
-        unit->record = record->is_deleted ? (UnitRecord){ 0 } : record->unit;
+        unit_record_done(&unit->record);
+        if (!record->is_deleted && unit_record_copy(&record->unit, &unit->record) < 0)
+                return -ENOMEM;
         return cluster_set_file(cluster, unit, record->is_deleted ? NULL : record->unit.file);
 }
 
@@ -694,11 +809,14 @@ static int cluster_apply_schedule(Cluster *cluster, const Record *record) {
                 return -ENOMEM;
 
         /* A bad row differs from whatever will be wanted, so the first plan repairs it. */
+        schedule_record_done(&row->stored);
+        schedule_record_done(&row->wanted);
+        if (!record->is_bad && (schedule_record_copy(&record->schedule, &row->stored) < 0 ||
+                                schedule_record_copy(&record->schedule, &row->wanted) < 0))
+                return -ENOMEM;
         row->is_stored = true;
-        row->stored = record->is_bad ? (ScheduleRecord){ 0 } : record->schedule;
         if (!row->is_wanted)
                 cluster_count_row(cluster, row, true);
-        row->wanted = row->stored;
         cluster_mark_dirty(cluster, unit);
         return 0;
 }

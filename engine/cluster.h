@@ -60,6 +60,8 @@ struct ClusterUnit {
         Requirements *requirements; /* NULL while unknown */
         List rows;                  /* ClusterRow.unit_node */
         size_t n_rows;              /* how many */
+        StrList left;               /* machines that it was taken from while it has gone nowhere:
+                                       where it goes next waits for them */
         List followers;         /* ClusterFollow.peer_node: units whose MachineOf names this one */
         List follows;           /* ClusterFollow.follower_node: its own MachineOf */
         PlacementRecord wanted; /* while has_wanted */
@@ -131,7 +133,9 @@ void cluster_mark_all_dirty(Cluster *cluster);
 /* The row of a unit on a machine, or NULL. */
 ClusterRow *cluster_find_row(const ClusterUnit *unit, const ClusterMachine *machine);
 
-/* Want the unit on the machine as its record says; creates the row. Returns 0 or -ENOMEM. */
+/* Want the unit on the machine as its record says; creates the row. A unit for one machine that
+ * comes from others which are there is to be started only after they have ended it
+ * (ScheduleRecord.after). Returns 0 or -ENOMEM. */
 int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine, ClusterRow *row);
 
 /* Do not want this row any more. It may be gone when this returns. */
@@ -157,5 +161,6 @@ bool cluster_placement_differs(const ClusterUnit *unit);
 /* The wanted placement has been written, or its removal. Returns 0 or -ENOMEM. */
 int cluster_placement_stored(ClusterUnit *unit);
 
-/* The row's wanted state has been written, or its removal. It may be gone when this returns. */
-void cluster_row_stored(ClusterRow *row);
+/* The row's wanted state has been written, or its removal. It may be gone when this returns.
+ * Returns 0 or -ENOMEM. */
+int cluster_row_stored(ClusterRow *row);

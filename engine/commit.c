@@ -29,8 +29,8 @@ static bool commit_has_room(const RegistryWrite *write) {
                registry_write_bytes(write) < COMMIT_BYTES_MAX;
 }
 
-static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write,
-                       CommitCounts *counts) {
+static int commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write,
+                      CommitCounts *counts) {
         LogSubject subject = { .unit = unit->name, .machine = row->machine->id };
 
         if (row->is_wanted) {
@@ -48,24 +48,30 @@ static void commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *
                                                           .unit = unit->name });
                 counts->n_rows_deleted++;
         }
-        cluster_row_stored(row);
+        return cluster_row_stored(row);
 }
 
-/* Returns whether everything of the unit went in. */
-static bool commit_rows(ClusterUnit *unit, RegistryWrite *write, CommitCounts *counts) {
+/* Returns 0, or -ENOMEM; `ret_is_complete` says whether everything of the unit went in. */
+static int commit_rows(ClusterUnit *unit, RegistryWrite *write, CommitCounts *counts,
+                       bool *ret_is_complete) {
         ListNode *node = list_first(&unit->rows);
+        int r = 0;
 
-        while (node) {
+        while (r == 0 && node) {
                 ClusterRow *row = container_of(node, ClusterRow, unit_node);
 
                 node = list_next(&unit->rows, node);
                 if (!cluster_row_differs(row))
                         continue;
-                if (!commit_has_room(write))
-                        return false;
-                commit_row(unit, row, write, counts);
+                if (!commit_has_room(write)) {
+                        *ret_is_complete = false;
+                        return 0;
+                }
+                r = commit_row(unit, row, write, counts);
         }
-        return true;
+
+        *ret_is_complete = true;
+        return r;
 }
 
 static int commit_placement(ClusterUnit *unit, RegistryWrite *write, CommitCounts *counts) {
@@ -94,7 +100,10 @@ int commit_fill(Cluster *cluster, RegistryWrite *write, CommitCounts *ret_counts
         while (r == 0 && !commit_is_full(write) && (node = list_first(&cluster->uncommitted))) {
                 ClusterUnit *unit = container_of(node, ClusterUnit, commit_node);
 
-                if (!commit_rows(unit, write, &counts))
+                bool is_complete;
+
+                r = commit_rows(unit, write, &counts, &is_complete);
+                if (r < 0 || !is_complete)
                         break;
                 r = commit_placement(unit, write, &counts);
                 list_remove(node);

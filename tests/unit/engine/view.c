@@ -66,6 +66,19 @@ void view_file(Cluster *cluster, const char *options) {
                                   .n_text_bytes = n_bytes });
 }
 
+void view_unit_says(Cluster *cluster, const char *unit, const char *options,
+                    const UnitRecord *record) {
+        char text[4096], name[256];
+        Record applied = { .key = { .kind = RECORD_UNIT, .unit = name },
+                           .mod_revision = 1,
+                           .unit = *record };
+
+        unit_name(unit, name);
+        view_file(cluster, options);
+        (void)unit_text(options, text, applied.unit.file);
+        apply(cluster, &applied);
+}
+
 void view_unit_record(Cluster *cluster, const char *unit, const char *options, JobState desired,
                       uint64_t generation) {
         char text[4096], name[256];
@@ -160,7 +173,7 @@ size_t view_commit(Cluster *cluster) {
                         next = list_next(&unit->rows, next);
                         if (!cluster_row_differs(row))
                                 continue;
-                        cluster_row_stored(row);
+                        ck_assert_int_eq(cluster_row_stored(row), 0);
                         n++;
                 }
                 if (cluster_placement_differs(unit)) {
@@ -218,6 +231,29 @@ static const ClusterUnit *find_unit(const Cluster *cluster, const char *unit) {
         unit_name(unit, name);
         node = hash_map_get(&cluster->units, name);
         return node ? container_of(node, ClusterUnit, node) : NULL;
+}
+
+const char *view_row_text(const Cluster *cluster, const char *machine, const char *unit) {
+        static char text[1024];
+        const ClusterUnit *found = find_unit(cluster, unit);
+        HashNode *node = hash_map_get(&cluster->machines, machine);
+        const ClusterRow *row = found && node
+                                        ? cluster_find_row(found,
+                                                           container_of(node, ClusterMachine, node))
+                                        : NULL;
+        size_t n;
+
+        text[0] = '\0';
+        if (!row || !row->is_wanted)
+                return text;
+
+        n = (size_t)snprintf(text, sizeof(text), "g%d", (int)row->wanted.generation);
+        if (row->wanted.restart > 0)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, " r%d", (int)row->wanted.restart);
+        for (size_t i = 0; i < row->wanted.after.n_items; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : " after ",
+                                      row->wanted.after.items[i]);
+        return text;
 }
 
 const char *view_why(const Cluster *cluster, const char *unit) {

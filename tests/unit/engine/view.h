@@ -26,6 +26,10 @@ void view_unit_record(Cluster *cluster, const char *unit, const char *options, J
                       uint64_t generation);
 void view_file(Cluster *cluster, const char *options);
 
+/* The unit's record says this, but for its content: these lines in [X-Fleet]. */
+void view_unit_says(Cluster *cluster, const char *unit, const char *options,
+                    const UnitRecord *record);
+
 /* The unit's record does not parse. */
 void view_unit_bad(Cluster *cluster, const char *unit);
 
@@ -48,6 +52,10 @@ size_t view_commit(Cluster *cluster);
 /* Where units are wanted: "a=m1 b=m1,m2 c=-", by name; units that are only spoken of are left out.
  * Static. */
 const char *view_plan_text(const Cluster *cluster);
+
+/* The row wanted for the unit on the machine: "g3", with a restart "g3 r2", with machines that it
+ * waits for "g3 after m1,m2"; "" when none is wanted. Static. */
+const char *view_row_text(const Cluster *cluster, const char *machine, const char *unit);
 
 /* The reason in the unit's wanted placement, or "". */
 const char *view_why(const Cluster *cluster, const char *unit);
