@@ -11,6 +11,9 @@
  * A generation must never come again for a name, or a waiting client would take the state of an
  * earlier unit of that name for the answer to its request. So a new unit does not begin at 1 but
  * above the store's revision, which no generation can have reached: each takes a commit.
+ *
+ * A restart of the whole unit is a request like any other. One on a single machine leaves the
+ * unit's generation alone: it concerns no other machine, and must not look like a request to them.
  */
 
 #include "api/unit-write.h"
@@ -25,6 +28,8 @@ enum { TEXT_MAX_BYTES = 2 * UNIT_FILE_MAX_BYTES };
 
 void unit_change_done(UnitChange *change) {
         unit_done(&change->asked);
+        unit_record_done(&change->record);
+        unit_record_done(&change->sent);
         buf_done(&change->text);
 }
 
@@ -107,34 +112,98 @@ static int decide_content(UnitChange *change, JobState otherwise, Diag *diag) {
         return decide_desired(change, otherwise, diag);
 }
 
-int unit_change_decide(UnitChange *change, const Record *record, int64_t revision, Diag *diag) {
-        bool has_content = change->text.n_bytes > 0;
-        bool is_usable = record && !record->is_bad;
+/* Can it be a machine's? It becomes part of keys. */
+static bool machine_id_is_sound(const char *id) {
+        return strlen(id) <= UNIT_NAME_MAX_BYTES && !strchr(id, '/');
+}
 
-        change->mod_revision = record ? record->mod_revision : 0;
-        change->puts_file = false;
-        change->record = is_usable ? record->unit
-                                   : (UnitRecord){ .generation = (uint64_t)revision };
-        change->record.generation++;
-
-        if (!is_usable && !has_content) {
-                diag_set(diag, 0,
-                         record ? "the record of the unit is damaged: submit the unit again or "
-                                  "destroy it"
-                                : "unit does not exist and options field empty");
-                return record ? 500 : 409;
+/* May the unit, as it is stored, be restarted as asked? Returns 0 or a status. */
+static int check_restart(const Unit *asked, const UnitRecord *record, Diag *diag) {
+        if (asked->desired_state && !streq(asked->desired_state, "launched")) {
+                diag_set(diag, 0, "a unit is launched by a restart, so desiredState cannot be %s",
+                         asked->desired_state);
+                return 400;
         }
-        if (!is_usable)
-                return decide_content(change, JOB_STATE_INACTIVE, diag);
-        if (has_content && !streq(change->hash, record->unit.file))
-                return decide_content(change, record->unit.desired, diag);
+        if (asked->machine_id && (asked->options || !machine_id_is_sound(asked->machine_id))) {
+                diag_set(diag, 0,
+                         asked->options ? "a restart on one machine takes no options"
+                                        : "invalid machineID");
+                return 400;
+        }
+        if (!record || record->desired == JOB_STATE_INACTIVE) {
+                diag_set(diag, 0, "unable to restart a unit in state inactive");
+                return 409;
+        }
+        if (asked->machine_id && record->desired != JOB_STATE_LAUNCHED) {
+                diag_set(diag, 0, "a unit that is not launched can be restarted only as a whole");
+                return 409;
+        }
+        return 0;
+}
 
-        if (!change->asked.desired_state) {
+/* Returns 0 or -ENOMEM. */
+static int decide_restart(UnitChange *change, const UnitRecord *stored) {
+        UnitRecord *record = &change->record;
+        uint64_t generation = unit_record_last_generation(stored) + 1;
+
+        if (change->asked.machine_id) {
+                record->generation = stored->generation;
+                return restarts_set(&record->restarts, change->asked.machine_id, generation);
+        }
+
+        record->restart = generation;
+        restarts_done(&record->restarts);
+        return 0;
+}
+
+/* What becomes of a unit whose record can be used. */
+static int decide_update(UnitChange *change, const UnitRecord *stored, Diag *diag) {
+        bool has_content = change->text.n_bytes > 0;
+        JobState otherwise = change->asked.restart ? JOB_STATE_LAUNCHED : stored->desired;
+
+        if (has_content && !streq(change->hash, stored->file))
+                return decide_content(change, otherwise, diag);
+
+        if (!change->asked.desired_state && !change->asked.restart) {
                 diag_set(diag, 0, "must provide DesiredState to update existing unit");
                 return 409;
         }
         change->status = 204;
         /* Written again when it is at hand: it mends a file that was lost. */
         change->puts_file = has_content;
-        return decide_desired(change, record->unit.desired, diag);
+        return decide_desired(change, otherwise, diag);
+}
+
+/* A unit of which there is no record, or none that can be used. */
+static int decide_anew(UnitChange *change, const Record *record, int64_t revision, Diag *diag) {
+        change->record.generation = (uint64_t)revision + 1;
+        if (change->text.n_bytes > 0)
+                return decide_content(change, JOB_STATE_INACTIVE, diag);
+
+        diag_set(diag, 0,
+                 record ? "the record of the unit is damaged: submit the unit again or destroy it"
+                        : "unit does not exist and options field empty");
+        return record ? 500 : 409;
+}
+
+int unit_change_decide(UnitChange *change, const Record *record, int64_t revision, Diag *diag) {
+        const UnitRecord *stored = record && !record->is_bad ? &record->unit : NULL;
+        int r = 0;
+
+        change->mod_revision = record ? record->mod_revision : 0;
+        change->puts_file = false;
+        unit_record_done(&change->record);
+        if (change->asked.restart)
+                r = check_restart(&change->asked, stored, diag);
+        if (r != 0)
+                return r;
+        if (!stored)
+                return decide_anew(change, record, revision, diag);
+
+        r = unit_record_copy(stored, &change->record);
+        if (r < 0)
+                return r;
+        change->record.generation = unit_record_last_generation(stored) + 1;
+        r = decide_update(change, stored, diag);
+        return r == 0 && change->asked.restart ? decide_restart(change, stored) : r;
 }

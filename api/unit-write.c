@@ -118,7 +118,9 @@ static void write_units(WriteCall *write) {
                 UnitChange *change = &write->changes[i];
 
                 registry_write_put_unit(txn, change->asked.name, &change->record);
+                unit_record_done(&change->sent);
                 change->sent = change->record;
+                change->record = (UnitRecord){ 0 };
                 change->sent_mod_revision = change->mod_revision;
                 change->sent_status = change->status;
                 if (!change->carries_file)
@@ -201,9 +203,7 @@ static void write_begin(WriteCall *write) {
 /* Reading and deciding */
 
 static bool record_is_as_sent(const UnitChange *change, const Record *record) {
-        return record && !record->is_bad && record->unit.generation == change->sent.generation &&
-               record->unit.desired == change->sent.desired &&
-               streq(record->unit.file, change->sent.file);
+        return record && !record->is_bad && unit_record_equals(&record->unit, &change->sent);
 }
 
 static int unit_take(ApiCall *call, size_t i, const RegistryPage *page) {
@@ -219,6 +219,8 @@ static int unit_take(ApiCall *call, size_t i, const RegistryPage *page) {
                 write->is_as_sent = false;
 
         refusal = unit_change_decide(change, record, write->revision, &diag);
+        if (refusal < 0)
+                return refusal;
         /* A second copy of what may yet be carried out must be the same, so that it does not matter
          * which one it is. */
         if (write->maybe_made && change->mod_revision == change->sent_mod_revision)
