@@ -59,6 +59,8 @@ enum {
         HTTP_HEADER_MAX_BYTES = 64 * 1024,
         HTTP_CONNECTIONS_MAX = 512, /* waits hold one each */
         HTTP_IDLE_TIMEOUT_S = 60,   /* four times the beat of a wait's reply */
+        HTTP_REQUEST_TIMEOUT_S = 60,
+        HTTP_REPLY_TIMEOUT_S = 300, /* tens of megabytes over a slow tunnel */
 };
 
 /* What the service manager is told that we do; the texts are in phase_texts. */
@@ -380,6 +382,8 @@ static int make_http(Daemon *daemon) {
                 .max_body_bytes = HTTP_BODY_MAX_BYTES,
                 .max_connections = HTTP_CONNECTIONS_MAX,
                 .idle_timeout_s = HTTP_IDLE_TIMEOUT_S,
+                .request_timeout_s = HTTP_REQUEST_TIMEOUT_S,
+                .reply_timeout_s = HTTP_REPLY_TIMEOUT_S,
         };
         int r;
 

@@ -83,6 +83,7 @@ static void on_complete(struct evhttp_request *request, void *userdata) {
         connection->is_replying = false;
         bufferevent_setwatermark(connection->bev, EV_READ, 0, 0);
         bufferevent_set_timeouts(connection->bev, &idle, &idle);
+        http_connection_await_request(connection);
 }
 
 void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *request) {
@@ -90,11 +91,12 @@ void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *r
         struct timeval idle = { .tv_sec = server->limits.idle_timeout_s };
         HttpExchange *exchange;
 
+        http_connection_serve(connection);
         evhttp_request_set_on_complete_cb(request, on_complete, connection);
         bufferevent_set_timeouts(connection->bev, NULL, &idle);
 
         if (exchange_new(&exchange, request) < 0) {
-                connection->is_replying = true;
+                http_connection_await_taking(connection);
                 evhttp_send_reply(request, 500, NULL, NULL);
                 return;
         }
@@ -209,7 +211,7 @@ void http_reply(HttpExchange *exchange, int status, const char *content_type, co
 
         add_reply_headers(exchange, content_type);
         exchange_free(exchange);
-        connection->is_replying = true;
+        http_connection_await_taking(connection);
         if (body && body->n_bytes > 0 && !is_head &&
             evbuffer_add(out, body->data, body->n_bytes) < 0)
                 status = 500;
@@ -260,7 +262,7 @@ void http_reply_end(HttpExchange *exchange) {
         assert(exchange->has_begun);
 
         exchange_free(exchange);
-        connection->is_replying = true;
+        http_connection_await_taking(connection);
         /* The connection may be gone when this returns. */
         bufferevent_disable(connection->bev, EV_READ);
         evhttp_send_reply_end(request);

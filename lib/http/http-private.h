@@ -19,10 +19,14 @@ struct HttpConnection {
         HttpExchange *exchange;          /* owned: the request at the handler, or NULL */
         bool is_replying;                /* a whole reply is on its way out */
         bool is_half_closed; /* the client has ended its sending side and waits for the reply */
+        bool is_receiving;   /* a request has begun to arrive */
         bufferevent_data_cb evhttp_write; /* evhttp's own callbacks while ours are in their place */
         bufferevent_event_cb evhttp_event;
         LoopDeferred refusal; /* puts evhttp's own error page into our form */
+        LoopTimer deadline;   /* for a request to arrive, and for a reply to be taken */
+        uint64_t since_us;    /* loop_now_us() when the client's turn began */
         ListNode node;        /* in the server's list */
+        ListNode waiting;     /* in the server's list while it is the client's turn */
 };
 
 /* A request at the handler. */
@@ -50,10 +54,13 @@ struct HttpServer {
         List listeners;   /* HttpListener.node */
         List connections; /* HttpConnection.node */
         List arrivals;    /* HttpConnection.node of those not adopted yet */
+        List waiting;     /* HttpConnection.waiting, by the time at which the wait began */
         unsigned n_connections;
         bool is_accepting;
+        bool is_guarding; /* the guards of the listeners are on */
         LoopDeferred adopt;
         LoopTimer retry; /* accept again after descriptors ran out */
+        LoopTimer room;  /* the client that is awaited longest has had its time */
 };
 
 /* Take a request that evhttp has read, and give it to the handler. */
@@ -64,3 +71,9 @@ void http_exchange_abort(HttpExchange *exchange);
 
 /* Notice from now on when the client goes, although nothing is read or written. */
 void http_connection_watch(HttpConnection *connection);
+
+/* Whose turn is it? The client's, to send a request, in part or not at all (the deadline begins
+ * with its first byte); its turn, to take a whole reply; or ours. */
+void http_connection_await_request(HttpConnection *connection);
+void http_connection_await_taking(HttpConnection *connection);
+void http_connection_serve(HttpConnection *connection);

@@ -7,10 +7,16 @@
  * before anything was read, the bufferevent's callback argument is evhttp's connection, whose end
  * can be watched from then on ("adopted").
  *
+ * A connection is either being served, or it is the client's turn: to send a request, or to take a
+ * reply. The latter stand in a list, oldest first, and have a deadline that no byte moves, so that
+ * a client which sends one now and then holds nothing for ever.
+ *
  * At the limit of connections all listeners are switched off until one ends. Each listening
- * descriptor is also watched by a guard of ours: when no further descriptor can be had, accept(2)
- * fails and the socket stays readable, so the guard looks for a free descriptor whenever someone
- * knocks, and stops accepting for a while when there is none.
+ * descriptor is also watched by a guard of ours. When someone knocks at the limit, it ends the
+ * connection whose client has been awaited longest; were it not so, that many idle clients would
+ * lock everyone out. When no further descriptor can be had, accept(2) fails and the socket stays
+ * readable; so below the limit the guard looks for a free descriptor whenever someone knocks, and
+ * stops accepting for a while when there is none.
  *
  * What evhttp refuses by itself (bodies over the limit, malformed requests) it answers with a page
  * of HTML. That page is replaced by an error body of ours while it waits to be sent. A body over
@@ -33,8 +39,12 @@
 
 #include "lib/http/http-private.h"
 
-/* How long to wait for descriptors before accepting again. */
-enum { HTTP_RETRY_US = 500 * US_PER_MS };
+enum {
+        /* How long to wait for descriptors before accepting again. */
+        HTTP_RETRY_US = 500 * US_PER_MS,
+        /* What every client has for its turn, however many others want to connect. */
+        HTTP_TURN_US = 500 * US_PER_MS,
+};
 
 /* A socket that we listen on. */
 typedef struct HttpListener {
@@ -44,23 +54,26 @@ typedef struct HttpListener {
         ListNode node;
 } HttpListener;
 
+static int socket_option(int fd, int option) {
+        int value = -1;
+        socklen_t n_bytes = sizeof(value);
+
+        return getsockopt(fd, SOL_SOCKET, option, &value, &n_bytes) == 0 ? value : -1;
+}
+
 /* Accepting */
 
-static void server_set_accepting(HttpServer *server, bool accept) {
-        server->is_accepting = accept;
-        for (ListNode *n = list_first(&server->listeners); n;
-             n = list_next(&server->listeners, n)) {
-                HttpListener *listener = container_of(n, HttpListener, node);
+static void listener_set(HttpListener *listener, bool accept, bool guard) {
+        evutil_socket_t fd = evconnlistener_get_fd(listener->listener);
 
-                if (accept) {
-                        (void)evconnlistener_enable(listener->listener);
-                        (void)loop_io_watch(server->loop, &listener->guard,
-                                            evconnlistener_get_fd(listener->listener), LOOP_READ);
-                } else {
-                        (void)evconnlistener_disable(listener->listener);
-                        loop_io_stop(&listener->guard);
-                }
-        }
+        if (accept)
+                (void)evconnlistener_enable(listener->listener);
+        else
+                (void)evconnlistener_disable(listener->listener);
+        if (guard)
+                (void)loop_io_watch(listener->server->loop, &listener->guard, fd, LOOP_READ);
+        else
+                loop_io_stop(&listener->guard);
 }
 
 static bool descriptor_is_free(int fd) {
@@ -72,16 +85,75 @@ static bool descriptor_is_free(int fd) {
         return true;
 }
 
-static void server_check_accepting(HttpServer *server) {
-        bool accept = server->n_connections < server->limits.max_connections &&
-                      !timer_is_set(&server->retry);
+static bool server_is_full(const HttpServer *server) {
+        return server->n_connections >= server->limits.max_connections;
+}
 
-        if (accept != server->is_accepting)
-                server_set_accepting(server, accept);
+static void server_check_accepting(HttpServer *server) {
+        bool is_resting = timer_is_set(&server->retry) || server->limits.max_connections == 0;
+        bool accept = !is_resting && !server_is_full(server);
+        bool can_make_room = !list_is_empty(&server->waiting) && !timer_is_set(&server->room);
+        bool guard = accept || (!is_resting && can_make_room);
+
+        if (accept == server->is_accepting && guard == server->is_guarding)
+                return;
+
+        server->is_accepting = accept;
+        server->is_guarding = guard;
+        for (ListNode *n = list_first(&server->listeners); n; n = list_next(&server->listeners, n))
+                listener_set(container_of(n, HttpListener, node), accept, guard);
 }
 
 static void on_retry(LoopTimer *timer) {
         server_check_accepting(container_of(timer, HttpServer, retry));
+}
+
+static void on_room(LoopTimer *timer) {
+        server_check_accepting(container_of(timer, HttpServer, room));
+}
+
+/* End a connection that is being awaited. A client that has sent something is told why, unless it
+ * does not even read. */
+static void connection_cut(HttpConnection *connection, const char *status_line, const char *body) {
+        char text[512];
+        int n;
+
+        n = snprintf(text, sizeof(text),
+                     "HTTP/1.1 %s\r\nServer: %s\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     status_line, connection->server->name, strlen(body), body);
+        if (connection->is_receiving && n > 0 && (size_t)n < sizeof(text))
+                (void)send(bufferevent_getfd(connection->bev), text, (size_t)n,
+                           MSG_DONTWAIT | MSG_NOSIGNAL);
+        evhttp_connection_free(connection->evcon);
+}
+
+static void on_deadline(LoopTimer *timer) {
+        connection_cut(container_of(timer, HttpConnection, deadline), "408 Request Timeout",
+                       "{\"error\":{\"code\":408,\"message\":\"the request took too long to "
+                       "arrive\"}}");
+}
+
+/* Someone knocks, and there is no room: the client that is awaited longest has to go, once it had
+ * its time. */
+static void server_make_room(HttpServer *server) {
+        ListNode *oldest = list_first(&server->waiting);
+        HttpConnection *connection;
+        uint64_t end_us;
+
+        if (!oldest)
+                return;
+
+        connection = container_of(oldest, HttpConnection, waiting);
+        end_us = connection->since_us + HTTP_TURN_US;
+        if (loop_now_us(server->loop) < end_us &&
+            timer_set_at(server->loop, &server->room, end_us) == 0) {
+                server_check_accepting(server);
+                return;
+        }
+        connection_cut(connection, "503 Service Unavailable",
+                       "{\"error\":{\"code\":503,\"message\":\"too many connections: try "
+                       "again\"}}");
 }
 
 static void on_knock(LoopIo *guard, unsigned events) {
@@ -89,6 +161,10 @@ static void on_knock(LoopIo *guard, unsigned events) {
         HttpServer *server = listener->server;
 
         (void)events;
+        if (server_is_full(server)) {
+                server_make_room(server);
+                return;
+        }
         if (descriptor_is_free(guard->fd))
                 return;
         (void)timer_set_in(server->loop, &server->retry, HTTP_RETRY_US);
@@ -107,6 +183,8 @@ static void connection_free(HttpConnection *connection) {
         HttpServer *server = connection->server;
 
         loop_defer_cancel(&connection->refusal);
+        timer_clear(&connection->deadline);
+        list_remove(&connection->waiting);
         list_remove(&connection->node);
         free(connection);
         server->n_connections--;
@@ -120,6 +198,55 @@ static void on_connection_end(struct evhttp_connection *evcon, void *userdata) {
         if (connection->exchange)
                 http_exchange_abort(connection->exchange);
         connection_free(connection);
+}
+
+/* It is the client's turn from now on; for so many seconds, or 0 for no end of its own. Without
+ * memory for a timer its turn has no end but the idle timeout. */
+static void connection_await(HttpConnection *connection, unsigned timeout_s) {
+        HttpServer *server = connection->server;
+
+        list_remove(&connection->waiting);
+        list_append(&server->waiting, &connection->waiting);
+        connection->since_us = loop_now_us(server->loop);
+        timer_clear(&connection->deadline);
+        if (timeout_s > 0)
+                (void)timer_set_in(server->loop, &connection->deadline, timeout_s * US_PER_S);
+        server_check_accepting(server);
+}
+
+static void connection_receive(HttpConnection *connection) {
+        connection->is_receiving = true;
+        connection_await(connection, connection->server->limits.request_timeout_s);
+}
+
+void http_connection_await_request(HttpConnection *connection) {
+        connection->is_receiving = false;
+        /* The next request may have come along with the one before. */
+        if (evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0)
+                connection_receive(connection);
+        else
+                connection_await(connection, 0);
+}
+
+void http_connection_await_taking(HttpConnection *connection) {
+        connection->is_replying = true;
+        connection_await(connection, connection->server->limits.reply_timeout_s);
+}
+
+void http_connection_serve(HttpConnection *connection) {
+        connection->is_receiving = false;
+        timer_clear(&connection->deadline);
+        list_remove(&connection->waiting);
+        server_check_accepting(connection->server);
+}
+
+static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *userdata) {
+        HttpConnection *connection = userdata;
+
+        (void)buffer;
+        if (info->n_added > 0 && !connection->is_receiving && !connection->is_replying &&
+            list_node_is_linked(&connection->waiting))
+                connection_receive(connection);
 }
 
 static HttpConnection *connection_find(HttpServer *server, const struct evhttp_connection *evcon) {
@@ -182,12 +309,8 @@ static void on_refusal(LoopDeferred *deferred) {
  * its sending counts. */
 static bool peer_is_gone(int fd) {
         struct pollfd p = { .fd = fd };
-        int domain = 0;
-        socklen_t n_bytes = sizeof(domain);
 
-        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n_bytes) < 0 || domain != AF_UNIX)
-                return true;
-        return poll(&p, 1, 0) != 0;
+        return socket_option(fd, SO_DOMAIN) != AF_UNIX || poll(&p, 1, 0) != 0;
 }
 
 static void on_watched_event(struct bufferevent *bev, short what, void *userdata) {
@@ -234,7 +357,8 @@ static void connection_adopt(HttpConnection *connection) {
         void *evcon;
 
         bufferevent_getcb(bev, NULL, NULL, NULL, &evcon);
-        if (!evcon || !evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection)) {
+        if (!evcon || !evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection) ||
+            !evbuffer_add_cb(bufferevent_get_input(bev), on_input, connection)) {
                 /* evhttp has given it up already, or memory is out: then its end cannot be seen, so
                  * it ends here. */
                 if (evcon)
@@ -244,6 +368,7 @@ static void connection_adopt(HttpConnection *connection) {
                 connection->evcon = evcon;
                 list_append(&connection->server->connections, &connection->node);
                 evhttp_connection_set_closecb(evcon, on_connection_end, connection);
+                http_connection_await_request(connection);
         }
         bufferevent_decref(bev);
 }
@@ -268,7 +393,9 @@ static struct bufferevent *on_accepted(struct event_base *base, void *userdata) 
                 return NULL;
         }
 
-        *connection = (HttpConnection){ .server = server, .bev = bev, .refusal.fn = on_refusal };
+        *connection = (HttpConnection){
+                .server = server, .bev = bev, .refusal.fn = on_refusal, .deadline.fn = on_deadline
+        };
         bufferevent_incref(bev);
         list_append(&server->arrivals, &connection->node);
         loop_defer(server->loop, &server->adopt);
@@ -299,6 +426,7 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
         assert(handler);
         assert(limits->max_header_bytes > 0 && limits->max_body_bytes > 0);
         assert(limits->max_connections > 0 && limits->idle_timeout_s > 0);
+        assert(limits->request_timeout_s > 0 && limits->reply_timeout_s > 0);
 
         if (!server)
                 return -ENOMEM;
@@ -309,7 +437,8 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
         server->userdata = userdata;
         server->adopt.fn = on_adopt;
         server->retry.fn = on_retry;
-        server->is_accepting = true;
+        server->room.fn = on_room;
+        server->is_accepting = server->is_guarding = true;
         server->name = strdup(server_name);
         server->http = evhttp_new(loop_event_base(loop));
         if (!server->name || !server->http)
@@ -329,22 +458,29 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
         return 0;
 }
 
-static bool is_listening(int fd) {
-        int value = 0;
-        socklen_t n_bytes = sizeof(value);
+/* Of other families evhttp cannot print the peer's address (getnameinfo(3)), and ends the process
+ * when somebody connects. */
+static bool is_served_family(int family) {
+        return family == AF_UNIX || family == AF_INET || family == AF_INET6;
+}
 
-        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &n_bytes) == 0 && value;
+/* Can this socket be served? Returns 0 or a negative errno. */
+static int check_socket(int fd) {
+        if (fcntl(fd, F_GETFD) < 0)
+                return -errno;
+        if (socket_option(fd, SO_ACCEPTCONN) != 1 || socket_option(fd, SO_TYPE) != SOCK_STREAM)
+                return -EINVAL;
+        return is_served_family(socket_option(fd, SO_DOMAIN)) ? 0 : -EAFNOSUPPORT;
 }
 
 int http_server_listen(HttpServer *server, int fd) {
         _cleanup_(freep) HttpListener *listener = calloc(1, sizeof(*listener));
         struct evconnlistener *accepting;
-        int flags = fcntl(fd, F_GETFL);
+        int r = listener ? check_socket(fd) : -ENOMEM;
 
-        if (!listener || flags < 0 || !is_listening(fd) ||
-            fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-                int r = !listener ? -ENOMEM : flags < 0 ? -EBADF : -EINVAL;
-
+        if (r == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+                r = -errno;
+        if (r < 0) {
                 (void)close(fd);
                 return r;
         }
@@ -364,8 +500,8 @@ int http_server_listen(HttpServer *server, int fd) {
         listener->server = server;
         listener->listener = accepting;
         listener->guard.fn = on_knock;
-        list_append(&server->listeners, &TAKE(listener)->node);
-        server_set_accepting(server, server->is_accepting);
+        list_append(&server->listeners, &listener->node);
+        listener_set(TAKE(listener), server->is_accepting, server->is_guarding);
         return 0;
 }
 
@@ -387,6 +523,7 @@ HttpServer *http_server_free(HttpServer *server) {
 
         loop_defer_cancel(&server->adopt);
         timer_clear(&server->retry);
+        timer_clear(&server->room);
         free(server->name);
         free(server);
         return NULL;

@@ -26,8 +26,13 @@ typedef struct HttpExchange HttpExchange;
 typedef struct HttpLimits {
         size_t max_header_bytes; /* request line and headers; more is 400 and a closed connection */
         size_t max_body_bytes;   /* more is 413 */
-        unsigned max_connections; /* further ones wait in the kernel's queue until one ends */
-        unsigned idle_timeout_s;  /* a connection on which nothing moves for so long is closed */
+        /* A further one takes the place of the connection that makes us wait longest for its
+           request, or for taking its reply, if that is longer than half a second; until then it
+           waits in the kernel's queue. */
+        unsigned max_connections;
+        unsigned idle_timeout_s;    /* a connection on which nothing moves for so long is closed */
+        unsigned request_timeout_s; /* from a request's first byte to its last; longer is 408 */
+        unsigned reply_timeout_s;   /* for taking a whole reply; then the connection is closed */
 } HttpLimits;
 
 /* Methods of RFC 9110 and RFC 5789 that callers tell apart; any other is HTTP_OTHER. */
@@ -51,8 +56,8 @@ typedef void (*HttpHandler)(HttpExchange *exchange, void *userdata);
 int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name,
                     const HttpLimits *limits, HttpHandler handler, void *userdata);
 
-/* Serve a listening stream socket (unix or TCP); takes the descriptor, also on error. Returns 0 or
- * a negative errno. */
+/* Serve a listening stream socket (unix or TCP); takes the descriptor, also on error. Returns 0,
+ * -EAFNOSUPPORT for one of another family, or another negative errno. */
 int http_server_listen(HttpServer *server, int fd);
 
 /* Stop listening, end every exchange that has no reply (its owner is told by its closed callback),

@@ -26,7 +26,9 @@ Fixture *fixture_new(uint16_t token_limit) {
         static const HttpLimits limits = { .max_header_bytes = 16 * 1024,
                                            .max_body_bytes = 8 * 1024 * 1024,
                                            .max_connections = 64,
-                                           .idle_timeout_s = 60 };
+                                           .idle_timeout_s = 60,
+                                           .request_timeout_s = 60,
+                                           .reply_timeout_s = 60 };
         const ApiOptions options = { .token_limit = token_limit };
         Fixture *f = calloc(1, sizeof(*f));
         int fd;

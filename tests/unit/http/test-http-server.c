@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -129,6 +130,13 @@ static void turn(Rig *rig, int n) {
                 ck_assert_int_eq(loop_turn(rig->loop, 0), 0);
 }
 
+static void turn_for(Rig *rig, uint64_t us) {
+        uint64_t end_us = env_now_us(env_system()) + us;
+
+        for (uint64_t now_us; (now_us = env_now_us(env_system())) < end_us;)
+                ck_assert_int_eq(loop_turn(rig->loop, end_us - now_us), 0);
+}
+
 static void peer_send(Rig *rig, Peer *peer, const char *text, size_t n_bytes) {
         while (n_bytes > 0) {
                 ssize_t n = send(peer->fd, text, n_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -156,7 +164,9 @@ static void rig_init(Rig *rig, int family, const HttpLimits *limits) {
         static const HttpLimits normal = { .max_header_bytes = 4096,
                                            .max_body_bytes = 65536,
                                            .max_connections = 16,
-                                           .idle_timeout_s = 30 };
+                                           .idle_timeout_s = 30,
+                                           .request_timeout_s = 30,
+                                           .reply_timeout_s = 30 };
         int fd = listen_on(family);
 
         *rig = (Rig){ .family = family, .address_fd = dup(fd) };
@@ -450,29 +460,182 @@ START_TEST(test_pieces_bound) {
 }
 END_TEST
 
-/* Beyond the limit connections wait until one ends. */
+/* Beyond the limit connections wait until one of those being served ends. */
 START_TEST(test_max_connections) {
         static const HttpLimits two = { .max_header_bytes = 4096,
                                         .max_body_bytes = 4096,
                                         .max_connections = 2,
-                                        .idle_timeout_s = 30 };
+                                        .idle_timeout_s = 30,
+                                        .request_timeout_s = 30,
+                                        .reply_timeout_s = 30 };
         static const char text[] = "GET / HTTP/1.1\r\n\r\n";
-        Peer peers[5];
+        HttpExchange *held[2];
+        Peer peers[4];
         Rig rig;
 
         rig_init(&rig, families[_i], &two);
+        rig.holds = true;
         for (size_t i = 0; i < ELEMENTSOF(peers); i++) {
                 peers[i] = peer_open(&rig);
                 peer_send(&rig, &peers[i], text, sizeof(text) - 1);
+                for (int n = 0; i < ELEMENTSOF(held) && !rig.pending && n < 100; n++)
+                        turn(&rig, 1);
+                if (i < ELEMENTSOF(held))
+                        held[i] = TAKE(rig.pending);
         }
-        turn(&rig, 50);
+        turn_for(&rig, 700 * US_PER_MS);
         ck_assert_uint_eq(http_server_connections(rig.server), 2);
         ck_assert_uint_eq(rig.n_handled, 2);
-        for (size_t i = 0; i < ELEMENTSOF(peers); i++) {
+
+        rig.holds = false;
+        for (size_t i = 0; i < ELEMENTSOF(held); i++) {
+                http_reply(held[i], 204, NULL, NULL);
+                turn_until(&rig, &peers[i], "204");
+                peer_close(&peers[i]);
+        }
+        for (size_t i = ELEMENTSOF(held); i < ELEMENTSOF(peers); i++) {
                 turn_until(&rig, &peers[i], "[]");
                 peer_close(&peers[i]);
         }
-        ck_assert_uint_eq(rig.n_handled, 5);
+        ck_assert_uint_eq(rig.n_handled, 4);
+        rig_close(&rig);
+}
+END_TEST
+
+/* Clients that keep all connections and send next to nothing lock nobody out: the one that is
+ * awaited longest makes room, and is told so if it had begun a request. A request at the handler
+ * stays. */
+START_TEST(test_room) {
+        static const HttpLimits four = { .max_header_bytes = 4096,
+                                         .max_body_bytes = 4096,
+                                         .max_connections = 4,
+                                         .idle_timeout_s = 30,
+                                         .request_timeout_s = 30,
+                                         .reply_timeout_s = 30 };
+        static const char text[] = "GET / HTTP/1.1\r\n\r\n", half[] = "GET / HTT";
+        Peer held, slow, silent, done, fresh[3];
+        Rig rig;
+
+        rig_init(&rig, families[_i], &four);
+        rig.holds = true;
+        held = peer_open(&rig);
+        peer_send(&rig, &held, text, sizeof(text) - 1);
+        while (!rig.pending)
+                turn(&rig, 1);
+        rig.holds = false;
+        slow = peer_open(&rig);
+        peer_send(&rig, &slow, half, sizeof(half) - 1);
+        turn(&rig, 5);
+        silent = peer_open(&rig);
+        turn_for(&rig, 20 * US_PER_MS);
+        done = peer_open(&rig);
+        peer_send(&rig, &done, text, sizeof(text) - 1);
+        turn_until(&rig, &done, "[]");
+        ck_assert_uint_eq(http_server_connections(rig.server), 4);
+
+        for (size_t i = 0; i < ELEMENTSOF(fresh); i++) {
+                fresh[i] = peer_open(&rig);
+                peer_send(&rig, &fresh[i], text, sizeof(text) - 1);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(fresh); i++)
+                turn_until(&rig, &fresh[i], "[]");
+        turn_until(&rig, &slow, NULL);
+        ck_assert_msg(strncmp(slow.in.data, "HTTP/1.1 503 ", 13) == 0 &&
+                              strstr(slow.in.data, "too many connections"),
+                      "%s", slow.in.data);
+        turn_until(&rig, &silent, NULL);
+        ck_assert_str_eq(silent.in.data, "");
+        ck_assert_uint_eq(http_server_connections(rig.server), 4);
+
+        http_reply(TAKE(rig.pending), 204, NULL, NULL);
+        turn_until(&rig, &held, "204");
+        peer_close(&held);
+        peer_close(&slow);
+        peer_close(&silent);
+        peer_close(&done);
+        for (size_t i = 0; i < ELEMENTSOF(fresh); i++)
+                peer_close(&fresh[i]);
+        rig_close(&rig);
+}
+END_TEST
+
+/* A request that arrives byte by byte has a deadline as a whole, head, body and the refused rest of
+ * one that is too large alike; so has a reply that is not taken. */
+START_TEST(test_deadlines) {
+        static const HttpLimits brief = { .max_header_bytes = 4096,
+                                          .max_body_bytes = 4096,
+                                          .max_connections = 8,
+                                          .idle_timeout_s = 30,
+                                          .request_timeout_s = 1,
+                                          .reply_timeout_s = 1 };
+        static const char *const heads[] = {
+                "GE",
+                "PUT / HTTP/1.1\r\nContent-Length: 4000\r\n\r\n",
+                "PUT / HTTP/1.1\r\nContent-Length: 4000000\r\n\r\n",
+                "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+                /* The second of two requests that come at once. */
+                "GET / HTTP/1.1\r\n\r\nGET",
+        };
+        uint64_t start_us = env_now_us(env_system());
+        Peer peers[ELEMENTSOF(heads)];
+        Rig rig;
+
+        rig_init(&rig, AF_UNIX, &brief);
+        for (size_t i = 0; i < ELEMENTSOF(heads); i++) {
+                peers[i] = peer_open(&rig);
+                peer_send(&rig, &peers[i], heads[i], strlen(heads[i]));
+        }
+        turn(&rig, 5);
+        ck_assert_uint_eq(http_server_connections(rig.server), ELEMENTSOF(heads));
+        while (http_server_connections(rig.server) > 0) {
+                for (size_t i = 0; i < ELEMENTSOF(heads); i++)
+                        peer_send(&rig, &peers[i], "x", 1);
+                turn_for(&rig, 100 * US_PER_MS);
+                ck_assert(env_now_us(env_system()) - start_us < 5 * US_PER_S);
+        }
+        ck_assert_uint_ge(env_now_us(env_system()) - start_us, US_PER_S);
+
+        for (size_t i = 0; i < ELEMENTSOF(heads); i++) {
+                turn_until(&rig, &peers[i], NULL);
+                ck_assert_msg(strstr(peers[i].in.data, "HTTP/1.1 408 ") || i == 2, "row %zu: %s", i,
+                              peers[i].in.data);
+                peer_close(&peers[i]);
+        }
+        rig_close(&rig);
+}
+END_TEST
+
+/* A client that takes a whole reply too slowly is cut, although it reads now and then. */
+START_TEST(test_slow_reader) {
+        static const HttpLimits brief = { .max_header_bytes = 4096,
+                                          .max_body_bytes = 4096,
+                                          .max_connections = 8,
+                                          .idle_timeout_s = 30,
+                                          .request_timeout_s = 30,
+                                          .reply_timeout_s = 1 };
+        static const char text[] = "GET / HTTP/1.1\r\n\r\n";
+        enum { N_LARGE = 8000000 };
+        Buf large = { .data = calloc(1, N_LARGE), .n_bytes = N_LARGE };
+        uint64_t start_us;
+        Rig rig;
+        Peer peer;
+
+        rig_init(&rig, AF_UNIX, &brief);
+        rig.holds = true;
+        peer = peer_open(&rig);
+        peer_send(&rig, &peer, text, sizeof(text) - 1);
+        while (!rig.pending)
+                turn(&rig, 1);
+        http_reply(TAKE(rig.pending), 200, NULL, &large);
+        start_us = env_now_us(env_system());
+        while (http_server_connections(rig.server) > 0) {
+                turn_for(&rig, 100 * US_PER_MS);
+                peer_receive(&peer);
+                ck_assert(env_now_us(env_system()) - start_us < 5 * US_PER_S);
+        }
+        ck_assert_uint_lt(peer.in.n_bytes, N_LARGE);
+        free(large.data);
+        peer_close(&peer);
         rig_close(&rig);
 }
 END_TEST
@@ -515,7 +678,9 @@ START_TEST(test_idle) {
         static const HttpLimits short_idle = { .max_header_bytes = 4096,
                                                .max_body_bytes = 4096,
                                                .max_connections = 4,
-                                               .idle_timeout_s = 1 };
+                                               .idle_timeout_s = 1,
+                                               .request_timeout_s = 30,
+                                               .reply_timeout_s = 30 };
         static const char text[] = "GET / HTTP/1.1\r\n\r\n", half[] = "GET / HTT";
         Peer idle, slow, held;
         Rig rig;
@@ -567,6 +732,21 @@ START_TEST(test_free) {
 }
 END_TEST
 
+/* A listening stream socket of a family that evhttp cannot serve; -1 where the kernel has none. */
+static int listen_vsock(void) {
+        const struct sockaddr_vm any = { .svm_family = AF_VSOCK,
+                                         .svm_port = VMADDR_PORT_ANY,
+                                         .svm_cid = VMADDR_CID_ANY };
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd >= 0 &&
+            (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 1) < 0)) {
+                close(fd);
+                return -1;
+        }
+        return fd;
+}
+
 /* Only listening sockets can be served; the descriptor is taken either way. */
 START_TEST(test_bad_socket) {
         Rig rig;
@@ -575,6 +755,10 @@ START_TEST(test_bad_socket) {
         rig_init(&rig, AF_UNIX, NULL);
         ck_assert_int_eq(http_server_listen(rig.server, fd), -EINVAL);
         ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+        ck_assert_int_eq(http_server_listen(rig.server, fd), -EBADF);
+        fd = listen_vsock();
+        if (fd >= 0)
+                ck_assert_int_eq(http_server_listen(rig.server, fd), -EAFNOSUPPORT);
         rig_close(&rig);
 }
 END_TEST
@@ -615,9 +799,11 @@ static Suite *make_suite(void) {
                                       test_idle,
                                       test_free,
                                       test_bad_socket,
+                                      test_deadlines,
+                                      test_slow_reader,
                                       test_memory };
         const TTest *const by_family[] = { test_requests, test_pipeline, test_pieces,
-                                           test_max_connections };
+                                           test_max_connections, test_room };
         Suite *suite = suite_create("http-server");
         TCase *cases = tcase_create("sockets");
 
