@@ -4,6 +4,7 @@
 
 #include "fleetctl/label.h"
 #include "fleetctl/listing.h"
+#include "fleetctl/output.h"
 
 static int append_ip(Buf *cell, const void *row, const void *context) {
         (void)context;
@@ -35,6 +36,10 @@ static const Column columns[] = {
         { "metadata", append_metadata },
 };
 
+static bool keeps(const Filter *filter, const void *row) {
+        return filter_keeps_machine(filter, row);
+}
+
 static int complain(int error, const Diag *diag) {
         (void)cli_fail("Error retrieving list of active machines from fleet API (%s)",
                        diag->message[0] ? diag->message : strerror(-error));
@@ -50,6 +55,8 @@ static int run(Cli *cli) {
                 .n_columns = ELEMENTSOF(columns),
                 .row_bytes = sizeof(Machine),
                 .compare = listing_compare_machines,
+                .init_filter = filter_init_machines,
+                .keeps = keeps,
                 .complain = complain,
         };
 
@@ -63,15 +70,20 @@ static const Flag rows[] = {
           false },
         { "no-legend", NULL, NULL, "Leave out the header", offsetof(Options, no_legend), FLAG_BOOL,
           0, false },
+        { "metadata", "LIST", NULL, "Only machines that have all of these: KEY=VALUE,...",
+          offsetof(Options, metadata), FLAG_STRING, 0, false },
+        OUTPUT_FLAG,
 };
 static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 
 const Command cmd_list_machines = {
         .name = "list-machines",
-        .usage = "[--fields=LIST] [-l] [--no-legend]",
+        .usage = "[--fields=LIST] [-l] [--no-legend] [-o json] [--metadata=KEY=VALUE,...] "
+                 "[MACHINE...]",
         .summary = "List the machines of the cluster",
         .description = "A row for each machine whose fleetd is alive, with its address and its "
-                       "metadata.\n",
+                       "metadata. MACHINE\n"
+                       "is the beginning of an ID, and restricts the list to those machines.\n",
         .flags = &flags,
         .max_args = COMMAND_ARGS_ANY,
         .run = run,

@@ -2,10 +2,12 @@
 
 /* list-unit-files: the units that the cluster knows, what is wanted of each, and where it is. */
 
-#include <stdio.h>
+#include <errno.h>
 
 #include "fleetctl/found.h"
 #include "fleetctl/listing.h"
+#include "fleetctl/output.h"
+#include "lib/model/job-state.h"
 
 static int append_desc(Buf *cell, const void *row, const void *context) {
         const Unit *unit = row;
@@ -84,6 +86,35 @@ static void warn_deprecated(const char *fields) {
                         "WARNING: The \"tmachine\" field is deprecated. Use \"target\" instead");
 }
 
+/* Units have fleet's states; a mistyped one would only make an empty list. */
+static int check_states(const StrList *states, Diag *diag) {
+        for (size_t i = 0; i < states->n_items; i++)
+                if (job_state_from_string(states->items[i]) < 0)
+                        return diag_set(diag, -EINVAL,
+                                        "%.100s is no state of a unit: expected inactive, loaded "
+                                        "or launched",
+                                        states->items[i]);
+        return 0;
+}
+
+static int init_filter(Filter *filter, const Options *options, const StrList *words, Diag *diag) {
+        int r;
+
+        r = filter_init_units(filter, options, words, diag);
+        if (r == 0)
+                r = check_states(&filter->states, diag);
+        return r < 0 ? r : check_states(&filter->desired, diag);
+}
+
+static bool keeps(const Filter *filter, const void *row) {
+        return filter_keeps_unit(filter, row);
+}
+
+static const char *tell(const void *row, const char **ret_name) {
+        *ret_name = ((const Unit *)row)->name;
+        return ((const Unit *)row)->why;
+}
+
 static int run(Cli *cli) {
         static const Listing listing = {
                 .kind = LIST_UNITS,
@@ -92,6 +123,9 @@ static int run(Cli *cli) {
                 .row_bytes = sizeof(Unit),
                 .compare = listing_compare_units,
                 .machine_columns = { "target", "tmachine" },
+                .init_filter = init_filter,
+                .keeps = keeps,
+                .tell = tell,
                 .complain = listing_complain_units,
         };
 
@@ -107,18 +141,28 @@ static const Flag rows[] = {
           FLAG_BOOL, 'l', false },
         { "no-legend", NULL, NULL, "Leave out the header", offsetof(Options, no_legend), FLAG_BOOL,
           0, false },
+        { "state", "LIST", NULL,
+          "Only those that have come so far: inactive, loaded, launched; global units have not",
+          offsetof(Options, state), FLAG_STRING, 0, false },
+        { "dstate", "LIST", NULL, "Only those of which this is wanted: inactive, loaded, launched",
+          offsetof(Options, dstate), FLAG_STRING, 0, false },
+        { "machine", "LIST", NULL, "Only those on these machines: the beginnings of their IDs",
+          offsetof(Options, machine), FLAG_STRING, 0, false },
+        OUTPUT_FLAG,
 };
 static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 
 const Command cmd_list_unit_files = {
         .name = "list-unit-files",
-        .usage = "[--fields=LIST] [-l] [--no-legend]",
+        .usage = "[--fields=LIST] [-l] [--no-legend] [-o json] [--state=LIST] [--dstate=LIST] "
+                 "[--machine=LIST] [UNIT...]",
         .summary = "List the units that the cluster knows",
         .description = "A row for each unit: what is wanted of it (DSTATE), how far it has come "
                        "(STATE), and on which\n"
                        "machine it is (TARGET). --fields=unit,dstate,state,why tells why one is "
                        "not where it should\n"
-                       "be.\n",
+                       "be. UNIT restricts the list to units of that name, or that match a "
+                       "pattern like 'web@*'.\n",
         .flags = &flags,
         .max_args = COMMAND_ARGS_ANY,
         .run = run,

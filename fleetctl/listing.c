@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Lists: read all pages, sort, render. The machines are read only for a column that shows an
- * address, and searched by bisection. Everything is fetched before anything is printed, so a list
- * is whole or absent.
+/* Lists: read all pages, drop what the filter does not let through, sort, print. The machines are
+ * read only for a column that shows an address, and searched by bisection. Everything is fetched
+ * before anything is printed, so a list is whole or absent.
  */
 
 #include "fleetctl/listing.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fleetctl/label.h"
+#include "fleetctl/output.h"
 #include "lib/unit/unit-file.h"
+
+enum {
+        JSON_MAX_BYTES = 1024 * 1024 * 1024, /* units with their contents */
+        REASONS_MAX = 10,                    /* told after a table */
+};
 
 static int compare_text(const char *a, const char *b) {
         return strcmp(a ? a : "", b ? b : "");
@@ -87,55 +94,170 @@ static void page_rows(Page *page, ListKind kind, void **ret_rows, size_t *ret_n_
                                             : page->n_machines;
 }
 
-static int fill(const Listing *listing, const ListContext *context, Page *page, Table *table) {
+/* --- what is shown --- */
+
+static void row_done(ListKind kind, void *row) {
+        switch (kind) {
+        case LIST_UNITS:
+                unit_done(row);
+                break;
+        case LIST_STATES:
+                unit_state_done(row);
+                break;
+        case LIST_MACHINES:
+                machine_done(row);
+                break;
+        }
+}
+
+static void page_set_n_rows(Page *page, ListKind kind, size_t n_rows) {
+        size_t *n = kind == LIST_UNITS    ? &page->n_units
+                    : kind == LIST_STATES ? &page->n_states
+                                          : &page->n_machines;
+
+        *n = n_rows;
+}
+
+/* Drop the rows that the filter does not let through, and sort the others. */
+static void page_select(const Listing *listing, const Filter *filter, Page *page) {
+        size_t n_rows, n_kept = 0;
+        void *rows;
+
+        page_rows(page, listing->kind, &rows, &n_rows);
+        for (size_t i = 0; i < n_rows; i++) {
+                char *row = (char *)rows + i * listing->row_bytes;
+
+                if (listing->keeps(filter, row))
+                        memmove((char *)rows + n_kept++ * listing->row_bytes, row,
+                                listing->row_bytes);
+                else
+                        row_done(listing->kind, row);
+        }
+        page_set_n_rows(page, listing->kind, n_kept);
+        if (n_kept > 0)
+                qsort(rows, n_kept, listing->row_bytes, listing->compare);
+}
+
+/* One invocation of a list command. */
+typedef struct Run {
+        const Cli *cli;         /* borrowed */
+        const Listing *listing; /* borrowed */
+        Client *client;         /* borrowed; NULL until it is needed */
+        Filter filter;
+        bool is_json;
+} Run;
+
+static void run_done(Run *run) {
+        filter_done(&run->filter);
+}
+
+static int fetch(const Run *run, Page *page, Diag *diag) {
+        int r;
+
+        r = client_list(run->client, run->listing->kind, page, diag);
+        if (r == 0)
+                page_select(run->listing, &run->filter, page);
+        return r;
+}
+
+/* --- as JSON --- */
+
+static int print_json(const Run *run, Diag *diag) {
+        _cleanup_(page_done) Page page = { 0 };
+        _cleanup_(buf_done) Buf text = buf_make(JSON_MAX_BYTES);
+        int r;
+
+        r = fetch(run, &page, diag);
+        if (r == 0)
+                r = page_encode_array(&page, &text);
+        if (r < 0)
+                return r;
+
+        (void)fwrite(text.data, 1, text.n_bytes, stdout);
+        (void)putchar('\n');
+        return 0;
+}
+
+/* --- as a table --- */
+
+static int fill(const Run *run, const Page *machines, Page *page, Table *table) {
+        const ListContext context = { .machines = machines, .full = run->cli->options.full };
         size_t n_rows;
         void *rows;
         int r = 0;
 
-        page_rows(page, listing->kind, &rows, &n_rows);
-        if (n_rows > 0)
-                qsort(rows, n_rows, listing->row_bytes, listing->compare);
+        page_rows(page, run->listing->kind, &rows, &n_rows);
         for (size_t i = 0; r == 0 && i < n_rows; i++)
-                r = table_add_row(table, (char *)rows + i * listing->row_bytes, context);
+                r = table_add_row(table, (char *)rows + i * run->listing->row_bytes, &context);
         return r;
 }
 
-static int fetch_and_fill(Client *client, const Listing *listing, bool full, Table *table,
-                          Diag *diag) {
+/* What a person at a terminal wants to know next, once for each unit and reason; a program asks for
+ * the column. */
+static void tell_reasons(const Run *run, Page *page) {
+        size_t n_rows, n_told = 0, n_more = 0;
+        void *rows;
+
+        page_rows(page, run->listing->kind, &rows, &n_rows);
+        for (size_t i = 0; i < n_rows; i++) {
+                const char *name;
+                const char *why = run->listing->tell((char *)rows + i * run->listing->row_bytes,
+                                                     &name);
+
+                if (why && n_told == REASONS_MAX)
+                        n_more++;
+                else if (why)
+                        (void)printf("%s%s: %s\n", n_told++ ? "" : "\n", name, why);
+        }
+        if (n_more > 0)
+                (void)printf("... and %zu more: --fields=unit,why\n", n_more);
+}
+
+static int print_table(const Run *run, Table *table, Diag *diag) {
         _cleanup_(page_done) Page page = { 0 }, machines = { 0 };
-        const ListContext context = { .machines = &machines, .full = full };
+        const bool legend = !run->cli->options.no_legend;
         int r;
 
-        r = client_list(client, listing->kind, &page, diag);
-        if (r == 0 && needs_machines(listing, table))
-                r = client_list(client, LIST_MACHINES, &machines, diag);
+        r = fetch(run, &page, diag);
+        if (r == 0 && needs_machines(run->listing, table))
+                r = client_list(run->client, LIST_MACHINES, &machines, diag);
         if (r < 0)
                 return r;
 
         if (machines.n_machines > 0)
                 qsort(machines.machines, machines.n_machines, sizeof(Machine),
                       listing_compare_machines);
-        return fill(listing, &context, &page, table);
+        r = fill(run, &machines, &page, table);
+        if (r < 0)
+                return r;
+
+        table_print(table, legend, stdout);
+        if (run->listing->tell && legend && isatty(STDOUT_FILENO) &&
+            !table_has_column(table, "why"))
+                tell_reasons(run, &page);
+        return 0;
 }
 
 int listing_run(Cli *cli, const Listing *listing) {
         _cleanup_(table_done) Table table = { 0 };
+        _cleanup_(run_done) Run run = { .cli = cli, .listing = listing };
         Diag diag = { 0 };
-        Client *client;
         int r;
+
+        r = output_is_json(&cli->options, &run.is_json, &diag);
+        if (r == 0)
+                r = listing->init_filter(&run.filter, &cli->options, &cli->args, &diag);
+        if (r < 0)
+                return cli_fail_usage(cli, r, &diag);
 
         r = table_init(&table, listing->columns, listing->n_columns, cli->options.fields, &diag);
         if (r < 0)
                 return cli_fail("%s", diag.message[0] ? diag.message : strerror(-r));
 
-        r = cli_client(cli, &client);
+        r = cli_client(cli, &run.client);
         if (r < 0)
                 return EXIT_FAILED;
 
-        r = fetch_and_fill(client, listing, cli->options.full, &table, &diag);
-        if (r < 0)
-                return listing->complain(r, &diag);
-
-        table_print(&table, !cli->options.no_legend, stdout);
-        return EXIT_OK;
+        r = run.is_json ? print_json(&run, &diag) : print_table(&run, &table, &diag);
+        return r < 0 ? listing->complain(r, &diag) : EXIT_OK;
 }

@@ -4,6 +4,7 @@
 /* What the list commands share: fetching, finding the address of a machine, printing. */
 
 #include "fleetctl/cli.h"
+#include "fleetctl/filter.h"
 #include "fleetctl/table.h"
 #include "lib/model/entity.h"
 
@@ -21,12 +22,19 @@ typedef struct Listing {
         size_t row_bytes;                             /* size of one entity of that kind */
         int (*compare)(const void *a, const void *b); /* order of the rows, for qsort(3) */
         const char *machine_columns[2]; /* these need the machines' addresses; NULL where unused */
+        int (*init_filter)(Filter *filter, const Options *options, const StrList *words,
+                           Diag *diag);                              /* of filter.h */
+        bool (*keeps)(const Filter *filter, const void *row);        /* is it to be shown? */
+        const char *(*tell)(const void *row, const char **ret_name); /* why the row is not where it
+                                                                     should be, or NULL; may be
+                                                                     NULL */
         int (*complain)(
                 int error,
                 const Diag *diag); /* say that the list could not be read; returns the exit code */
 } Listing;
 
-/* Fetch and print; returns the exit code. */
+/* Fetch and print, as --output says; returns the exit code. On a terminal a table is followed by
+ * the reasons of the rows that have one, unless they are in a column. */
 int listing_run(Cli *cli, const Listing *listing);
 
 /* Append the label of a machine, with its address when it is known (contract section 2.4); nothing

@@ -40,4 +40,11 @@ typedef struct Options {
         const char *fields; /* comma-separated columns */
         bool full;          /* do not shorten IDs and hashes */
         bool no_legend;     /* leave out the header */
+        const char *format; /* "table" or "json" */
+
+        /* which rows of a list; comma-separated, NULL = all */
+        const char *state;    /* current states */
+        const char *dstate;   /* desired states */
+        const char *machine;  /* beginnings of machine IDs */
+        const char *metadata; /* KEY=VALUE */
 } Options;

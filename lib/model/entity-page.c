@@ -61,37 +61,52 @@ void page_done(Page *page) {
         *page = (Page){ 0 };
 }
 
-static void open_list(JsonOut *out, const char *key) {
+static void machines_write(const Page *page, JsonOut *out) {
+        for (size_t i = 0; i < page->n_machines; i++)
+                machine_write(&page->machines[i], out);
+}
+
+static void states_write(const Page *page, JsonOut *out) {
+        for (size_t i = 0; i < page->n_states; i++)
+                unit_state_write(&page->states[i], out);
+}
+
+static void units_write(const Page *page, JsonOut *out) {
+        for (size_t i = 0; i < page->n_units; i++)
+                unit_write(&page->units[i], out);
+}
+
+/* A member with a list, left out when there is nothing in it. */
+static void list_write(const Page *page, const char *key, size_t n_entries,
+                       void (*write)(const Page *page, JsonOut *out), JsonOut *out) {
+        if (n_entries == 0)
+                return;
         json_out_key(out, key);
         json_out_open(out, '[');
+        write(page, out);
+        json_out_close(out, ']');
 }
 
 int page_encode(const Page *page, Buf *out) {
         JsonOut json = json_out_begin(out);
 
         json_out_open(&json, '{');
-        if (page->n_machines > 0) {
-                open_list(&json, "machines");
-                for (size_t i = 0; i < page->n_machines; i++)
-                        machine_write(&page->machines[i], &json);
-                json_out_close(&json, ']');
-        }
-
+        list_write(page, "machines", page->n_machines, machines_write, &json);
         json_out_string(&json, "nextPageToken", page->next_page_token);
-
-        if (page->n_states > 0) {
-                open_list(&json, "states");
-                for (size_t i = 0; i < page->n_states; i++)
-                        unit_state_write(&page->states[i], &json);
-                json_out_close(&json, ']');
-        }
-        if (page->n_units > 0) {
-                open_list(&json, "units");
-                for (size_t i = 0; i < page->n_units; i++)
-                        unit_write(&page->units[i], &json);
-                json_out_close(&json, ']');
-        }
+        list_write(page, "states", page->n_states, states_write, &json);
+        list_write(page, "units", page->n_units, units_write, &json);
         json_out_close(&json, '}');
+        return json_out_end(&json);
+}
+
+int page_encode_array(const Page *page, Buf *out) {
+        JsonOut json = json_out_begin(out);
+
+        json_out_open(&json, '[');
+        machines_write(page, &json);
+        states_write(page, &json);
+        units_write(page, &json);
+        json_out_close(&json, ']');
         return json_out_end(&json);
 }
 

@@ -81,6 +81,9 @@ void page_done(Page *page);
 int page_encode(const Page *page, Buf *out);
 int page_decode(const char *json, size_t n_bytes, Page *ret_page, Diag *diag);
 
+/* Append the entries of a page as one array, "[]" for none. As said above. */
+int page_encode_array(const Page *page, Buf *out);
+
 /* The body of POST /fleet/v1/units: {"units":[Unit,...]} is a Page with units, too; decode it with
  * page_decode(). */
 

@@ -3,6 +3,7 @@
 a person or a script sees: stdout, stderr and exit code, to the byte."""
 
 import hashlib
+import json
 import os
 import pty
 import shutil
@@ -49,6 +50,20 @@ class CommandTest(unittest.TestCase):
     def run_raw(self, *args, **env):
         return subprocess.run([FLEETCTL, *args], cwd=self.directory, env=self.environment(**env), capture_output=True,
                               text=True, timeout=60, check=False)
+
+    def run_on_terminal(self, *args):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(FLEETCTL, [FLEETCTL, *args], self.environment())
+        text = b""
+        try:
+            while chunk := os.read(terminal, 4096):
+                text += chunk
+        except OSError:
+            pass  # the other end has closed
+        os.close(terminal)
+        os.waitpid(pid, 0)
+        return text.decode()
 
     def check(self, command, out="", err="", code=0, **env):
         done = self.run_raw(*command.split(), **env)
@@ -325,20 +340,6 @@ class Start(CommandTest):
         self.assertIn("1/2 units launched", text)
         self.assertIn("\r\033[KError waiting for units: timed out waiting for unit b.service", text)
 
-    def run_on_terminal(self, *args):
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execve(FLEETCTL, [FLEETCTL, *args], self.environment())
-        text = b""
-        try:
-            while chunk := os.read(terminal, 4096):
-                text += chunk
-        except OSError:
-            pass  # the other end has closed
-        os.close(terminal)
-        os.waitpid(pid, 0)
-        return text.decode()
-
 
 class Load(CommandTest):
     def test_load(self):
@@ -496,6 +497,68 @@ class Lists(CommandTest):
     def test_list_machines(self):
         self.check("list-machines", out="MACHINE\t\tIP\t\tMETADATA\n0c1f1a2b...\t10.77.0.11\tdisk=ssd,zone=z1\n"
                                         "1d2e3f4a...\t10.77.0.12\t-\n2e3f4a5b...\t-\t\t-\n")
+
+    def test_json(self):
+        """One array of what the API says of each, all of it, in the order of the table."""
+        self.cluster.add("b.service", PLAIN, "launched")
+        self.cluster.add("a.service", outcome("unplaced"), "launched")
+        for flag in ("-o json", "--output=json", "--output json --fields=unit --no-legend"):
+            done = self.run_raw("list-unit-files", *flag.split())
+            self.assertEqual((done.stderr, done.returncode), ("", 0))
+            self.assertEqual(json.loads(done.stdout), [self.cluster.units["a.service"], self.cluster.units["b.service"]])
+        self.assertEqual(json.loads(self.run_raw("list-units", "-o", "json").stdout), self.cluster.unit_states())
+        self.assertEqual(json.loads(self.run_raw("list-machines", "-o", "json").stdout), stub_api.MACHINES)
+        self.check("list-units -o json nothing", out="[]\n")
+        self.check("list-units -o yaml", code=2,
+                   err='Error: invalid value "yaml" for flag --output: expected table or json\n'
+                       "Run 'fleetctl list-units --help' for usage.\n")
+
+    def test_filters(self):
+        m1, m2 = (m["id"] for m in stub_api.MACHINES[:2])
+        state = {"systemdLoadState": "loaded", "systemdActiveState": "active", "systemdSubState": "running"}
+        self.cluster.states = [dict(state, name="web@1.service", machineID=m1), dict(state, name="web@2.service", machineID=m2),
+                               dict(state, name="db.service", machineID=m1, systemdActiveState="failed", systemdSubState="failed")]
+        for words, units in (("web@*", "web@1 web@2"), ("web@{2..3} db", "db web@2"), ("--state=failed", "db"),
+                             ("--state=running,failed", "db web@1 web@2"), ("--machine=0c1f", "db web@1"),
+                             ("--machine=%s web@?" % M1, "web@1"), ("zz", "")):
+            self.check("list-units --no-legend --fields=unit " + words, out="".join("%s.service\n" % u for u in units.split()))
+        self.check("list-units --machine=web1", code=2,
+                   err="Error: web1 is not the beginning of a machine ID, as list-machines shows them\n"
+                       "Run 'fleetctl list-units --help' for usage.\n")
+
+    def test_filters_of_unit_files(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.cluster.add("b.service", PLAIN, "loaded")
+        self.cluster.add("c.service", outcome("unplaced"), "launched")
+        for words, units in (("--state=inactive", "c"), ("--dstate=launched", "a c"), ("--dstate=launched --state=launched", "a"),
+                             ("{a,b}", "a b"), ("--machine=0c", "a b")):
+            self.check("list-unit-files --no-legend --fields=unit " + words,
+                       out="".join("%s.service\n" % u for u in units.split()))
+        for flag in ("state", "dstate"):
+            self.check("list-unit-files --%s=lauched" % flag, code=2,
+                       err="Error: lauched is no state of a unit: expected inactive, loaded or launched\n"
+                           "Run 'fleetctl list-unit-files --help' for usage.\n")
+
+    def test_filters_of_machines(self):
+        m1, m2, _ = ("%s...\n" % m["id"][:8] for m in stub_api.MACHINES)
+        self.check("list-machines --no-legend --fields=machine 0c1f 1d2e3f4a...", out=m1 + m2)
+        self.check("list-machines --no-legend --fields=machine --metadata=zone=z1,disk=ssd", out=m1)
+        self.check("list-machines --no-legend --fields=machine --metadata=zone=z2")
+
+    def test_reasons_on_a_terminal(self):
+        """A person is told what a program asks a column for."""
+        for i in range(12):
+            self.cluster.add("u%02d.service" % i, outcome("unplaced"), "launched")
+        self.cluster.add("fine.service", PLAIN, "launched")
+        text = self.run_on_terminal("list-unit-files", "--fields=unit").replace("\r\n", "\n")
+        names = ["u%02d.service" % i for i in range(12)]
+        self.assertEqual(text, "UNIT\nfine.service\n" + "".join(n + "\n" for n in names) + "\n" +
+                         "".join("%s: %s\n" % (n, stub_api.WHY_UNPLACED) for n in names[:10]) +
+                         "... and 2 more: --fields=unit,why\n")
+        text = self.run_on_terminal("list-unit-files", "--fields=why", "u00.service").replace("\r\n", "\n")
+        self.assertEqual(text, "WHY\n%s\n" % stub_api.WHY_UNPLACED)
+        text = self.run_on_terminal("list-unit-files", "--fields=unit", "--no-legend", "u00.service")
+        self.assertEqual(text, "u00.service\r\n")
 
     def test_empty(self):
         self.check("list-units", out="UNIT\tMACHINE\tACTIVE\tSUB\n")
