@@ -547,7 +547,7 @@ void fake_machine_reboot(FakeMachine *machine) {
                 return;
         while ((node = hash_map_first(&host->base.units)))
                 host_entry_remove(&host->base, container_of(node, HostEntry, unit.node));
-        loop_defer(machine->loop, &host->connect);
+        loop_defer(host->base.loop, &host->connect);
 }
 
 void fake_machine_set_connected(FakeMachine *machine, bool is_connected) {
@@ -560,7 +560,7 @@ void fake_machine_set_connected(FakeMachine *machine, bool is_connected) {
         if (!host || !host->has_started)
                 return;
         if (is_connected) {
-                loop_defer(machine->loop, &host->connect);
+                loop_defer(host->base.loop, &host->connect);
                 return;
         }
         host_set_ready(&host->base, false, "the service manager went away");

@@ -25,6 +25,7 @@ typedef struct MemoryCall {
         ListNode node;         /* in MemoryStore.calls */
         MemoryStore *memory;   /* borrowed */
         StoreMemory *client;   /* borrowed; NULL once it is gone */
+        unsigned from;         /* the client's number */
         StoreRequest *request; /* borrowed; NULL once it has ended */
         enum {
                 CALL_WAITING,  /* lost: its deadline will come */
@@ -97,7 +98,7 @@ static void memory_call_end(MemoryCall *call, int status) {
         call->is_ending = true;
         call->status = status;
         timer_clear(&call->request->deadline);
-        loop_defer(call->memory->loop, &call->request->completion);
+        loop_defer(call->request->store->loop, &call->request->completion);
 }
 
 void store_memory_cancel(StoreRequest *request) {
@@ -227,6 +228,14 @@ static int memory_call_dispatch(MemoryCall *call) {
         return STORE_E_INVALID;
 }
 
+/* The reply is there. A client on a loop of its own hears of it on that. */
+static void memory_call_deliver(MemoryCall *call) {
+        if (call->client->store.loop == call->memory->loop)
+                memory_call_finish(call, call->status);
+        else
+                memory_call_end(call, call->status);
+}
+
 /* The reply leaves the store, or is lost. */
 static void memory_call_reply(MemoryCall *call) {
         StoreMemory *client = call->client;
@@ -237,7 +246,7 @@ static void memory_call_reply(MemoryCall *call) {
 
         delay_us = store_memory_draw_latency_us(client);
         if (delay_us == 0)
-                memory_call_finish(call, call->status);
+                memory_call_deliver(call);
         else if (memory_call_travel(call, delay_us) == 0)
                 call->state = CALL_REPLYING;
 }
@@ -257,7 +266,7 @@ static void memory_call_arrive(MemoryCall *call) {
         call->state = CALL_WAITING;
         status = memory_call_dispatch(call);
         call->answer.reply.revision = memory->data.revision;
-        memory_store_notify(memory, sequence);
+        memory_store_notify(memory, sequence, call->from);
 
         if (!call->request) {
                 memory_call_free(call);
@@ -276,7 +285,7 @@ static void memory_call_move(MemoryCall *call) {
         else if (call->client->faults.is_cut)
                 call->state = CALL_WAITING;
         else
-                memory_call_finish(call, call->status);
+                memory_call_deliver(call);
 }
 
 static void memory_call_on_timer(LoopTimer *timer) {
@@ -297,6 +306,7 @@ static MemoryCall *memory_call_new(Store *store, int kind) {
 
         call->client = store_memory(store);
         call->memory = call->client->memory;
+        call->from = call->client->number;
         call->kind = kind;
         call->timer.fn = memory_call_on_timer;
         call->deferred.fn = memory_call_on_deferred;
@@ -309,7 +319,7 @@ static int memory_call_start(MemoryCall *call, StoreRequest *request, uint64_t t
 
         request->deadline.fn = memory_call_on_deadline;
         request->completion.fn = memory_call_on_completion;
-        r = timer_set_in(call->memory->loop, &request->deadline, timeout_us);
+        r = timer_set_in(call->client->store.loop, &request->deadline, timeout_us);
         if (r < 0) {
                 memory_call_free(call);
                 return r;

@@ -12,11 +12,14 @@
 struct MemoryStore {
         Loop *loop; /* borrowed */
         MemoryData data;
-        List calls;       /* MemoryCall.node: every request that has not ended everywhere */
-        List watches;     /* MemoryWatch.node: of all clients */
-        size_t n_clients; /* how many are alive */
-        LoopTimer expiry; /* looks for leases that have run out */
-        bool has_quorum;  /* leases run out */
+        List calls;         /* MemoryCall.node: every request that has not ended everywhere */
+        List watches;       /* MemoryWatch.node: of all clients */
+        size_t n_clients;   /* how many are alive */
+        LoopTimer expiry;   /* looks for leases that have run out */
+        bool has_quorum;    /* leases run out */
+        unsigned n_numbers; /* given to clients so far */
+        MemoryStoreObserver observer;
+        void *observer_userdata;
 };
 
 /* A client. */
@@ -24,6 +27,7 @@ typedef struct StoreMemory {
         Store store;
         MemoryStore *memory; /* borrowed */
         StoreFaults faults;
+        unsigned number;         /* from 1; no other client has it */
         List requests;           /* StoreRequest.node: in flight */
         List watches;            /* StoreWatch.node: on */
         LoopDeferred connection; /* tells whether it is connected */
@@ -38,8 +42,9 @@ static inline StoreMemory *store_memory(Store *store) {
 /* How long one way takes this time. */
 uint64_t store_memory_draw_latency_us(const StoreMemory *client);
 
-/* Tell the watches of a commit, the changes from number `sequence` on; there may be none. */
-void memory_store_notify(MemoryStore *memory, uint64_t sequence);
+/* Tell observer and watches of a commit, the changes from number `sequence` on; there may be none.
+ * `from` is the number of the client that made it, 0 = none did. */
+void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from);
 
 /* Look for leases that have run out when the first one will have. Returns 0 or -ENOMEM. */
 int memory_store_arm_expiry(MemoryStore *memory);

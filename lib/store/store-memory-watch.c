@@ -86,7 +86,7 @@ static bool memory_watch_wants(const MemoryWatch *w, const MemoryVersion *versio
 
 /* Sends a delivery on its way, which leaves the store at `from_us`. */
 static void memory_watch_schedule(MemoryWatch *w, uint64_t from_us) {
-        Loop *loop = w->client->memory->loop;
+        Loop *loop = w->client->store.loop;
         uint64_t due_us;
 
         w->is_pending = true;
@@ -101,7 +101,7 @@ static void memory_watch_schedule(MemoryWatch *w, uint64_t from_us) {
 /* Takes what is due; `*ret_cursor` is the first change that was not looked at. */
 static int memory_watch_collect(const MemoryWatch *w, MemoryEvents *events, uint64_t *ret_cursor) {
         const MemoryData *data = &w->client->memory->data;
-        uint64_t now_us = loop_now_us(w->client->memory->loop);
+        uint64_t now_us = loop_now_us(w->client->store.loop);
         uint64_t sequence = w->cursor, end = memory_data_next_sequence(data);
         int64_t revision = 0;
         unsigned n_revisions = 0;
@@ -154,7 +154,7 @@ static void memory_watch_deliver(MemoryWatch *w) {
 
         if (memory_watch_collect(w, &events, &w->cursor) < 0) {
                 w->is_pending = true;
-                loop_defer(w->client->memory->loop, &w->deferred);
+                loop_defer(w->client->store.loop, &w->deferred);
                 return;
         }
 
@@ -213,10 +213,23 @@ static bool memory_watch_is_touched(const MemoryWatch *w, const MemoryVersion *c
         return low < n && memory_watch_wants(w, versions[low]);
 }
 
-void memory_store_notify(MemoryStore *memory, uint64_t sequence) {
+static void memory_store_tell_observer(const MemoryStore *memory, uint64_t sequence,
+                                       unsigned from) {
+        uint64_t end = memory_data_next_sequence(&memory->data);
+
+        for (; memory->observer && sequence < end; sequence++) {
+                MemoryVersion *version = memory_data_change(&memory->data, sequence)->version;
+                const StoreKv kv = memory_version_kv(version, false);
+
+                memory->observer(from, &kv, version->is_deletion, memory->observer_userdata);
+        }
+}
+
+void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from) {
         size_t n = (size_t)(memory_data_next_sequence(&memory->data) - sequence);
         _cleanup_(freep) const MemoryVersion **versions = NULL;
 
+        memory_store_tell_observer(memory, sequence, from);
         if (n == 0 || list_is_empty(&memory->watches))
                 return;
 
@@ -239,7 +252,7 @@ void memory_store_notify(MemoryStore *memory, uint64_t sequence) {
 /* Begins behind what the watch's owner has seen. */
 static void memory_watch_begin(MemoryWatch *w) {
         const MemoryData *data = &w->client->memory->data;
-        uint64_t now_us = loop_now_us(w->client->memory->loop);
+        uint64_t now_us = loop_now_us(w->client->store.loop);
 
         w->cursor = memory_data_sequence_of(data, w->watch->next_revision);
         w->is_compacted = w->watch->next_revision < data->compacted;

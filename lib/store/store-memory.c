@@ -65,7 +65,7 @@ static void memory_store_end_lease(MemoryStore *memory, MemoryLease *lease) {
 
         /* Out of memory: the lease is still there, and the next look tries again. */
         (void)memory_lease_end(&memory->data, lease, loop_now_us(memory->loop));
-        memory_store_notify(memory, sequence);
+        memory_store_notify(memory, sequence, 0);
 }
 
 static void memory_store_on_expiry(LoopTimer *timer) {
@@ -166,8 +166,17 @@ int memory_store_write(MemoryStore *memory, const char *key, StoreBytes value) {
         }
 
         r = memory_data_commit(&memory->data, &commit, loop_now_us(memory->loop));
-        memory_store_notify(memory, sequence);
+        memory_store_notify(memory, sequence, 0);
         return r;
+}
+
+void memory_store_set_observer(MemoryStore *memory, MemoryStoreObserver observer, void *userdata) {
+        memory->observer = observer;
+        memory->observer_userdata = userdata;
+}
+
+unsigned store_memory_number(const Store *store) {
+        return container_of(store, StoreMemory, store)->number;
 }
 
 bool memory_store_read(const MemoryStore *memory, const char *key, StoreBytes *ret_value) {
@@ -196,7 +205,7 @@ void store_memory_set_faults(Store *store, const StoreFaults *faults) {
         bool heals = client->faults.is_cut && !faults->is_cut;
 
         client->faults = *faults;
-        loop_defer(client->memory->loop, &client->connection);
+        loop_defer(client->store.loop, &client->connection);
         if (!heals)
                 return;
 
@@ -209,7 +218,7 @@ static void store_memory_on_closing(LoopDeferred *deferred) {
 
         /* The requests' ends were queued before this one, unless they were queued again since. */
         if (client->store.stats.n_pending > 0)
-                loop_defer(client->memory->loop, deferred);
+                loop_defer(client->store.loop, deferred);
         else
                 store_closed(&client->store);
 }
@@ -223,7 +232,7 @@ static void store_memory_close(Store *store) {
         for (n = list_first(&client->requests); n; n = list_next(&client->requests, n))
                 store_memory_cancel(container_of(n, StoreRequest, node));
         loop_defer_cancel(&client->connection);
-        loop_defer(client->memory->loop, &client->closing);
+        loop_defer(client->store.loop, &client->closing);
 }
 
 static void store_memory_free(Store *store) {
@@ -254,13 +263,13 @@ int store_memory_new(Store **ret_store, MemoryStore *memory, Loop *loop) {
         };
         StoreMemory *client = calloc(1, sizeof(*client));
 
-        assert(memory->loop == loop);
         if (!client)
                 return -ENOMEM;
 
         client->store.vtable = &vtable;
         client->store.loop = loop;
         client->memory = memory;
+        client->number = ++memory->n_numbers;
         client->connection.fn = store_memory_on_connection;
         client->closing.fn = store_memory_on_closing;
         memory->n_clients++;

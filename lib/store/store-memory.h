@@ -18,7 +18,8 @@ int memory_store_new(MemoryStore **ret_memory, Loop *loop);
 MemoryStore *memory_store_free(MemoryStore *memory);
 DEFINE_CLEANUP(MemoryStore, memory_store_free)
 
-/* A client of it. Returns 0 or -ENOMEM. */
+/* A client of it, on the store's loop or one of its own on the same clock: what it is told comes on
+ * that. Returns 0 or -ENOMEM. */
 int store_memory_new(Store **ret_store, MemoryStore *memory, Loop *loop);
 
 /* What a client suffers. Zeroed = nothing. Probabilities are per million, drawn from the loop's
@@ -59,3 +60,16 @@ int memory_store_write(MemoryStore *memory, const char *key, StoreBytes value);
 /* Read past all clients: the value of a key, borrowed until the next change; false when there is
  * none. */
 bool memory_store_read(const MemoryStore *memory, const char *key, StoreBytes *ret_value);
+
+/* Is told of every change of a key, in order, as soon as it is made and before any client: by which
+ * client (store_memory_number(); 0 = the end of a lease, or memory_store_write()), and the key as
+ * it is now. Must not call into the store. */
+typedef void (*MemoryStoreObserver)(unsigned from, const StoreKv *kv, bool is_deletion,
+                                    void *userdata);
+
+/* Set the observer; NULL = none. For invariants. */
+void memory_store_set_observer(MemoryStore *memory, MemoryStoreObserver observer, void *userdata);
+
+/* The number of a client, which no other one has or had. What it sent before it was freed still
+ * counts as its. */
+unsigned store_memory_number(const Store *store);

@@ -84,19 +84,74 @@ void virtual_env_init(VirtualEnv *env, uint64_t seed) {
                 env->random_state[i] = splitmix64_next(&seed);
 }
 
-static void virtual_env_turn(VirtualEnv *env, Loop *loop, unsigned *n_turns) {
+static size_t virtual_env_find_loop(const VirtualEnv *env, const Loop *loop) {
+        size_t i = 0;
+
+        while (i < env->n_loops && env->loops[i] != loop)
+                i++;
+        return i;
+}
+
+void virtual_env_add_loop(VirtualEnv *env, Loop *loop) {
+        if (env->n_loops == VIRTUAL_LOOPS_MAX)
+                abort();
+        env->is_paused[env->n_loops] = false;
+        env->loops[env->n_loops++] = loop;
+}
+
+void virtual_env_remove_loop(VirtualEnv *env, const Loop *loop) {
+        size_t i = virtual_env_find_loop(env, loop);
+
+        if (i == env->n_loops)
+                abort();
+        for (env->n_loops--; i < env->n_loops; i++) {
+                env->loops[i] = env->loops[i + 1];
+                env->is_paused[i] = env->is_paused[i + 1];
+        }
+}
+
+void virtual_env_pause_loop(VirtualEnv *env, const Loop *loop, bool is_paused) {
+        size_t i = virtual_env_find_loop(env, loop);
+
+        if (i == env->n_loops)
+                abort();
+        env->is_paused[i] = is_paused;
+}
+
+static void virtual_env_turn_one(VirtualEnv *env, Loop *loop) {
         int r = loop_turn(loop, 0);
 
         if (r < 0) {
                 (void)fprintf(stderr, "The loop failed: %s\n", strerror(-r));
                 abort();
         }
+        env->n_turns++;
+}
+
+static void virtual_env_turn(VirtualEnv *env, Loop *loop, unsigned *n_turns) {
+        virtual_env_turn_one(env, loop);
+        for (size_t i = 0; i < env->n_loops; i++)
+                if (!env->is_paused[i])
+                        virtual_env_turn_one(env, env->loops[i]);
+
         if (++*n_turns > VIRTUAL_TURNS_PER_INSTANT_MAX) {
                 (void)fprintf(stderr,
                               "The loop spins at %llu us: something defers itself for ever\n",
                               (unsigned long long)env->now_us);
                 abort();
         }
+}
+
+static uint64_t virtual_env_next_due_us(const VirtualEnv *env, const Loop *loop) {
+        uint64_t due_us = loop_next_due_us(loop);
+
+        for (size_t i = 0; i < env->n_loops; i++) {
+                uint64_t other_us = env->is_paused[i] ? UINT64_MAX
+                                                      : loop_next_due_us(env->loops[i]);
+
+                due_us = other_us < due_us ? other_us : due_us;
+        }
+        return due_us;
 }
 
 bool virtual_env_run(VirtualEnv *env, Loop *loop, uint64_t limit_us, VirtualEnvPredicate is_done,
@@ -110,7 +165,7 @@ bool virtual_env_run(VirtualEnv *env, Loop *loop, uint64_t limit_us, VirtualEnvP
                         return true;
 
                 virtual_env_turn(env, loop, &n_turns);
-                due_us = loop_next_due_us(loop);
+                due_us = virtual_env_next_due_us(env, loop);
                 if (due_us <= env->now_us || (is_done && is_done(userdata)))
                         continue;
 

@@ -22,6 +22,8 @@
 #include "lib/base/env.h"
 #include "lib/loop/loop.h"
 
+enum { VIRTUAL_LOOPS_MAX = 16 };
+
 /* The environment; give `&virtual_env.env` to loop_new(). */
 typedef struct VirtualEnv {
         Env env;
@@ -29,6 +31,10 @@ typedef struct VirtualEnv {
                           */
         uint64_t wall_offset_us;  /* wall clock minus clock; tests may change it at any time */
         uint64_t random_state[4]; /* xoshiro256** */
+        Loop *loops[VIRTUAL_LOOPS_MAX]; /* borrowed: those of virtual_env_add_loop() */
+        bool is_paused[VIRTUAL_LOOPS_MAX];
+        size_t n_loops;
+        uint64_t n_turns; /* of all loops so far */
 } VirtualEnv;
 
 /* Is it what was waited for? */
@@ -36,6 +42,15 @@ typedef bool (*VirtualEnvPredicate)(void *userdata);
 
 /* Start the clock, and seed the randomness. */
 void virtual_env_init(VirtualEnv *env, uint64_t seed);
+
+/* Turn this loop along with the one that a driver is given, as another process on the same clock;
+ * and no more. */
+void virtual_env_add_loop(VirtualEnv *env, Loop *loop);
+void virtual_env_remove_loop(VirtualEnv *env, const Loop *loop);
+
+/* Leave the added loop unturned while the clock runs, as a stopped process is (SIGSTOP); and go
+ * on. */
+void virtual_env_pause_loop(VirtualEnv *env, const Loop *loop, bool is_paused);
 
 /* Turn `loop`, which is on this environment, until the clock has reached `until_us` and nothing is
  * left to do at that instant. Timers beyond stay set. Aborts when the loop fails, or spins (a
