@@ -209,9 +209,23 @@ static int memory_call_revoke_lease(MemoryCall *call, uint64_t now_us) {
         return lease ? memory_lease_end(&call->memory->data, lease, now_us) : STORE_E_NO_LEASE;
 }
 
+/* Does it need space that a full store does not have? */
+static bool memory_call_takes_space(const MemoryCall *call) {
+        if (call->kind != CALL_TXN)
+                return call->kind == CALL_LEASE_GRANT;
+
+        for (size_t i = 0; i < call->txn.n_ops; i++)
+                if (call->txn.ops[i].kind == STORE_OP_PUT)
+                        return true;
+        return false;
+}
+
 static int memory_call_dispatch(MemoryCall *call) {
         MemoryData *data = &call->memory->data;
         uint64_t now_us = loop_now_us(call->memory->loop);
+
+        if (call->memory->is_full && memory_call_takes_space(call))
+                return STORE_E_NO_SPACE;
 
         switch (call->kind) {
         case CALL_RANGE:

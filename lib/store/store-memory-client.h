@@ -15,8 +15,10 @@ struct MemoryStore {
         List calls;         /* MemoryCall.node: every request that has not ended everywhere */
         List watches;       /* MemoryWatch.node: of all clients */
         size_t n_clients;   /* how many are alive */
+        size_t n_cut;       /* of them */
         LoopTimer expiry;   /* looks for leases that have run out */
         bool has_quorum;    /* leases run out */
+        bool is_full;       /* nothing that takes space is taken */
         unsigned n_numbers; /* given to clients so far */
         MemoryStoreObserver observer;
         void *observer_userdata;

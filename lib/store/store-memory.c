@@ -113,6 +113,24 @@ void memory_store_set_quorum(MemoryStore *memory, bool has_quorum) {
                 (void)memory_store_look_at(memory, lease->deadline_us);
 }
 
+void memory_store_set_full(MemoryStore *memory, bool is_full) {
+        memory->is_full = is_full;
+}
+
+void memory_store_wipe(MemoryStore *memory) {
+        uint64_t sequence = memory_data_next_sequence(&memory->data);
+        int64_t last_lease = memory->data.last_lease;
+
+        assert(memory->n_clients == memory->n_cut);
+
+        /* Numbers of leases and changes are never used again: etcd draws the former at random. */
+        timer_clear(&memory->expiry);
+        memory_data_done(&memory->data);
+        memory_data_init(&memory->data);
+        memory->data.first_sequence = sequence;
+        memory->data.last_lease = last_lease;
+}
+
 /* ---- the store */
 
 int memory_store_new(MemoryStore **ret_memory, Loop *loop) {
@@ -204,6 +222,8 @@ void store_memory_set_faults(Store *store, const StoreFaults *faults) {
         StoreMemory *client = store_memory(store);
         bool heals = client->faults.is_cut && !faults->is_cut;
 
+        client->memory->n_cut += faults->is_cut;
+        client->memory->n_cut -= client->faults.is_cut;
         client->faults = *faults;
         loop_defer(client->store.loop, &client->connection);
         if (!heals)
@@ -245,6 +265,7 @@ static void store_memory_free(Store *store) {
         loop_defer_cancel(&client->closing);
         memory_store_orphan_calls(client->memory, client);
         client->memory->n_clients--;
+        client->memory->n_cut -= client->faults.is_cut;
         free(client);
 }
 

@@ -50,6 +50,15 @@ void memory_store_expire_lease(MemoryStore *memory, int64_t id);
  * lease gets its full time again. */
 void memory_store_set_quorum(MemoryStore *memory, bool has_quorum);
 
+/* Refuse whatever takes space, with STORE_E_NO_SPACE: new leases and transactions that put. Reads,
+ * deletions and keep-alives go on. */
+void memory_store_set_full(MemoryStore *memory, bool is_full);
+
+/* Empty it, as an operator does who gives etcd a new data directory: no key, no lease, no history,
+ * revision 1. Restored from a backup it is when the test then writes what the backup had. Every
+ * client must be cut off: it loses its etcd first. */
+void memory_store_wipe(MemoryStore *memory);
+
 /* The store's revision. */
 int64_t memory_store_revision(const MemoryStore *memory);
 

@@ -397,6 +397,52 @@ START_TEST(test_write_past_clients) {
 }
 END_TEST
 
+/* A full store refuses what takes space, and does the rest. */
+START_TEST(test_full) {
+        const StoreOp deletion = { .kind = STORE_OP_DELETE, .key = key("a") };
+        int64_t lease = granted_lease(60);
+
+        (void)put_with_lease("a", "v", lease);
+        memory_store_set_full(harness_memory(), true);
+        ck_assert_int_eq(call_wait(start_put("b", US_PER_S)), STORE_E_NO_SPACE);
+        ck_assert_int_eq(lease_grant(60)->status, STORE_E_NO_SPACE);
+        ck_assert_int_eq(lease_keep_alive(lease)->status, 0);
+        ck_assert(is_stored("a"));
+        ck_assert_int_eq(txn(NULL, 0, &deletion, 1)->status, 0);
+        ck_assert(!is_stored("a"));
+        memory_store_set_full(harness_memory(), false);
+        (void)put("b", "v");
+}
+END_TEST
+
+/* A wiped store is a new one: it has no key and no lease, and revisions begin anew. A watch from
+ * before tells nothing until they have come to where it was. */
+START_TEST(test_wipe) {
+        int64_t lease = granted_lease(60), first;
+        Recorder *recorder;
+
+        for (int i = 0; i < 5; i++)
+                (void)put_with_lease("a", "v", lease);
+        first = current_revision() + 1;
+        recorder = recorder_new(key(""), end_of(""), first);
+        wait_for_us(1);
+        set_faults((StoreFaults){ .is_cut = true });
+        wait_for_us(1);
+        memory_store_wipe(harness_memory());
+        set_faults((StoreFaults){ 0 });
+        wait_for_us(1);
+
+        ck_assert_int_eq(memory_store_revision(harness_memory()), 1);
+        ck_assert(!is_stored("a"));
+        ck_assert_int_eq(lease_keep_alive(lease)->status, STORE_E_NO_LEASE);
+        ck_assert_int_ne(granted_lease(60), lease);
+        for (int64_t revision = 2; revision <= first; revision++)
+                ck_assert_int_eq(put("b", "v"), revision);
+        recorder_wait(recorder, 1);
+        ck_assert_int_eq(recorder->events[0].mod_revision, first);
+}
+END_TEST
+
 typedef struct Counter {
         StoreListener listener;
         int n; /* 1 for each time it came, 100 for each time it went */
@@ -562,6 +608,8 @@ TCase *fault_cases(void) {
         tcase_add_test(cases, test_mass_expiry);
         tcase_add_test(cases, test_expire_on_command);
         tcase_add_test(cases, test_write_past_clients);
+        tcase_add_test(cases, test_full);
+        tcase_add_test(cases, test_wipe);
         tcase_add_test(cases, test_connection_is_told);
         tcase_add_test(cases, test_compaction_inside_callback);
         tcase_add_test(cases, test_same_seed_same_run);
