@@ -8,6 +8,9 @@
  *          +------------+ a while; compacted: from the start        |
  *          +--------------------------------------------------------+
  *
+ * A store that is behind what it told itself is another one, or an old copy. To take its list for
+ * what there is now would stop every unit that it does not know, so it is told nowhere.
+ *
  * Everything is told from the loop. A follower may be stopped and freed by what it tells:
  * `is_alive` says so to the code on the stack, and the read in flight, which has memory of its own,
  * forgets the follower.
@@ -29,6 +32,7 @@ enum {
 typedef struct FollowPage {
         StoreRequest request;
         RegistryFollow *follow; /* NULL once the follower has lost interest */
+        int64_t seen;           /* Registry.seen when it was sent */
 } FollowPage;
 
 static void follow_list_page(RegistryFollow *follow);
@@ -79,6 +83,7 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
                 registry_follow_restart(follow);
                 return;
         }
+        registry_saw(follow->registry, report->revision);
 
         for (size_t i = 0; i < report->n_events; i++)
                 if (!follow_tell(follow, &report->events[i].kv,
@@ -130,6 +135,20 @@ static void follow_on_page_failed(RegistryFollow *follow, int status) {
                 follow_retry_later(follow);
 }
 
+/* Returns whether the list may be told. */
+static bool follow_check_revision(RegistryFollow *follow, const FollowPage *page,
+                                  int64_t revision) {
+        if (revision >= page->seen) {
+                registry_saw(follow->registry, revision);
+                return true;
+        }
+
+        follow_retry_later(follow);
+        if (follow->fns->on_set_back)
+                follow->fns->on_set_back(follow, revision, page->seen);
+        return false;
+}
+
 static void on_page(StoreRequest *request, int status, const StoreReply *reply) {
         _cleanup_(freep) FollowPage *page = container_of(request, FollowPage, request);
         RegistryFollow *follow = page->follow;
@@ -143,8 +162,11 @@ static void on_page(StoreRequest *request, int status, const StoreReply *reply) 
                 return;
         }
 
-        if (follow->revision == 0)
+        if (follow->revision == 0) {
+                if (!follow_check_revision(follow, page, reply->revision))
+                        return;
                 follow->revision = reply->revision;
+        }
         for (size_t i = 0; i < reply->n_kvs; i++)
                 if (!follow_tell(follow, &reply->kvs[i], false))
                         return;
@@ -176,6 +198,7 @@ static void follow_list_page(RegistryFollow *follow) {
         if (page && store_range(follow->registry->store, &page->request, &range,
                                 STORE_LIST_TIMEOUT_US, on_page) == 0) {
                 page->follow = follow;
+                page->seen = follow->registry->seen;
                 follow->page = page;
                 return;
         }

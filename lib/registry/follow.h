@@ -21,6 +21,10 @@ typedef struct RegistryFollowFns {
         void (*on_record)(RegistryFollow *follow, const Record *record);
         /* The list is complete as of `revision`; from here on every change comes, in order. */
         void (*on_synced)(RegistryFollow *follow, int64_t revision);
+        /* The store is at `revision` and was at `seen`, as it told this registry itself: it was
+           emptied, or put back to an earlier time. Nothing of it is told; it is looked at again
+           until it has caught up. Told each time. May be NULL. */
+        void (*on_set_back)(RegistryFollow *follow, int64_t revision, int64_t seen);
 } RegistryFollowFns;
 
 enum { REGISTRY_FOLLOW_MAX = 8 /* keys of one follower */ };

@@ -25,7 +25,14 @@ struct Registry {
         StoreListener connection;       /* of the store */
         LoopTimer refresh;              /* set for a while after the store came back */
         bool was_connected;             /* ever */
+        int64_t seen;                   /* the newest revision that the store has told */
 };
+
+/* The store has told this revision. */
+static inline void registry_saw(Registry *registry, int64_t revision) {
+        if (registry->seen < revision)
+                registry->seen = revision;
+}
 
 /* Have every follower of the registry list again. */
 void registry_restart_follows(Registry *registry);

@@ -257,6 +257,8 @@ size_t registry_write_bytes(const RegistryWrite *write) {
 static void on_txn(StoreRequest *request, int status, const StoreReply *reply) {
         RegistryWrite *write = container_of(request, RegistryWrite, request);
 
+        if (status == 0)
+                registry_saw(write->registry, reply->revision);
         if (status == 0 && !reply->succeeded)
                 write->done(write, REGISTRY_E_CONFLICT, 0);
         else

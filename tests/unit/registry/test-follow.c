@@ -22,6 +22,7 @@ typedef struct Fixture {
         size_t n_records;
         size_t n_resets;
         size_t n_syncs;
+        size_t n_set_backs;
         int64_t revision;
         const char
                 *stop_at; /* what is told when the follower is to be stopped and freed, or NULL */
@@ -73,7 +74,16 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         note("synced", "");
 }
 
-static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+static void on_set_back(RegistryFollow *follow, int64_t revision, int64_t seen) {
+        fault_assert(follow == fixture->follow);
+        fault_assert(revision < seen);
+        fixture->n_set_backs++;
+}
+
+static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                       .on_record = on_record,
+                                       .on_synced = on_synced,
+                                       .on_set_back = on_set_back };
 
 static void set_up(Fixture *f) {
         *f = (Fixture){ 0 };
@@ -394,6 +404,39 @@ START_TEST(test_refresh_after_a_reconnection) {
 }
 END_TEST
 
+/* A store that comes back behind what it told before is looked at again and again, and nothing of it
+ * is told before it has caught up: not that everything is gone, nor what an old copy holds. */
+START_TEST(test_set_back) {
+        int64_t seen;
+        Fixture f;
+
+        set_up(&f);
+        set_unit(&f, "a.service");
+        start_units(&f);
+        rig_run_ms(&f.rig, 1);
+        set_unit(&f, "b.service");
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "reset +a.service synced +b.service");
+        seen = rig_revision(&f.rig);
+
+        rig_cut(&f.rig, 0, true);
+        rig_run_ms(&f.rig, 1);
+        memory_store_wipe(f.rig.memory);
+        set_unit(&f, "old.service");
+        rig_cut(&f.rig, 0, false);
+        rig_run_ms(&f.rig, 60000);
+        expect(&f, "reset");
+        ck_assert_uint_ge(f.n_set_backs, 20);
+        ck_assert_uint_le(f.n_set_backs, 100);
+
+        while (rig_revision(&f.rig) < seen)
+                set_unit(&f, "new.service");
+        rig_run_ms(&f.rig, 3000);
+        expect(&f, "+new.service +old.service synced");
+        stop(&f);
+}
+END_TEST
+
 /* Restarted while it lists, from outside or by what it tells, it lists from the start, and ends
  * with one complete list. */
 START_TEST(test_restart_while_listing) {
@@ -464,6 +507,7 @@ int main(void) {
                 test_stop_and_free_inside,
                 test_stop_from_outside,
                 test_refresh_after_a_reconnection,
+                test_set_back,
                 test_restart_while_listing,
                 test_out_of_memory,
         };
