@@ -164,7 +164,9 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
 }
 
 static int agent_follow(Agent *agent) {
-        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced };
         const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_STATE, .machine = agent->machine },
                   .is_list_only = true },

@@ -10,6 +10,9 @@
  *       one that is broken     nobody's: likewise -> UP
  *       another's              another machine uses our ID: say so, wait until it goes
  *
+ * A machine whose agent_ttl changes moves: a lease of the new time is granted while the old one is
+ * kept, the record is rewritten on it, and then the listener is told; the old lease runs out.
+ *
  * The record is followed, so that its loss is noticed even when keep-alives go on being answered
  * (etcd before 3.4.31 could revoke a lease wrongly).
  *
@@ -53,13 +56,14 @@ struct Presence {
         char *other;           /* owned: who holds our ID, for the log, or NULL */
         int64_t adopted;       /* lease of an earlier run of this daemon, or 0 */
         int64_t up_lease;      /* that we are up on, while is_up */
+        int64_t moving_from;   /* the lease that we are up on until another has taken its place */
         int64_t sent_lease;    /* that the write in flight registers on */
         int64_t told_revision; /* of the other's record that was complained of */
         bool is_same;          /* the record in the store says what ours says */
+        bool is_outdated;      /* ours has changed since the write in flight was begun */
         bool is_ours;          /* it is this machine's, by its name */
         bool was_listed;
-        bool was_refused; /* the last write was, or its outcome is unknown */
-        bool is_set_back; /* the store is behind our last write */
+        bool is_set_back; /* the store is behind what it told before */
         bool is_synced;
         bool is_up;
         bool is_stopped;
@@ -114,25 +118,37 @@ static void lease_file_write(const char *path, int64_t lease) {
 
 /* Up and down */
 
-static void presence_set_up(Presence *presence, bool is_up) {
+/* Up on the lease that is held; from nothing, or from another lease. */
+static void presence_set_up(Presence *presence) {
         LogSubject subject = { .machine = presence->machine };
+        int64_t lease = presence->lease.id;
 
-        if (presence->is_up == is_up)
+        if (presence->is_up && presence->up_lease == lease)
                 return;
 
-        presence->is_up = is_up;
-        if (is_up) {
-                log_about(LOG_INFO, &subject, "This machine is a member of the cluster as %s",
-                          presence->machine);
-                if (presence->lease_path)
-                        lease_file_write(presence->lease_path, presence->lease.id);
-                presence->listener.on_up(presence->lease.id, presence->listener.userdata);
-        } else {
-                log_about(LOG_WARNING, &subject,
-                          "This machine is not a member of the cluster any more: its lease has "
-                          "ended. Its units keep running");
-                presence->listener.on_down(presence->listener.userdata);
-        }
+        log_about(LOG_INFO, &subject,
+                  presence->is_up ? "This machine stays a member of the cluster as %s, on a lease "
+                                    "of another time"
+                                  : "This machine is a member of the cluster as %s",
+                  presence->machine);
+        presence->is_up = true;
+        presence->up_lease = lease;
+        presence->moving_from = 0;
+        if (presence->lease_path)
+                lease_file_write(presence->lease_path, lease);
+        presence->listener.on_up(lease, presence->listener.userdata);
+}
+
+static void presence_set_down(Presence *presence, const char *why) {
+        LogSubject subject = { .machine = presence->machine };
+
+        presence->is_up = false;
+        presence->moving_from = 0;
+        log_about(
+                LOG_WARNING, &subject,
+                "This machine is not a member of the cluster any more: %s. Its units keep running",
+                why);
+        presence->listener.on_down(presence->listener.userdata);
 }
 
 static void presence_retry_later(Presence *presence) {
@@ -142,28 +158,7 @@ static void presence_retry_later(Presence *presence) {
 }
 
 static void on_retry(LoopTimer *timer) {
-        Presence *presence = container_of(timer, Presence, retry);
-
-        if (presence->is_set_back)
-                registry_follow_restart(&presence->follow);
-        else
-                presence_reconsider(presence);
-}
-
-/* The store is behind what it told us itself: it was emptied, or put back to an earlier time. To
- * go on with it as it is would stop every unit that it does not know, so that is left to whoever
- * restarts us. */
-static void presence_wait_for_store(Presence *presence, int64_t revision) {
-        LogSubject subject = { .machine = presence->machine };
-
-        if (!presence->is_set_back)
-                log_about(LOG_ERR, &subject,
-                          "etcd was emptied or restored: it is at revision %lld and was at %lld. "
-                          "This machine stays out and its units keep running; units that etcd does "
-                          "not know any more are stopped when fleet is restarted here",
-                          (long long)revision, (long long)presence->revision);
-        presence->is_set_back = true;
-        presence_retry_later(presence);
+        presence_reconsider(container_of(timer, Presence, retry));
 }
 
 static void on_registered(RegistryWrite *write, int status, int64_t revision) {
@@ -176,17 +171,18 @@ static void on_registered(RegistryWrite *write, int status, int64_t revision) {
         case 0:
                 presence->revision = revision;
                 presence->record_lease = presence->sent_lease;
-                presence->is_same = presence->is_ours = true;
+                presence->is_same = !presence->is_outdated;
+                presence->is_ours = true;
                 presence_reconsider(presence);
                 return;
         case REGISTRY_E_NO_LEASE:
+                presence->moving_from = 0;
                 lease_renounce(&presence->lease);
                 return;
         case REGISTRY_E_CONFLICT:
         case REGISTRY_E_UNKNOWN:
                 registry_follow_restart(&presence->follow);
                 presence->is_synced = false;
-                presence->was_refused = true;
                 return;
         default:
                 log_line(LOG_WARNING, "Cannot register this machine, trying again: %s",
@@ -199,6 +195,7 @@ static void presence_register(Presence *presence) {
         RecordKey key = { .kind = RECORD_MACHINE, .machine = presence->machine };
 
         presence->sent_lease = presence->lease.id;
+        presence->is_outdated = false;
         registry_write_begin(&presence->write, presence->registry);
         registry_write_if_modified_at(&presence->write, key, presence->revision);
         registry_write_put_machine(&presence->write, presence->machine, &presence->record,
@@ -224,28 +221,39 @@ static void presence_complain(Presence *presence) {
                   presence->record.address ? presence->record.address : "-");
 }
 
+/* Is it still there, on the lease that it is up on? That is the one held now, or the one that this
+ * takes the place of. */
+static bool presence_is_still_up(const Presence *presence, int64_t lease) {
+        bool is_there = presence->revision > 0 && presence->record_lease == presence->up_lease;
+
+        if (lease == 0 ||
+            (presence->up_lease != lease && presence->up_lease != presence->moving_from))
+                return false;
+
+        /* Registered on the new lease: about to be told. */
+        is_there |= presence->revision > 0 && presence->record_lease == lease;
+        return is_there || !presence->is_synced;
+}
+
 /* Compares what is with what should be, and starts at most one write. */
 static void presence_reconsider(Presence *presence) {
         int64_t lease = presence->lease.is_proven ? presence->lease.id : 0;
         bool is_registered = presence->revision > 0 && presence->record_lease == lease &&
                              lease != 0;
 
-        if (presence->is_up &&
-            (presence->up_lease != lease || (presence->is_synced && !is_registered)))
-                presence_set_up(presence, false);
+        if (presence->is_up && !presence_is_still_up(presence, lease))
+                presence_set_down(presence, "its lease has ended");
 
         if (lease == 0 || !presence->is_synced || registry_write_is_pending(&presence->write) ||
             timer_is_set(&presence->retry))
                 return;
 
-        if (presence->revision > 0 && !is_registered && !presence->is_ours)
+        if (presence->revision > 0 && !is_registered && !presence->is_ours && !presence->is_up)
                 presence_complain(presence);
         else if (!is_registered || !presence->is_same)
                 presence_register(presence);
-        else {
-                presence->up_lease = lease;
-                presence_set_up(presence, true);
-        }
+        else
+                presence_set_up(presence);
 }
 
 /* The lease */
@@ -312,17 +320,30 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Presence *presence = container_of(follow, Presence, follow);
 
-        /* A list that began after a refusal cannot be older than our last write. */
-        if (presence->was_refused && revision < presence->revision) {
-                presence_wait_for_store(presence, revision);
-                return;
-        }
-
-        presence->was_refused = presence->is_set_back = false;
+        presence->is_set_back = false;
         if (!presence->was_listed && revision >= presence->revision)
                 presence->revision = 0;
         presence->is_synced = true;
         presence_reconsider(presence);
+}
+
+/* To go on with the store as it is would stop every unit that it does not know, so that is left to
+ * whoever restarts us. */
+static void on_set_back(RegistryFollow *follow, int64_t revision, int64_t seen) {
+        Presence *presence = container_of(follow, Presence, follow);
+        LogSubject subject = { .machine = presence->machine };
+
+        if (presence->is_set_back)
+                return;
+
+        presence->is_set_back = true;
+        log_about(LOG_ERR, &subject,
+                  "etcd was emptied or restored: it is at revision %lld and was at %lld. "
+                  "This machine stays out and its units keep running; units that etcd does "
+                  "not know any more are stopped when fleet is restarted here",
+                  (long long)revision, (long long)seen);
+        if (presence->is_up)
+                presence_set_down(presence, "etcd is not what it was");
 }
 
 /* The outside */
@@ -335,27 +356,51 @@ static char *copy_text(const char *text, int *r) {
         return copy;
 }
 
+/* On error nothing changes. */
+static int presence_set_record(Presence *presence, const MachineRecord *record) {
+        _cleanup_(machine_record_done) MachineRecord copy = { 0 };
+        char *json;
+        int r = 0;
+
+        copy.address = copy_text(record->address, &r);
+        copy.hostname = copy_text(record->hostname, &r);
+        copy.version = copy_text(record->version, &r);
+        copy.boot_id = copy_text(record->boot_id, &r);
+        if (r == 0)
+                r = metadata_copy(&record->metadata, &copy.metadata);
+        if (r == 0)
+                r = machine_record_encode(&copy, &json);
+        if (r < 0)
+                return r;
+
+        machine_record_done(&presence->record);
+        free(presence->json);
+        presence->record = copy;
+        presence->json = json;
+        copy = (MachineRecord){ 0 };
+        return 0;
+}
+
 static int presence_copy(Presence *presence, const PresenceOptions *options) {
-        const MachineRecord *record = options->record;
         int r = 0;
 
         presence->machine = copy_text(options->machine, &r);
         presence->lease_path = copy_text(options->lease_path, &r);
-        presence->record.address = copy_text(record->address, &r);
-        presence->record.hostname = copy_text(record->hostname, &r);
-        presence->record.version = copy_text(record->version, &r);
-        presence->record.boot_id = copy_text(record->boot_id, &r);
-        if (r == 0)
-                r = metadata_copy(&record->metadata, &presence->record.metadata);
-        return r < 0 ? r : machine_record_encode(&presence->record, &presence->json);
+        return r < 0 ? r : presence_set_record(presence, options->record);
+}
+
+static int64_t ttl_seconds(uint64_t ttl_us) {
+        return (int64_t)((ttl_us + US_PER_S - 1) / US_PER_S);
 }
 
 int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
                  const PresenceListener *listener) {
-        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced,
+                                               .on_set_back = on_set_back };
         _cleanup_(presence_freep) Presence *presence = calloc(1, sizeof(*presence));
         RegistryFollowKey key = { .key = { .kind = RECORD_MACHINE, .machine = options->machine } };
-        int64_t ttl_s = (int64_t)((options->ttl_us + US_PER_S - 1) / US_PER_S);
         int r;
 
         if (!presence)
@@ -374,14 +419,37 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
         r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
         if (r < 0)
                 return r;
-        r = lease_start(&presence->lease, registry_store(registry), presence->loop, ttl_s,
-                        presence->adopted, on_lease);
+        r = lease_start(&presence->lease, registry_store(registry), presence->loop,
+                        ttl_seconds(options->ttl_us), presence->adopted, on_lease);
         if (r < 0) {
                 presence_stop(presence);
                 return r;
         }
 
         *ret_presence = TAKE(presence);
+        return 0;
+}
+
+int presence_update(Presence *presence, const MachineRecord *record, uint64_t ttl_us) {
+        _cleanup_(freep) char *before = strdup(presence->json);
+        int r;
+
+        if (!before)
+                return -ENOMEM;
+
+        r = presence_set_record(presence, record);
+        if (r < 0)
+                return r;
+
+        if (presence->lease.wanted_ttl_s != ttl_seconds(ttl_us)) {
+                presence->moving_from = presence->is_up ? presence->up_lease : 0;
+                lease_set_ttl(&presence->lease, ttl_seconds(ttl_us));
+        }
+        if (!streq(before, presence->json)) {
+                presence->is_same = false;
+                presence->is_outdated = true;
+                presence_reconsider(presence);
+        }
         return 0;
 }
 

@@ -19,7 +19,8 @@ typedef struct Presence Presence;
 
 /* What a presence tells; from the loop only. */
 typedef struct PresenceListener {
-        /* This machine is registered; what it reports goes on this lease. */
+        /* This machine is registered; what it reports goes on this lease. Also told, without
+           on_down() before, when it moves to a lease of another TTL (presence_update()). */
         void (*on_up)(int64_t lease, void *userdata);
         /* It is not any more: the lease ended. A new one is being asked for. */
         void (*on_down)(void *userdata);
@@ -37,6 +38,11 @@ typedef struct PresenceOptions {
 /* Make it and start. Returns 0, -ENOMEM, or what encoding the record gave. */
 int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
                  const PresenceListener *listener);
+
+/* Be known as `record`, which is copied, and by a lease of `ttl_us`, from now on. The machine stays
+ * registered meanwhile, and nothing is written when both are as before. Returns 0, or -ENOMEM or
+ * what encoding the record gave, on which nothing changes. */
+int presence_update(Presence *presence, const MachineRecord *record, uint64_t ttl_us);
 
 /* The lease now, 0 while not registered. */
 int64_t presence_lease(const Presence *presence);

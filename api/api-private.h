@@ -82,6 +82,7 @@ struct ApiCall {
         Api *api;                    /* borrowed */
         const ApiCallVtable *vtable; /* static */
         HttpExchange *exchange;      /* NULL once it was answered or the client has gone */
+        uint16_t token_limit;        /* as of its beginning */
         bool is_cancelled;
         RegistryRead read;
         ApiReadStep read_then;

@@ -44,6 +44,12 @@ void api_set_available(Api *api, bool is_available) {
         api->is_available = is_available;
 }
 
+void api_set_token_limit(Api *api, uint16_t token_limit) {
+        assert(token_limit > 0);
+
+        api->options.token_limit = token_limit;
+}
+
 void api_handle(HttpExchange *exchange, void *userdata) {
         Api *api = userdata;
 

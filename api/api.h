@@ -30,6 +30,9 @@ int api_new(Api **ret_api, Registry *registry, const ApiOptions *options);
  * answered with 503 (contract section 4.1). Initially false. */
 void api_set_available(Api *api, bool is_available);
 
+/* Entries of a page from now on; calls under way keep what they began with. */
+void api_set_token_limit(Api *api, uint16_t token_limit);
+
 /* The handler to give to the HTTP server, with the Api as its userdata. */
 void api_handle(HttpExchange *exchange, void *userdata);
 

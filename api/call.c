@@ -139,6 +139,7 @@ void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallV
         call->api = api;
         call->exchange = exchange;
         call->vtable = vtable;
+        call->token_limit = api->options.token_limit;
         list_append(&api->calls, &call->node);
         http_exchange_set_closed(exchange, on_client_gone, call);
         return call;

@@ -70,8 +70,7 @@ static void on_metadata(ApiCall *call, const RegistryPage *page) {
 
         r = machines_merge(machines, page);
         if (r == 0 && machines->more) {
-                token = page_token_encode(call->api->options.token_limit, machines->revision,
-                                          machines->last);
+                token = page_token_encode(call->token_limit, machines->revision, machines->last);
                 r = token ? 0 : -ENOMEM;
         }
         if (r == 0)
@@ -135,7 +134,7 @@ static void machines_read(MachinesCall *machines) {
                 .key = { .kind = RECORD_MACHINE },
                 .after = machines->token.after,
                 .revision = machines->token.revision,
-                .limit = machines->call.api->options.token_limit,
+                .limit = machines->call.token_limit,
         };
 
         api_call_read(&machines->call, &range, on_machines);

@@ -95,7 +95,7 @@ static void states_free(ApiCall *call) {
 static const ApiCallVtable states_vtable = { .free = states_free };
 
 static size_t states_limit(const StatesCall *states) {
-        return states->call.api->options.token_limit;
+        return states->call.token_limit;
 }
 
 /* The answer */

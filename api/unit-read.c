@@ -143,8 +143,7 @@ static int units_encode(UnitsCall *units, Buf *body) {
         int r = 0;
 
         if (units->more)
-                token = page_token_encode(units->call.api->options.token_limit, units->revision,
-                                          units->last);
+                token = page_token_encode(units->call.token_limit, units->revision, units->last);
         if (!entities || (units->more && !token))
                 return -ENOMEM;
 
@@ -373,7 +372,7 @@ static void units_read_names(UnitsCall *units) {
                 .key = { .kind = RECORD_UNIT },
                 .after = units->token.after,
                 .revision = units->token.revision,
-                .limit = units->call.api->options.token_limit,
+                .limit = units->call.token_limit,
         };
 
         api_call_read(&units->call, &range, on_names);

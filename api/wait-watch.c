@@ -162,7 +162,9 @@ static void on_wide_synced(RegistryFollow *follow, int64_t revision) {
                 unit_synced(&wait->units[i]);
 }
 
-static const RegistryFollowFns wide_fns = { on_wide_reset, on_wide_record, on_wide_synced };
+static const RegistryFollowFns wide_fns = { .on_reset = on_wide_reset,
+                                            .on_record = on_wide_record,
+                                            .on_synced = on_wide_synced };
 
 /* Narrow */
 
@@ -186,7 +188,9 @@ static void on_unit_synced(RegistryFollow *follow, int64_t revision) {
         unit_synced(narrow->owner);
 }
 
-static const RegistryFollowFns unit_fns = { on_unit_reset, on_unit_record, on_unit_synced };
+static const RegistryFollowFns unit_fns = { .on_reset = on_unit_reset,
+                                            .on_record = on_unit_record,
+                                            .on_synced = on_unit_synced };
 
 static void on_state_reset(RegistryFollow *follow) {
         WaitNarrow *narrow = container_of(follow, WaitNarrow, state);
@@ -207,7 +211,9 @@ static void on_state_synced(RegistryFollow *follow, int64_t revision) {
         wait_mark(narrow->owner);
 }
 
-static const RegistryFollowFns state_fns = { on_state_reset, on_state_record, on_state_synced };
+static const RegistryFollowFns state_fns = { .on_reset = on_state_reset,
+                                             .on_record = on_state_record,
+                                             .on_synced = on_state_synced };
 
 void wait_watch_follow_machine(WaitUnit *unit) {
         WaitNarrow *narrow = unit->narrow;

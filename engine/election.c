@@ -60,7 +60,8 @@ static void on_created(RegistryWrite *write, int status, int64_t revision) {
 
         if (status == 0) {
                 election->leader_created = election->seen = revision;
-                if (election->lease != 0 && !election->is_closing)
+                if (election->lease == election->fence_lease && !election->is_disabled &&
+                    !election->is_closing)
                         election_set_leading(election, revision);
         }
 
@@ -97,6 +98,7 @@ static void election_create(Election *election) {
         LeaderRecord record = { .machine = (char *)election->machine,
                                 .epoch = (uint64_t)known + 1 };
 
+        election->fence_lease = election->lease;
         registry_write_begin(&election->write, election->registry);
         registry_write_if_absent(&election->write, leader_key);
         registry_write_put_leader(&election->write, &record, election->lease);
@@ -131,8 +133,8 @@ static void on_closing(LoopDeferred *deferred) {
 }
 
 static void election_reconsider(Election *election) {
-        if (election->fence > 0 &&
-            (election->leader_created != election->fence || election->lease == 0))
+        if (election->fence > 0 && (election->leader_created != election->fence ||
+                                    election->lease != election->fence_lease))
                 election_set_leading(election, 0);
 
         if (registry_write_is_pending(&election->write) || timer_is_set(&election->timer))
@@ -204,7 +206,9 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
 
 int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled,
                    ElectionFn fn) {
-        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced };
         static const RegistryFollowKey key = { .key = { .kind = RECORD_LEADER } };
 
         *election = (Election){
@@ -216,6 +220,17 @@ int election_start(Election *election, Registry *registry, const char *machine, 
                 .closing.fn = on_closing,
         };
         return registry_follow_start(registry, &election->follow, &key, 1, &fns);
+}
+
+void election_set_disabled(Election *election, bool is_disabled) {
+        if (election->is_disabled == is_disabled)
+                return;
+
+        election->is_disabled = is_disabled;
+        if (is_disabled && election->fence > 0)
+                election_resign(election);
+        else
+                election_reconsider(election);
 }
 
 void election_set_lease(Election *election, int64_t lease) {

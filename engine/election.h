@@ -29,6 +29,7 @@ struct Election {
         int64_t listed;         /* revision of the last complete list */
         int64_t lease;          /* to stand on; 0 = do not stand */
         int64_t fence;          /* create revision of our record while leading, else 0 */
+        int64_t fence_lease;    /* that this record is on */
         bool is_bad;            /* its record does not parse */
         bool is_disabled;       /* never stand */
         bool is_synced;         /* leader_created is the truth */
@@ -42,7 +43,11 @@ struct Election {
 int election_start(Election *election, Registry *registry, const char *machine, bool is_disabled,
                    ElectionFn fn);
 
-/* The lease to stand on; 0 ends leading. */
+/* Stand, or never stand (again); who leads stops. */
+void election_set_disabled(Election *election, bool is_disabled);
+
+/* The lease to stand on; 0 ends leading. Who leads on another resigns and stands again, since the
+ * record would go with the other. */
 void election_set_lease(Election *election, int64_t lease);
 
 /* Stop leading now, remove our record, and stand again: after a write whose outcome is unknown, so

@@ -277,7 +277,9 @@ static void on_relist(LoopTimer *timer) {
 /* Leading */
 
 static void engine_begin(Engine *engine) {
-        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced };
         static const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_FILE } },
                 { .key = { .kind = RECORD_MACHINE } },
@@ -358,6 +360,10 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
         loop_hook_add(engine->loop, &engine->hook);
         *ret_engine = engine;
         return 0;
+}
+
+void engine_set_disabled(Engine *engine, bool is_disabled) {
+        election_set_disabled(&engine->election, is_disabled);
 }
 
 void engine_set_lease(Engine *engine, int64_t lease) {

@@ -42,6 +42,10 @@ typedef struct EngineStats {
  * once. Returns 0 or -ENOMEM. */
 int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *options);
 
+/* Stand for leader, or never (disable_engine): who leads then resigns, and another is elected at
+ * once. */
+void engine_set_disabled(Engine *engine, bool is_disabled);
+
 /* The lease to lead on (presence), 0 when there is none at the moment: then it neither leads nor
  * stands. */
 void engine_set_lease(Engine *engine, int64_t lease);

@@ -7,8 +7,9 @@
  *                        |  ^   granted
  *                        +--+ every third of the TTL; sooner after a failed try
  *
- * A lease to adopt that runs for another time than the one asked for is renounced. One request is
- * in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
+ * A lease to adopt that runs for another time than the one asked for is renounced. When another time
+ * is wanted of a lease that is held, granting and renewing take turns until the grant comes: a store
+ * that is full grants none, but renews. One request is in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
  * two members can be asked before the lease ends.
  */
 
@@ -74,19 +75,24 @@ static void on_granted(StoreRequest *request, int status, const StoreReply *repl
         if (!lease->store)
                 return;
         if (status != 0) {
+                lease->is_renewal_due = true;
                 lease_on_failed(lease, status);
                 return;
         }
 
+        /* Wanted for yet another time meanwhile: that is asked for next. */
+        lease->is_changing = lease->asked_ttl_s != lease->wanted_ttl_s;
         lease->id = reply->lease;
         lease->is_proven = true;
         lease_on_answer(lease, reply->lease_ttl_s);
+        if (lease->is_changing)
+                lease_try_in(lease, 0);
         lease->fn(lease, LEASE_HELD);
 }
 
 static void on_kept(StoreRequest *request, int status, const StoreReply *reply) {
         Lease *lease = container_of(request, Lease, request);
-        bool was_proven = lease->is_proven;
+        bool was_proven = lease->is_proven, was_due = lease->is_renewal_due;
 
         /* An answer about a lease that was renounced meanwhile says nothing of the next one. */
         if (!lease->store || lease->id != lease->asked)
@@ -94,7 +100,7 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
 
         if (status == STORE_E_NO_LEASE) {
                 lease->id = 0;
-                lease->is_proven = false;
+                lease->is_proven = lease->is_changing = false;
                 lease_try_in(lease, 0);
                 if (was_proven)
                         lease->fn(lease, LEASE_LOST);
@@ -108,14 +114,17 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
 
         /* An earlier run asked for another time: that lease is left to run out, and one as asked
          * for now is granted. */
-        if (!was_proven && reply->lease_ttl_s != lease->ttl_s &&
-            lease->ttl_s >= STORE_LEASE_TTL_MIN_S) {
+        if (!was_proven && reply->lease_ttl_s != lease->wanted_ttl_s &&
+            lease->wanted_ttl_s >= STORE_LEASE_TTL_MIN_S) {
                 lease_renounce(lease);
                 return;
         }
 
         lease->is_proven = true;
+        lease->is_renewal_due = false;
         lease_on_answer(lease, reply->lease_ttl_s);
+        if (lease->is_changing && !was_due)
+                lease_try_in(lease, 0);
         lease->fn(lease, was_proven ? LEASE_KEPT : LEASE_HELD);
 }
 
@@ -130,9 +139,13 @@ static void lease_send(Lease *lease) {
 
         lease->sent_us = loop_now_us(lease->loop);
         lease->asked = lease->id;
+        lease->asked_ttl_s = lease->wanted_ttl_s;
         if (lease->id == 0)
-                r = store_lease_grant(lease->store, &lease->request, lease->ttl_s,
+                r = store_lease_grant(lease->store, &lease->request, lease->wanted_ttl_s,
                                       STORE_CALL_TIMEOUT_US, on_granted);
+        else if (lease->is_changing && !lease->is_renewal_due)
+                r = store_lease_grant(lease->store, &lease->request, lease->wanted_ttl_s,
+                                      lease_timeout_us(lease), on_granted);
         else
                 r = store_lease_keep_alive(lease->store, &lease->request, lease->id,
                                            lease_timeout_us(lease), on_kept);
@@ -154,15 +167,31 @@ int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t a
                 .fn = fn,
                 .timer.fn = on_timer,
                 .id = adopt,
+                .wanted_ttl_s = ttl_s,
                 .ttl_s = ttl_s,
                 .backoff_us = LEASE_BACKOFF_MIN_US,
         };
         return timer_set_in(loop, &lease->timer, 0);
 }
 
+void lease_set_ttl(Lease *lease, int64_t ttl_s) {
+        assert(ttl_s > 0);
+
+        if (lease->wanted_ttl_s == ttl_s)
+                return;
+
+        lease->wanted_ttl_s = ttl_s;
+        if (!lease->is_proven)
+                return; /* what is granted or adopted next is held against it */
+        lease->is_changing = true;
+        lease->is_renewal_due = false;
+        if (!store_request_is_pending(&lease->request))
+                lease_try_in(lease, 0);
+}
+
 void lease_renounce(Lease *lease) {
         lease->id = 0;
-        lease->is_proven = false;
+        lease->is_proven = lease->is_changing = false;
         lease->valid_until_us = 0;
         lease_try_in(lease, 0);
 }

@@ -252,6 +252,80 @@ START_TEST(test_restarting_daemons_touches_no_unit) {
 }
 END_TEST
 
+/* The leader is told never to lead: another leads at once, and whoever may again does when nobody
+ * else does. No unit notices. */
+START_TEST(test_engine_is_disabled_while_it_runs) {
+        unsigned n_changes = 0;
+        Sim sim;
+        int first, second;
+
+        sim_init(&sim, 1, 3, false);
+        rig_run_ms(&sim.rig, 1000);
+        sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 1000);
+        first = leader_of(&sim);
+        ck_assert_int_ge(first, 0);
+        engine_set_disabled(sim.machines[first].engine, true);
+        ck_assert_int_eq(leader_of(&sim), -1);
+        rig_run_ms(&sim.rig, 100);
+        second = leader_of(&sim);
+        ck_assert_int_ge(second, 0);
+        ck_assert_int_ne(second, first);
+        sim_submit(&sim, "b.service", plain, JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "b.service", 1, 1000);
+
+        for (size_t i = 0; i < 3; i++)
+                engine_set_disabled(sim.machines[i].engine, true);
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_int_eq(leader_of(&sim), -1);
+        ck_assert(!rig_has(&sim.rig, "engine/leader"));
+        engine_set_disabled(sim.machines[first].engine, false);
+        rig_run_ms(&sim.rig, 100);
+        ck_assert_int_eq(leader_of(&sim), first);
+        for (size_t i = 0; i < 3; i++)
+                n_changes += sim.machines[i].n_changes;
+        ck_assert_uint_eq(n_changes, 2);
+        sim_done(&sim);
+}
+END_TEST
+
+/* Every machine gets another agent_ttl: each moves to another lease, the leader, too, and leads or
+ * another does; no unit notices. */
+START_TEST(test_another_ttl_while_it_runs) {
+        unsigned n_changes = 0;
+        Sim sim;
+
+        sim_init(&sim, 1, 3, false);
+        rig_run_ms(&sim.rig, 1000);
+        for (unsigned i = 0; i < 30; i++) {
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "u%02u.service", i);
+                sim_submit(&sim, name, plain, JOB_STATE_LAUNCHED);
+        }
+        rig_run_ms(&sim.rig, 5000);
+        for (size_t i = 0; i < 3; i++) {
+                char version[] = "2.0.0", address[] = "192.0.2.1";
+                const MachineRecord record = { .address = address,
+                                               .hostname = sim.machines[i].hostname,
+                                               .version = version };
+                int64_t lease = presence_lease(sim.machines[i].presence);
+
+                ck_assert_int_eq(presence_update(sim.machines[i].presence, &record, 40 * US_PER_S),
+                                 0);
+                rig_run_ms(&sim.rig, 100);
+                ck_assert_int_ne(presence_lease(sim.machines[i].presence), lease);
+                ck_assert_int_ge(leader_of(&sim), 0);
+        }
+        rig_run_ms(&sim.rig, 100000);
+        ck_assert_int_ge(leader_of(&sim), 0);
+        for (size_t i = 0; i < 3; i++)
+                n_changes += sim.machines[i].n_changes;
+        ck_assert_uint_eq(n_changes, 30);
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_life_of_a_unit,
@@ -261,6 +335,8 @@ int main(void) {
                 test_idle_cluster_writes_nothing,
                 test_starts_during_loss_of_the_leader,
                 test_restarting_daemons_touches_no_unit,
+                test_engine_is_disabled_while_it_runs,
+                test_another_ttl_while_it_runs,
         };
 
         TCase *tcase = tcase_create("cluster");

@@ -226,6 +226,92 @@ START_TEST(test_lost) {
 }
 END_TEST
 
+/* Another time is wanted: a lease of that time takes the place of the old one, which is there until
+ * it has. */
+START_TEST(test_set_ttl) {
+        int64_t old;
+        Fixture f;
+
+        set_up(&f);
+        start(&f, 0);
+        rig_run_ms(&f.rig, 1);
+        expect_events(&f, "H");
+        old = f.lease.id;
+        lease_set_ttl(&f.lease, TTL_S);
+        rig_run_ms(&f.rig, 1);
+        expect_events(&f, "");
+
+        lease_set_ttl(&f.lease, 60);
+        ck_assert_int_eq(f.lease.id, old);
+        lease_set_ttl(&f.lease, 40);
+        rig_run_ms(&f.rig, 1);
+        expect_events(&f, "H");
+        ck_assert_int_ne(f.lease.id, old);
+        ck_assert_int_eq(f.lease.ttl_s, 40);
+        rig_run_ms(&f.rig, 40000);
+        expect_events(&f, "KKK");
+        ck_assert(!is_there(&f, old));
+        stop(&f);
+}
+END_TEST
+
+/* Wanted while something is in flight: a grant, a renewal, the adoption of an earlier run's lease.
+ * It ends with one of the time wanted last. */
+START_TEST(test_set_ttl_in_flight) {
+        for (int i = 0; i < 3; i++) {
+                int64_t adopt = 0;
+                Fixture f;
+
+                set_up(&f);
+                if (i == 2) {
+                        start(&f, 0);
+                        rig_run_ms(&f.rig, 1);
+                        adopt = f.lease.id;
+                        lease_stop(&f.lease);
+                        clear_events(&f);
+                }
+                store_memory_set_faults(f.rig.stores[0],
+                                        &(StoreFaults){ .latency_us = 50 * US_PER_MS });
+                start(&f, adopt);
+                rig_run_ms(&f.rig, i == 1 ? TTL_S * 1000 / 3 + 150 : 50);
+                lease_set_ttl(&f.lease, 60);
+                rig_run_ms(&f.rig, 1000);
+                ck_assert_int_eq(f.lease.ttl_s, 60);
+                ck_assert_int_ne(f.lease.id, adopt);
+                store_memory_set_faults(f.rig.stores[0], &(StoreFaults){ 0 });
+                ck_assert(is_there(&f, f.lease.id));
+                stop(&f);
+        }
+}
+END_TEST
+
+/* A store that grants none: the old one is kept for as long as it takes. */
+START_TEST(test_set_ttl_refused) {
+        int64_t old;
+        Fixture f;
+
+        set_up(&f);
+        start(&f, 0);
+        rig_run_ms(&f.rig, 1);
+        old = f.lease.id;
+        memory_store_set_full(f.rig.memory, true);
+        lease_set_ttl(&f.lease, 60);
+        clear_events(&f);
+        rig_run_ms(&f.rig, 100000);
+        ck_assert_int_eq(f.lease.id, old);
+        ck_assert(is_there(&f, old));
+        ck_assert_uint_ge(f.n_events, 20);
+        ck_assert_uint_le(f.n_events, 60);
+        ck_assert_ptr_null(strchr(f.events, 'L'));
+
+        memory_store_set_full(f.rig.memory, false);
+        rig_run_ms(&f.rig, 10000);
+        ck_assert_int_ne(f.lease.id, old);
+        ck_assert_int_eq(f.lease.ttl_s, 60);
+        stop(&f);
+}
+END_TEST
+
 /* A renounced lease is left to itself and another is held, also when an answer about the first is
  * on its way. */
 START_TEST(test_renounce) {
@@ -365,6 +451,9 @@ int main(void) {
                 test_adopt_one_of_another_time,
                 test_adopt_without_the_store,
                 test_lost,
+                test_set_ttl,
+                test_set_ttl_in_flight,
+                test_set_ttl_refused,
                 test_renounce,
                 test_renounce_while_granting,
                 test_cut_and_healed,

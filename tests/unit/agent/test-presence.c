@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
+
+/* The presence of a machine: what it is known as and by which lease may change while it runs, and
+ * a store that was emptied or put back is not taken at its word. Lost leases, restarts and machines
+ * that share an ID are in test-agent.c. */
+
+static const char plain[] = "[Service]\nExecStart=/bin/true\n";
+static const char machine_key[] = "machine/00000000000000000000000000000000";
+static const JobState LAUNCHED = JOB_STATE_LAUNCHED;
+
+enum { STEP_MS = 1000 };
+
+static bool says_wiped;
+
+static void sink(int priority, const LogSubject *subject, const char *text) {
+        (void)priority;
+        (void)subject;
+        says_wiped |= strstr(text, "etcd was emptied or restored") != NULL;
+}
+
+static void set_up(Sim *sim) {
+        sim_init(sim, 1, 1, true);
+        rig_run_ms(&sim->rig, STEP_MS);
+        sim_set_row(sim, 0, "a.service", plain, LAUNCHED, 1);
+        rig_run_ms(&sim->rig, STEP_MS);
+        ck_assert_uint_eq(sim->machines[0].n_changes, 1);
+}
+
+static int64_t lease_of(const Sim *sim) {
+        return presence_lease(sim->machines[0].presence);
+}
+
+static void update(Sim *sim, const char *address, const char *metadata, uint64_t ttl_s) {
+        MachineRecord record = { .address = (char *)address,
+                                 .hostname = sim->machines[0].hostname,
+                                 .version = (char *)"2.0.0" };
+
+        ck_assert_int_eq(metadata_parse(metadata, &record.metadata, NULL), 0);
+        ck_assert_int_eq(presence_update(sim->machines[0].presence, &record, ttl_s * US_PER_S), 0);
+        metadata_done(&record.metadata);
+}
+
+static void expect_record(Sim *sim, const char *text) {
+        const char *record = rig_get(&sim->rig, machine_key);
+
+        ck_assert_msg(record && strstr(record, text), "no %s in %s", text, record);
+}
+
+/* What it is known as changes at once, on the lease that it has. What does not change is not
+ * written. */
+START_TEST(test_update_record) {
+        int64_t lease, revision;
+        Sim sim;
+
+        set_up(&sim);
+        lease = lease_of(&sim);
+        revision = rig_revision(&sim.rig);
+        update(&sim, "192.0.2.1", "", SIM_TTL_S);
+        rig_run_ms(&sim.rig, STEP_MS);
+        ck_assert_int_eq(rig_revision(&sim.rig), revision);
+
+        update(&sim, "192.0.2.2", "disk=ssd", SIM_TTL_S);
+        ck_assert_int_eq(lease_of(&sim), lease);
+        rig_run_ms(&sim.rig, 1);
+        expect_record(&sim, "\"address\":\"192.0.2.2\"");
+        expect_record(&sim, "\"disk\":\"ssd\"");
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_int_eq(lease_of(&sim), lease);
+        ck_assert_int_eq(rig_revision(&sim.rig), revision + 1);
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+        sim_done(&sim);
+}
+END_TEST
+
+/* Changes that follow each other faster than the store answers, or come while it is away: the last
+ * one is what it has in the end. */
+START_TEST(test_update_again) {
+        Sim sim;
+
+        set_up(&sim);
+        store_memory_set_faults(sim.rig.stores[sim.machines[0].client],
+                                &(StoreFaults){ .latency_us = 50 * US_PER_MS });
+        for (unsigned i = 0; i < 10; i++) {
+                char metadata[32];
+
+                (void)snprintf(metadata, sizeof(metadata), "i=%u", i);
+                update(&sim, "192.0.2.1", metadata, SIM_TTL_S);
+                rig_run_ms(&sim.rig, 20);
+        }
+        rig_run_ms(&sim.rig, STEP_MS);
+        expect_record(&sim, "\"i\":\"9\"");
+
+        sim_cut(&sim, 0, true);
+        update(&sim, "192.0.2.1", "i=cut", SIM_TTL_S);
+        rig_run_ms(&sim.rig, 5000);
+        sim_cut(&sim, 0, false);
+        rig_run_ms(&sim.rig, 5000);
+        expect_record(&sim, "\"i\":\"cut\"");
+        ck_assert_int_ne(lease_of(&sim), 0);
+        sim_done(&sim);
+}
+END_TEST
+
+/* Another agent_ttl: the machine and all its states move to a lease of that time, and are never
+ * gone meanwhile. */
+START_TEST(test_update_ttl) {
+        int64_t lease;
+        Sim sim;
+
+        set_up(&sim);
+        lease = lease_of(&sim);
+        update(&sim, "192.0.2.1", "", 60);
+        ck_assert_int_eq(lease_of(&sim), lease);
+        for (int i = 0; i < 60000; i++) {
+                rig_run_ms(&sim.rig, 1);
+                ck_assert_int_ne(lease_of(&sim), 0);
+                ck_assert(rig_has(&sim.rig, machine_key));
+                ck_assert_str_ne(sim_state(&sim, 0, "a.service"), "");
+        }
+        ck_assert_int_ne(lease_of(&sim), lease);
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+
+        /* They are on the new lease, which a restart finds, and it lasts that long. */
+        sim_crash(&sim, 0);
+        rig_run_ms(&sim.rig, 35000);
+        ck_assert(rig_has(&sim.rig, machine_key));
+        rig_run_ms(&sim.rig, 30000);
+        ck_assert(!rig_has(&sim.rig, machine_key));
+        ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+        sim_done(&sim);
+}
+END_TEST
+
+/* A store that grants no lease: the machine stays on the old one, and moves once it can. */
+START_TEST(test_update_ttl_while_full) {
+        int64_t lease;
+        Sim sim;
+
+        set_up(&sim);
+        lease = lease_of(&sim);
+        memory_store_set_full(sim.rig.memory, true);
+        update(&sim, "192.0.2.1", "", 60);
+        rig_run_ms(&sim.rig, 100000);
+        ck_assert_int_eq(lease_of(&sim), lease);
+        memory_store_set_full(sim.rig.memory, false);
+        rig_run_ms(&sim.rig, 30000);
+        ck_assert_int_ne(lease_of(&sim), 0);
+        ck_assert_int_ne(lease_of(&sim), lease);
+        ck_assert(rig_has(&sim.rig, machine_key));
+        sim_done(&sim);
+}
+END_TEST
+
+/* The store comes back emptied, or put back to what it was before the unit was scheduled: the
+ * machine says so and stays out, and its units run. A restart takes the store as it is. */
+START_TEST(test_wiped_store) {
+        for (int is_restored = 0; is_restored < 2; is_restored++) {
+                Sim sim;
+
+                set_up(&sim);
+                sim_cut(&sim, 0, true);
+                rig_run_ms(&sim.rig, 1);
+                memory_store_wipe(sim.rig.memory);
+                if (is_restored)
+                        rig_set(&sim.rig, "unit/other.service",
+                                "{\"desired\":\"inactive\",\"file\":\"x\",\"generation\":1}");
+                says_wiped = false;
+                log_set_sink(sink);
+                log_set_max_priority(LOG_ERR);
+                sim_cut(&sim, 0, false);
+                rig_run_ms(&sim.rig, 600000);
+                log_set_max_priority(LOG_CRIT);
+                log_set_sink(NULL);
+                ck_assert(says_wiped);
+                ck_assert_int_eq(lease_of(&sim), 0);
+                ck_assert(!rig_has(&sim.rig, machine_key));
+                ck_assert(fake_machine_unit_is_active(sim.machines[0].fake, "a.service"));
+
+                sim_stop(&sim, 0);
+                sim_start(&sim, 0);
+                rig_run_ms(&sim.rig, 10000);
+                ck_assert_int_ne(lease_of(&sim), 0);
+                ck_assert(!fake_machine_unit_is_active(sim.machines[0].fake, "a.service"));
+                sim_done(&sim);
+        }
+}
+END_TEST
+
+/* The right data comes back after all: the machine goes on as if nothing had happened. */
+START_TEST(test_wiped_store_comes_back) {
+        int64_t revision;
+        Sim sim;
+
+        set_up(&sim);
+        revision = rig_revision(&sim.rig);
+        sim_cut(&sim, 0, true);
+        rig_run_ms(&sim.rig, 1);
+        memory_store_wipe(sim.rig.memory);
+        sim_cut(&sim, 0, false);
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_int_eq(lease_of(&sim), 0);
+        sim_set_row(&sim, 0, "a.service", plain, LAUNCHED, 1);
+        while (rig_revision(&sim.rig) <= revision)
+                rig_set(&sim.rig, "engine/other", "");
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_int_ne(lease_of(&sim), 0);
+        ck_assert(rig_has(&sim.rig, machine_key));
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+        sim_done(&sim);
+}
+END_TEST
+
+int main(void) {
+        const TTest *const tests[] = {
+                test_update_record,         test_update_again, test_update_ttl,
+                test_update_ttl_while_full, test_wiped_store,  test_wiped_store_comes_back,
+        };
+
+        return tests_run("presence", tests, ELEMENTSOF(tests));
+}
