@@ -15,6 +15,7 @@ static void on_up(int64_t lease, void *userdata) {
 
         agent_set_lease(machine->agent, lease);
         engine_set_lease(machine->engine, lease);
+        api_set_available(machine->server.api, true);
 }
 
 static void on_down(void *userdata) {
@@ -22,6 +23,7 @@ static void on_down(void *userdata) {
 
         agent_set_lease(machine->agent, 0);
         engine_set_lease(machine->engine, 0);
+        api_set_available(machine->server.api, false);
 }
 
 static void on_change(const char *name, bool is_active, void *userdata) {
@@ -32,9 +34,9 @@ static void on_change(const char *name, bool is_active, void *userdata) {
 
 static void machine_join(SimMachine *machine, Registry *registry) {
         char address[] = "192.0.2.1", version[] = "2.0.0";
-        const MachineRecord record = { .address = address,
-                                       .hostname = machine->hostname,
-                                       .version = version };
+        MachineRecord record = { .address = address,
+                                 .hostname = machine->hostname,
+                                 .version = version };
         const PresenceOptions options = {
                 .machine = machine->id,
                 .record = &record,
@@ -45,7 +47,10 @@ static void machine_join(SimMachine *machine, Registry *registry) {
                                             .on_down = on_down,
                                             .userdata = machine };
 
+        if (machine->metadata)
+                ck_assert_int_eq(metadata_parse(machine->metadata, &record.metadata, NULL), 0);
         ck_assert_int_eq(presence_new(&machine->presence, registry, &options, &listener), 0);
+        metadata_done(&record.metadata);
 }
 
 void sim_start(Sim *sim, size_t i) {
@@ -53,14 +58,16 @@ void sim_start(Sim *sim, size_t i) {
         const AgentOptions agent_options = { .machine = machine->id };
         const EngineOptions engine_options = { .machine = machine->id,
                                                .is_disabled = sim->is_engine_disabled };
+        const ApiOptions api_options = { .token_limit = 100 };
         Registry *registry;
 
         ck_assert_ptr_null(machine->agent);
-        machine->client = rig_connect(&sim->rig);
+        machine->client = rig_connect_on(&sim->rig, machine->loop);
         registry = sim->rig.registries[machine->client];
-        ck_assert_int_eq(host_fake_new(&machine->host, machine->fake, sim->rig.loop), 0);
+        ck_assert_int_eq(host_fake_new(&machine->host, machine->fake, machine->loop), 0);
         ck_assert_int_eq(agent_new(&machine->agent, registry, machine->host, &agent_options), 0);
         ck_assert_int_eq(engine_new(&machine->engine, registry, &engine_options), 0);
+        ck_assert_int_eq(api_new(&machine->server.api, registry, &api_options), 0);
         machine_join(machine, registry);
         ck_assert_int_eq(agent_start(machine->agent), 0);
 }
@@ -75,6 +82,10 @@ static void on_engine_closed(Engine *engine, void *userdata) {
         ((SimMachine *)userdata)->n_closing--;
 }
 
+static void on_api_closed(void *userdata) {
+        ((SimMachine *)userdata)->n_closing--;
+}
+
 static bool is_closed(void *userdata) {
         return ((SimMachine *)userdata)->n_closing == 0;
 }
@@ -82,7 +93,10 @@ static bool is_closed(void *userdata) {
 void sim_stop(Sim *sim, size_t i) {
         SimMachine *machine = &sim->machines[i];
 
-        machine->n_closing = 2;
+        sim_pause(sim, i, false);
+        exchange_break_all(&machine->server);
+        machine->n_closing = 3;
+        api_close(machine->server.api, on_api_closed, machine);
         agent_close(machine->agent, on_agent_closed, machine);
         engine_close(machine->engine, on_engine_closed, machine);
         rig_wait(&sim->rig, 10000, is_closed, machine);
@@ -112,6 +126,10 @@ void sim_cut(Sim *sim, size_t i, bool is_cut) {
         rig_cut(&sim->rig, sim->machines[i].client, is_cut);
 }
 
+void sim_pause(Sim *sim, size_t i, bool is_paused) {
+        virtual_env_pause_loop(&sim->rig.env, sim->machines[i].loop, is_paused);
+}
+
 void sim_init(Sim *sim, uint64_t seed, size_t n_machines, bool is_engine_disabled) {
         ck_assert_uint_le(n_machines, SIM_MACHINES_MAX);
         *sim = (Sim){ .n_machines = n_machines, .is_engine_disabled = is_engine_disabled };
@@ -128,6 +146,8 @@ void sim_init(Sim *sim, uint64_t seed, size_t n_machines, bool is_engine_disable
                 (void)snprintf(machine->hostname, sizeof(machine->hostname), "host%zu", i);
                 (void)snprintf(machine->lease_path, sizeof(machine->lease_path), "%s/lease%zu",
                                sim->directory, i);
+                ck_assert_int_eq(loop_new(&machine->loop, &sim->rig.env.env), 0);
+                virtual_env_add_loop(&sim->rig.env, machine->loop);
                 ck_assert_int_eq(fake_machine_new(&machine->fake, sim->rig.loop), 0);
                 fake_machine_set_observer(machine->fake, on_change, machine);
                 sim_start(sim, i);
@@ -139,6 +159,8 @@ void sim_done(Sim *sim) {
                 if (sim->machines[i].agent)
                         sim_stop(sim, i);
                 (void)fake_machine_free(sim->machines[i].fake);
+                virtual_env_remove_loop(&sim->rig.env, sim->machines[i].loop);
+                (void)loop_free(sim->machines[i].loop);
                 (void)unlink(sim->machines[i].lease_path);
         }
         rig_done(&sim->rig);

@@ -2,14 +2,15 @@
 #pragma once
 
 /* A cluster in one process: machines, each with a service manager in memory and, while its daemon
- * runs, a client of the store, a registry, a presence, an agent and an engine, wired as the daemon
- * wires them, on one virtual clock with one seed.
+ * runs, a client of the store, a registry, a presence, an agent, an engine and an API, wired as the
+ * daemon wires them, on a loop of its own; all on one virtual clock with one seed.
  */
 
 #include "agent/agent.h"
 #include "agent/presence.h"
 #include "engine/engine.h"
 #include "lib/host/host-fake.h"
+#include "tests/sim/exchange.h"
 #include "tests/sim/rig.h"
 
 enum {
@@ -25,14 +26,17 @@ typedef struct SimMachine {
         char id[33]; /* machine ID: its number, 32 times */
         char hostname[16];
         char lease_path[128]; /* in the machine's /run */
+        Loop *loop;           /* owned; of its daemon */
+        const char *metadata; /* configured, from the daemon's next start on; static, or NULL */
         FakeMachine *fake;    /* owned */
         size_t client;        /* of the daemon, in Sim.rig */
         Host *host;           /* owned; these are NULL while the daemon does not run */
         Agent *agent;
         Engine *engine;
         Presence *presence;
-        unsigned n_closing; /* parts that have not closed */
-        unsigned n_changes; /* of activity of its units so far */
+        ExchangeServer server; /* of its API */
+        unsigned n_closing;    /* parts that have not closed */
+        unsigned n_changes;    /* of activity of its units so far */
 } SimMachine;
 
 struct Sim {
@@ -61,6 +65,9 @@ void sim_power_off(Sim *sim, size_t i);
 
 /* Cut its daemon off from the store, or heal it. */
 void sim_cut(Sim *sim, size_t i, bool is_cut);
+
+/* Stop its daemon's process in the middle of what it does, and let it go on (SIGSTOP, SIGCONT). */
+void sim_pause(Sim *sim, size_t i, bool is_paused);
 
 /* A user's request: the unit with this content and desired state, of a generation never used
  * before. */

@@ -18,14 +18,21 @@ void rig_init(Rig *rig, uint64_t seed) {
         ck_assert_int_eq(memory_store_new(&rig->memory, rig->loop), 0);
 }
 
-size_t rig_connect(Rig *rig) {
-        size_t client = rig->n_clients++;
+size_t rig_connect_on(Rig *rig, Loop *loop) {
+        size_t client = 0;
 
-        ck_assert_uint_lt(client, RIG_CLIENTS_MAX);
-        ck_assert_int_eq(store_memory_new(&rig->stores[client], rig->memory, rig->loop), 0);
-        ck_assert_int_eq(
-                registry_new(&rig->registries[client], rig->stores[client], rig->loop, prefix), 0);
+        while (rig->stores[client] && client + 1 < RIG_CLIENTS_MAX)
+                client++;
+        ck_assert_ptr_null(rig->stores[client]);
+        rig->n_clients = client >= rig->n_clients ? client + 1 : rig->n_clients;
+        ck_assert_int_eq(store_memory_new(&rig->stores[client], rig->memory, loop), 0);
+        ck_assert_int_eq(registry_new(&rig->registries[client], rig->stores[client], loop, prefix),
+                         0);
         return client;
+}
+
+size_t rig_connect(Rig *rig) {
+        return rig_connect_on(rig, rig->loop);
 }
 
 static void on_closed(Store *store, void *userdata) {

@@ -24,7 +24,7 @@ typedef struct Rig {
         MemoryStore *memory;
         Store *stores[RIG_CLIENTS_MAX];        /* owned; NULL where the client was closed */
         Registry *registries[RIG_CLIENTS_MAX]; /* owned; the same */
-        size_t n_clients;                      /* connected so far */
+        size_t n_clients;                      /* highest number that was in use, and one */
         char **texts;                          /* owned: what rig_get() gave */
         size_t n_texts;
 } Rig;
@@ -35,8 +35,10 @@ void rig_init(Rig *rig, uint64_t seed);
 /* Close and free everything. Nothing may use the clients any more. */
 void rig_done(Rig *rig);
 
-/* Another client; returns its number. */
+/* Another client; returns its number, which is that of a closed one when there are any. On the
+ * rig's loop; or on one of its own. */
 size_t rig_connect(Rig *rig);
+size_t rig_connect_on(Rig *rig, Loop *loop);
 
 /* Close a client, wait, and free it. */
 void rig_close(Rig *rig, size_t client);
