@@ -35,8 +35,8 @@ const FlagTable submit_flags = { submit_rows, ELEMENTSOF(submit_rows) };
 const FlagTable bring_up_flags = { bring_up_rows, ELEMENTSOF(bring_up_rows) };
 
 static void print_findings(const Plan *plan) {
-        for (size_t i = 0; i < plan->unknown_keys.n_items; i++)
-                log_line(LOG_WARNING, "%s", plan->unknown_keys.items[i]);
+        for (size_t i = 0; i < plan->spelling.n_items; i++)
+                log_line(LOG_WARNING, "%s", plan->spelling.items[i]);
         for (size_t i = 0; i < plan->warnings.n_items; i++)
                 (void)fprintf(stderr, "%s\n", plan->warnings.items[i]);
         for (size_t i = 0; i < plan->notes.n_items; i++)

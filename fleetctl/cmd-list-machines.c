@@ -85,6 +85,7 @@ const Command cmd_list_machines = {
                        "metadata. MACHINE\n"
                        "is the beginning of an ID, and restricts the list to those machines.\n",
         .flags = &flags,
+        .args = COMMAND_ARGS_MACHINES,
         .max_args = COMMAND_ARGS_ANY,
         .run = run,
 };

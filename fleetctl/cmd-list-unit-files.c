@@ -164,6 +164,7 @@ const Command cmd_list_unit_files = {
                        "be. UNIT restricts the list to units of that name, or that match a "
                        "pattern like 'web@*'.\n",
         .flags = &flags,
+        .args = COMMAND_ARGS_UNITS,
         .max_args = COMMAND_ARGS_ANY,
         .run = run,
 };

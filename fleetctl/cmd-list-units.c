@@ -98,6 +98,7 @@ const Command cmd_list_units = {
                        "that name, or that\n"
                        "match a pattern like 'web@*'.\n",
         .flags = &flags,
+        .args = COMMAND_ARGS_UNITS,
         .max_args = COMMAND_ARGS_ANY,
         .run = run,
 };

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "fleetctl/unit-args.h"
+#include "fleetctl/unit-check.h"
 #include "lib/model/job-state.h"
 #include "lib/unit/requirements.h"
 #include "lib/unit/unit-name.h"
@@ -53,7 +54,7 @@ void plan_done(Plan *plan) {
         strlist_done(&plan->templates);
         strlist_done(&plan->notes);
         strlist_done(&plan->warnings);
-        strlist_done(&plan->unknown_keys);
+        strlist_done(&plan->spelling);
         *plan = (Plan){ 0 };
 }
 
@@ -388,15 +389,13 @@ static int check_options(const UnitFile *file, Diag *diag) {
         return r < 0 ? r : requirements_check(requirements, diag);
 }
 
-static int note_unknown_keys(Plan *plan, const PlanEntry *entry) {
-        _cleanup_(strlist_done) StrList keys = { 0 };
+static int note_spelling(Plan *plan, const PlanEntry *entry) {
+        _cleanup_(strlist_done) StrList findings = { 0 };
         int r;
 
-        r = requirements_unknown_keys(entry->content, &keys);
-        for (size_t i = 0; r == 0 && i < keys.n_items; i++)
-                r = add_note(&plan->unknown_keys,
-                             "Unit %s: unrecognized requirement in [X-Fleet] section: \"%s\"",
-                             entry->name, keys.items[i]);
+        r = unit_check_spelling(entry->content, &findings);
+        for (size_t i = 0; r == 0 && i < findings.n_items; i++)
+                r = add_note(&plan->spelling, "Unit %s: %s", entry->name, findings.items[i]);
         return r;
 }
 
@@ -412,7 +411,7 @@ static int check(Plan *plan, PlanEntry *entry, Diag *diag) {
                 r = check_options(entry->content, diag);
                 if (r < 0)
                         return diag_wrap(diag, r, "%s", entry->name);
-                r = note_unknown_keys(plan, entry);
+                r = note_spelling(plan, entry);
                 if (r < 0)
                         return r;
         }

@@ -52,7 +52,7 @@ typedef struct Plan {
         Unit *cluster_templates; /* owned array, parallel to templates; zeroed where unknown */
         StrList notes;           /* for stdout: what was found to be the same */
         StrList warnings;        /* for stderr: what differs and was left */
-        StrList unknown_keys;    /* for the log: options of [X-Fleet] that mean nothing */
+        StrList spelling;        /* for the log: options and sections that mean nothing */
 } Plan;
 
 /* How to plan. */

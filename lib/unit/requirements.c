@@ -421,6 +421,13 @@ int requirements_unknown_keys(const UnitFile *file, StrList *ret_keys) {
         return 0;
 }
 
+const char *requirements_key(size_t number) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (strncmp(keys[i].name, "X-", 2) != 0 && number-- == 0)
+                        return keys[i].name;
+        return NULL;
+}
+
 static bool any_glob_matches(const StrList *globs, const char *name) {
         for (size_t i = 0; i < globs->n_items; i++)
                 if (unit_glob_matches(globs->items[i], name))

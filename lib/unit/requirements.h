@@ -51,6 +51,10 @@ int requirements_check(const Requirements *requirements, Diag *diag);
  * warnings. Returns 0 or -ENOMEM. */
 int requirements_unknown_keys(const UnitFile *file, StrList *ret_keys);
 
+/* The options of [X-Fleet] that fleet knows, for suggestions: the one with this number, from 0, or
+ * NULL after the last. Deprecated spellings are left out. */
+const char *requirements_key(size_t number);
+
 /* Does a unit called `a` with requirements `ra` conflict with unit `b` with `rb`? Symmetric; a unit
  * never conflicts with itself (contract section 6). */
 bool requirements_conflict(const char *a, const Requirements *ra, const char *b,

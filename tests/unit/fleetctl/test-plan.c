@@ -286,9 +286,9 @@ START_TEST(test_options_are_checked) {
         write_file("a.service", "x\n[X-Fleet]\nGlobal=true\nBogus=1");
         ck_assert_int_eq(plan_make(&fake.client, &list, &(PlanOptions){ 0 }, &good, NULL), 0);
         ck_assert(good.entries[0].is_global);
-        ck_assert_uint_eq(good.unknown_keys.n_items, 1);
+        ck_assert_uint_eq(good.spelling.n_items, 1);
         ck_assert_str_eq(
-                good.unknown_keys.items[0],
+                good.spelling.items[0],
                 "Unit a.service: unrecognized requirement in [X-Fleet] section: \"Bogus\"");
 
         ck_assert_int_eq(unlink("a.service"), 0);

@@ -120,6 +120,13 @@ class Submit(CommandTest):
         self.check("submit a", out="Unit a.service inactive\n",
                    err='WARN Unit a.service: unrecognized requirement in [X-Fleet] section: "Bogus"\n')
 
+    def test_misspelt_key_and_section_warn(self):
+        """With what may have been meant."""
+        self.file("a.service", PLAIN + "[X-Fleet]\nMachineMeta=a=b\n[X-Flet]\nGlobal=true\n")
+        self.check("submit a", out="Unit a.service inactive\n",
+                   err='WARN Unit a.service: unrecognized requirement in [X-Fleet] section: "MachineMeta"; did you mean '
+                       "MachineMetadata?\nWARN Unit a.service: unknown section [X-Flet]; did you mean [X-Fleet]?\n")
+
     def test_differing_file_warns(self):
         self.cluster.add("a.service", PLAIN)
         self.file("a.service", "[Service]\nExecStart=/bin/false\n")
@@ -461,6 +468,63 @@ class Cat(CommandTest):
         self.check("cat nope", err="Unit nope.service not found\n", code=1)
         self.check("cat", err="One unit file must be provided\n", code=1)
         self.check("cat a b", err="One unit file must be provided\n", code=1)
+
+
+class Verify(CommandTest):
+    """The systemd-analyze that is found is one that the test wrote."""
+
+    def analyze(self, script):
+        self.file("bin/systemd-analyze", "#!/bin/sh\n" + script)
+        os.chmod(os.path.join(self.directory, "bin/systemd-analyze"), 0o755)
+        return {"PATH": os.path.join(self.directory, "bin")}
+
+    def test_fine(self):
+        """Nothing to say, and no cluster is asked."""
+        env = self.analyze('[ "$*" = "verify --man=no --recursive-errors=no -- d/a.service" ] || echo "$*"\n')
+        self.file("d/a.service", PLAIN + "[X-Fleet]\nGlobal=true\n")
+        self.check("verify d/a", **env)
+        self.assertEqual(self.cluster.requests, [])
+
+    def test_findings(self):
+        """All of all files, each with its file's name."""
+        env = self.analyze('echo "/x/${5##*/}:2: systemd does not like it" >&2\n')
+        self.file("a.service", PLAIN + "[X-Fleet]\nConflict=x\nGlobal=1\nMachineID=abc\n")
+        self.file("b.service", "[Service\n")
+        self.check("verify a b c", code=1, **env,
+                   err="a.service: MachineID cannot be used with Global\n"
+                       'a.service: unrecognized requirement in [X-Fleet] section: "Conflict"; did you mean Conflicts?\n'
+                       "a.service: MachineID=abc: it is not a machine ID: 32 digits of 0-9a-f, or the first 8 of them\n"
+                       "/x/a.service:2: systemd does not like it\n"
+                       "b.service: line 1: unable to find end of section\nc.service: there is no such file\n")
+
+    def test_instances(self):
+        """An instance without a file of its own is made from the template beside it."""
+        env = self.analyze('echo "$5: seen"\n')
+        self.file("d/web@.service", PLAIN)
+        self.check("verify d/web@{1..2}", err="d/web@.service: seen\n" * 2, code=1, **env)
+        self.check("verify x@1", err="x@.service: there is no such file\n", code=1, **env)
+
+    def test_silent_failure(self):
+        self.file("a.service", PLAIN)
+        self.check("verify a", code=1, err="a.service: systemd-analyze verify fails, and does not say why\n",
+                   **self.analyze("exit 3\n"))
+
+    def test_older_systemd(self):
+        """One that does not know an option is asked without it."""
+        env = self.analyze('case "$*" in *recursive*) echo "unrecognized option \'--recursive-errors=no\'" >&2; exit 1;; esac\n')
+        self.file("a.service", PLAIN)
+        self.check("verify a", **env)
+
+    def test_without_systemd(self):
+        self.file("a.service", PLAIN)
+        self.file("b.service", PLAIN + "[X-Fleet]\nBogus=1\n")
+        note = "systemd-analyze is not installed here: what systemd would say of these files was not checked\n"
+        self.check("verify a", err=note, PATH="/nonexistent")
+        self.check("verify b", code=1, PATH="/nonexistent",
+                   err='b.service: unrecognized requirement in [X-Fleet] section: "Bogus"\n' + note)
+
+    def test_nothing_to_verify(self):
+        self.check("verify", err="No unit files given\n", code=1)
 
 
 class Lists(CommandTest):
