@@ -2,8 +2,8 @@
 #pragma once
 
 /* The stream seam: a connected, ordered, bidirectional flow of bytes. Real ones are TCP
- * (stream_connect_tcp()) and unix sockets (stream_connect_unix(), stream_from_fd() for
- * socketpairs); TLS will be another constructor. All are non-blocking.
+ * (stream_connect_tcp()), unix sockets (stream_connect_unix(), stream_from_fd() for socketpairs),
+ * and TLS over another stream (stream-tls.h). All are non-blocking.
  *
  * Events arrive from the loop only. After STREAM_CLOSED nothing more comes, and the owner frees the
  * stream; it may do so from the callback.
@@ -64,3 +64,7 @@ size_t stream_queued_bytes(const Stream *stream);
 /* Why the stream ended: 0 = the peer closed it, else a negative errno (-ETIMEDOUT, -ECONNREFUSED,
  * -EHOSTUNREACH for a name that does not resolve...). */
 int stream_error(const Stream *stream);
+
+/* What a person should know of why the stream ended, where there is more to say than
+ * stream_error(); or NULL. Valid as long as the stream. */
+const char *stream_explanation(const Stream *stream);
