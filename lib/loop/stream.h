@@ -48,7 +48,7 @@ Stream *stream_free(Stream *stream);
 DEFINE_CLEANUP(Stream, stream_free)
 
 /* The bytes received and not yet consumed: sets `ret_bytes` to contiguous memory, valid until the
- * next call on the stream, and returns how many. */
+ * next stream_input() or stream_consume() or the next turn, and returns how many. */
 size_t stream_input(Stream *stream, const uint8_t **ret_bytes);
 
 /* Forget the first `n_bytes` of the input. */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The stream over TLS, as a client: TLS 1.2 or later, and the server always has to prove who it is,
+ * by a certificate for the very host name or address that was asked for.
+ *
+ * The TLS library is in a module that is loaded with the first such stream.
+ */
+
+#include "lib/loop/stream.h"
+
+/* How to do TLS. Borrowed for the call; files are read anew for every stream. */
+typedef struct StreamTls {
+        const char *module;  /* path of the module; NULL = the one that was installed */
+        const char *ca_path; /* PEM, who may vouch for the server; NULL = whom the system trusts */
+        const char *cert_path; /* PEM, our certificate and those between it and its CA; or NULL */
+        const char *key_path;  /* PEM, its key; NULL exactly if `cert_path` is */
+        const char *protocol;  /* what is spoken over it (ALPN) */
+} StreamTls;
+
+/* Connect to a TCP port and do the handshake; `timeout_us` bounds all of it. STREAM_CONNECTED
+ * comes when the server has proven itself. Whatever goes wrong on the way there, a missing file
+ * or module included, is a STREAM_CLOSED, and stream_explanation() says what. Returns 0 or
+ * -ENOMEM, -EINVAL (port). */
+int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16_t port,
+                       const StreamTls *tls, uint64_t timeout_us, StreamFn fn, void *userdata);
