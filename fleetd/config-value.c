@@ -152,6 +152,10 @@ int config_value_path(const char *text, void *target, Diag *diag) {
         return replace_string(target, text);
 }
 
+int config_value_optional_path(const char *text, void *target, Diag *diag) {
+        return *text ? config_value_path(text, target, diag) : replace_string(target, text);
+}
+
 int config_value_prefix(const char *text, void *target, Diag *diag) {
         if (*text == '\0' || strlen(text) > PREFIX_MAX_BYTES)
                 return diag_set(diag, -EINVAL, "it must have 1 to %d characters, and has %zu",
@@ -202,13 +206,8 @@ int config_value_endpoints(const char *text, void *target, Diag *diag) {
         if (r < 0)
                 return r;
         if (list.n_items == 0)
-                return diag_set(diag, -EINVAL, "no server is named; write http://HOST:2379");
-        for (size_t i = 0; i < list.n_items; i++)
-                if (strncasecmp(list.items[i], "https:", 6) == 0)
-                        return diag_set(diag, -EINVAL,
-                                        "\"%s\": TLS to etcd is not supported yet; only http:// is",
-                                        list.items[i]);
-
+                return diag_set(diag, -EINVAL,
+                                "no server is named; write http://HOST:2379 or https://HOST:2379");
         r = etcd_endpoints_init(&endpoints, &list, env_system(), diag);
         if (r < 0)
                 return r;
@@ -231,13 +230,4 @@ int config_value_metadata(const char *text, void *target, Diag *diag) {
         metadata_done(target);
         *(Metadata *)target = metadata;
         return 0;
-}
-
-int config_value_tls(const char *text, void *target, Diag *diag) {
-        if (*text)
-                return diag_set(diag, -EINVAL,
-                                "TLS to etcd is not supported yet, and without it the connection "
-                                "would be plain: "
-                                "remove the key, and reach etcd over a network that you trust");
-        return replace_string(target, text);
 }

@@ -33,17 +33,16 @@ int config_value_address(const char *text, void *target, Diag *diag);
 /* char *: an absolute path. */
 int config_value_path(const char *text, void *target, Diag *diag);
 
+/* char *: an absolute path, or nothing. */
+int config_value_optional_path(const char *text, void *target, Diag *diag);
+
 /* char *: 1 to 255 printable ASCII characters without blanks, since it becomes part of every key.
  */
 int config_value_prefix(const char *text, void *target, Diag *diag);
 
-/* StrList: URLs http://HOST:PORT separated by commas; brackets around the list and quotes around a
+/* StrList: URLs http://HOST:PORT or https://HOST:PORT separated by commas; brackets around the list and quotes around a
  * URL are allowed. */
 int config_value_endpoints(const char *text, void *target, Diag *diag);
 
 /* Metadata: k=v,k=v (metadata_parse()). */
 int config_value_metadata(const char *text, void *target, Diag *diag);
-
-/* char *: nothing; a value that is not empty is refused, since TLS to etcd is not there yet and
- * plain would be unsafe. */
-int config_value_tls(const char *text, void *target, Diag *diag);

@@ -50,8 +50,8 @@ static const ConfigKey keys[] = {
           .parse = config_value_endpoints,
           .offset = offsetof(Config, etcd_servers),
           .initial = "http://127.0.0.1:2379",
-          .help = "URLs of etcd's members, http://HOST:PORT, separated by commas. Every machine\n"
-                  "of a cluster names the same etcd." },
+          .help = "URLs of etcd's members, http://HOST:PORT or https://HOST:PORT, separated by\n"
+                  "commas. Every machine of a cluster names the same etcd." },
         { .name = "etcd_username",
           .parse = config_value_string,
           .offset = offsetof(Config, etcd_username),
@@ -62,6 +62,25 @@ static const ConfigKey keys[] = {
           .offset = offsetof(Config, etcd_password),
           .initial = "",
           .help = "Its password. A file that holds one should be readable by root only." },
+        { .name = "etcd_cafile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, etcd_cafile),
+          .initial = "",
+          .help = "PEM file of the certificate authorities that may vouch for etcd, for https://.\n"
+                  "Empty: those that the system trusts. etcd's certificate is always verified, "
+                  "and\n"
+                  "has to name the host or address of the URL." },
+        { .name = "etcd_certfile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, etcd_certfile),
+          .initial = "",
+          .help = "PEM file of the certificate to show to etcd, and those between it and its\n"
+                  "authority. Read again for every new connection." },
+        { .name = "etcd_keyfile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, etcd_keyfile),
+          .initial = "",
+          .help = "PEM file of its key, without a passphrase. Should be readable by root only." },
         { .name = "etcd_key_prefix",
           .parse = config_value_prefix,
           .offset = offsetof(Config, etcd_key_prefix),
@@ -143,18 +162,6 @@ static const ConfigKey keys[] = {
           .offset = offsetof(Config, unused.text),
           .initial = "",
           .unused = "there are no signed units" },
-        { .name = "etcd_keyfile",
-          .parse = config_value_tls,
-          .offset = offsetof(Config, unused.text),
-          .initial = "" },
-        { .name = "etcd_certfile",
-          .parse = config_value_tls,
-          .offset = offsetof(Config, unused.text),
-          .initial = "" },
-        { .name = "etcd_cafile",
-          .parse = config_value_tls,
-          .offset = offsetof(Config, unused.text),
-          .initial = "" },
 };
 
 /* A configuration in the making. */
@@ -291,12 +298,31 @@ static int set_defaults(Config *config) {
         return 0;
 }
 
+/* Who names a TLS file means TLS: nothing goes to etcd without it. */
+static int check_tls(const Config *config, Diag *diag) {
+        const char *key = *config->etcd_cafile     ? "etcd_cafile"
+                          : *config->etcd_certfile ? "etcd_certfile"
+                                                   : NULL;
+
+        for (size_t i = 0; key && i < config->etcd_servers.n_items; i++)
+                if (strncmp(config->etcd_servers.items[i], "http:", strlen("http:")) == 0)
+                        return diag_set(diag, -EINVAL,
+                                        "%s is set, but etcd_servers has \"%s\", which would be "
+                                        "reached without TLS: write https://",
+                                        key, config->etcd_servers.items[i]);
+        return 0;
+}
+
 /* What no key can say by itself. */
 static int check(const Config *config, Diag *diag) {
         if (*config->etcd_password && !*config->etcd_username)
                 return diag_set(diag, -EINVAL,
                                 "etcd_password is set, but etcd_username is not: set both or none");
-        return 0;
+        if (!*config->etcd_certfile != !*config->etcd_keyfile)
+                return diag_set(diag, -EINVAL, "%s is set, but %s is not: set both or none",
+                                *config->etcd_certfile ? "etcd_certfile" : "etcd_keyfile",
+                                *config->etcd_certfile ? "etcd_keyfile" : "etcd_certfile");
+        return check_tls(config, diag);
 }
 
 int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
@@ -332,6 +358,9 @@ void config_done(Config *config) {
         strlist_done(&config->etcd_servers);
         free(config->etcd_username);
         free(config->etcd_password);
+        free(config->etcd_cafile);
+        free(config->etcd_certfile);
+        free(config->etcd_keyfile);
         free(config->etcd_key_prefix);
         free(config->public_ip);
         metadata_done(&config->metadata);

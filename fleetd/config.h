@@ -21,9 +21,12 @@
  * NULL. */
 typedef struct Config {
         int verbosity;         /* > 0: debug lines are logged */
-        StrList etcd_servers;  /* http://HOST:PORT, at least one */
+        StrList etcd_servers;  /* http://HOST:PORT or https://HOST:PORT, at least one */
         char *etcd_username;   /* empty = no authentication */
         char *etcd_password;   /* empty unless there is a name */
+        char *etcd_cafile;     /* absolute path; empty = whom the system trusts */
+        char *etcd_certfile;   /* absolute path; empty exactly if etcd_keyfile is */
+        char *etcd_keyfile;    /* absolute path, or empty */
         char *etcd_key_prefix; /* of all our keys */
         char *public_ip;       /* IPv4 or IPv6 address; empty = found out */
         Metadata metadata;     /* of this machine */

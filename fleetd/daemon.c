@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@
 #include "fleetd/metrics.h"
 #include "fleetd/notify.h"
 #include "lib/base/log.h"
+#include "lib/base/strlist.h"
 #include "lib/host/host-systemd.h"
 #include "lib/http/http-server.h"
 #include "lib/registry/follow.h"
@@ -99,13 +101,16 @@ typedef struct Daemon {
         void *signals[3];
         Notify notify;
 
-        LoopHook status;    /* compares `phase` with what is */
-        LoopTimer patience; /* set until the store was first reached */
-        LoopTimer deadline; /* set while closing */
-        DaemonPhase phase;  /* told last */
-        uint64_t window_us; /* when the turns began to be counted */
-        unsigned n_turns;   /* since then */
-        unsigned n_closing; /* parts that have not said that they are closed */
+        LoopHook status;     /* compares `phase` with what is */
+        LoopTimer patience;  /* set until the store was first reached */
+        LoopTimer deadline;  /* set while closing */
+        StrList troubles;    /* why etcd cannot be reached, as far as it is not logged yet */
+        char trouble[512];   /* the last of all; empty while it can be */
+        bool is_trouble_new; /* not told to the service manager yet */
+        DaemonPhase phase;   /* told last */
+        uint64_t window_us;  /* when the turns began to be counted */
+        unsigned n_turns;    /* since then */
+        unsigned n_closing;  /* parts that have not said that they are closed */
         int exit_code;
         bool was_connected; /* ever */
         bool was_busy;      /* in the window before */
@@ -185,6 +190,12 @@ static int join(Daemon *daemon) {
 
 /* The store */
 
+/* Has the service manager told why etcd cannot be reached; "" when it can be. */
+static void note_trouble(Daemon *daemon, const char *why) {
+        (void)snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", why);
+        daemon->is_trouble_new = true;
+}
+
 static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
         Daemon *daemon = container_of(listener, Daemon, connection);
 
@@ -207,7 +218,22 @@ static void on_connection(StoreListener *listener, bool is_connected, const char
                 daemon->was_connected = true;
                 timer_clear(&daemon->patience);
         }
+        strlist_done(&daemon->troubles);
+        note_trouble(daemon, is_connected || !detail ? "" : detail);
         update_available(daemon);
+}
+
+/* Told once for each endpoint and cause; in the first moments etcd may be starting, too. */
+static void on_trouble(StoreListener *listener, const char *why) {
+        Daemon *daemon = container_of(listener, Daemon, connection);
+
+        if (daemon->is_closing)
+                return;
+
+        note_trouble(daemon, why);
+        if (daemon->was_connected || !timer_is_set(&daemon->patience) ||
+            strlist_add(&daemon->troubles, why) < 0)
+                log_line(LOG_WARNING, "etcd cannot be used: %s", why);
 }
 
 static void on_patience(LoopTimer *timer) {
@@ -217,6 +243,9 @@ static void on_patience(LoopTimer *timer) {
                  "etcd cannot be reached yet (%s%s); units run, the API answers 503. Still trying",
                  daemon->config->etcd_servers.items[0],
                  daemon->config->etcd_servers.n_items > 1 ? " and others" : "");
+        for (size_t i = 0; i < daemon->troubles.n_items; i++)
+                log_line(LOG_WARNING, "etcd cannot be used: %s", daemon->troubles.items[i]);
+        strlist_done(&daemon->troubles);
 }
 
 static void on_bad_record(const char *key, const char *why, void *userdata) {
@@ -256,12 +285,17 @@ static void note_turn(Daemon *daemon) {
 static void on_status(LoopHook *hook) {
         Daemon *daemon = container_of(hook, Daemon, status);
         DaemonPhase phase = daemon_phase(daemon);
+        char text[sizeof(daemon->trouble) + 128];
 
         note_turn(daemon);
-        if (phase == daemon->phase)
+        if (phase == daemon->phase && !daemon->is_trouble_new)
                 return;
+
         daemon->phase = phase;
-        notify_status(phase_texts[phase]);
+        daemon->is_trouble_new = false;
+        (void)snprintf(text, sizeof(text), "%s%s%s", phase_texts[phase],
+                       *daemon->trouble ? ": " : "", daemon->trouble);
+        notify_status(text);
 }
 
 static int on_metrics(Buf *out, void *userdata) {
@@ -357,6 +391,9 @@ static int make_store(Daemon *daemon) {
                 .endpoints = &config->etcd_servers,
                 .username = *config->etcd_username ? config->etcd_username : NULL,
                 .password = *config->etcd_password ? config->etcd_password : NULL,
+                .ca_path = *config->etcd_cafile ? config->etcd_cafile : NULL,
+                .cert_path = *config->etcd_certfile ? config->etcd_certfile : NULL,
+                .key_path = *config->etcd_keyfile ? config->etcd_keyfile : NULL,
         };
         Diag diag = { 0 };
         int r;
@@ -367,6 +404,7 @@ static int make_store(Daemon *daemon) {
                         log_line(LOG_ERR, "%s", diag.message);
                 return r;
         }
+        daemon->connection.on_trouble = on_trouble;
         store_listen(daemon->store, &daemon->connection, on_connection);
 
         r = registry_new(&daemon->registry, daemon->store, daemon->loop, config->etcd_key_prefix);
@@ -491,6 +529,7 @@ static void daemon_done(Daemon *daemon) {
         registry_free(daemon->registry);
         store_free(daemon->store);
         loop_free(daemon->loop);
+        strlist_done(&daemon->troubles);
 }
 
 /* Run what was made, up to its end. */

@@ -110,7 +110,7 @@ int grpc_call_submit(GrpcCall *call) {
         char timeout[GRPC_TIMEOUT_TEXT_BYTES];
         nghttp2_nv headers[7 + GRPC_METADATA_MAX] = {
                 header(":method", "POST"),
-                header(":scheme", "http"),
+                header(":scheme", channel->is_tls ? "https" : "http"),
                 header(":path", call->path),
                 header(":authority", channel->authority),
                 header("content-type", "application/grpc"),

@@ -17,7 +17,7 @@
  * connection with open calls that is silent for 10 s is asked for a PING, and is lost when nothing
  * comes in 3 s. (etcd closes connections that ping more often than every 5 s.)
  *
- * Deliberately missing: TLS, server push, compression, load balancing, reconnecting.
+ * Deliberately missing: server push, compression, load balancing, reconnecting.
  */
 
 #include <assert.h>
@@ -40,6 +40,8 @@ enum {
         PING_OWE_MAX_US =
                 15 * US_PER_S, /* ...and goes by itself after so long; etcd gives up after 20 s */
         GOING_AWAY_US = 500 * US_PER_MS, /* what unary calls get to end in after a GOAWAY */
+        TLS_ALERT = 0x15, /* how a TLS server's answer to something else begins; as HTTP/2 it would
+                             begin a frame of more than 1 MiB */
 };
 
 /* What the peer sent: nghttp2's callbacks. They only take notes. */
@@ -387,6 +389,12 @@ static void channel_on_readable(GrpcChannel *channel) {
         size_t n_bytes = stream_input(channel->stream, &bytes);
         ssize_t n;
 
+        if (!channel->has_heard && !channel->is_tls && n_bytes > 0 && bytes[0] == TLS_ALERT) {
+                channel_fail(channel, "it answers in TLS; is it https:// in place of http://?");
+                return;
+        }
+        channel->has_heard = true;
+
         n = nghttp2_session_mem_recv(channel->session, bytes, n_bytes);
         if (n < 0) {
                 channel_tell(channel);
@@ -401,10 +409,13 @@ static void channel_on_readable(GrpcChannel *channel) {
 }
 
 static void channel_on_closed(GrpcChannel *channel) {
-        char reason[96];
+        const char *explanation = stream_explanation(channel->stream);
         int error = stream_error(channel->stream);
+        char reason[512];
 
-        if (error == 0)
+        if (explanation)
+                (void)snprintf(reason, sizeof reason, "%s", explanation);
+        else if (error == 0)
                 (void)snprintf(reason, sizeof reason, "the server closed the connection");
         else
                 (void)snprintf(reason, sizeof reason, "%s: %s",
@@ -453,11 +464,25 @@ static GrpcChannel *channel_new(Loop *loop, GrpcChannelLostFn lost, void *userda
         return channel;
 }
 
-int grpc_channel_connect(GrpcChannel **ret_channel, Loop *loop, const char *host, uint16_t port,
+static int channel_dial(GrpcChannel *channel, const GrpcTarget *target, uint64_t timeout_us) {
+        StreamTls tls;
+
+        if (!target->tls)
+                return stream_connect_tcp(&channel->stream, channel->loop, target->host,
+                                          target->port, timeout_us, channel_on_event, channel);
+
+        channel->is_tls = true;
+        tls = *target->tls;
+        tls.protocol = "h2";
+        return stream_connect_tls(&channel->stream, channel->loop, target->host, target->port, &tls,
+                                  timeout_us, channel_on_event, channel);
+}
+
+int grpc_channel_connect(GrpcChannel **ret_channel, Loop *loop, const GrpcTarget *target,
                          uint64_t timeout_us, GrpcChannelLostFn lost, void *userdata) {
         _cleanup_(grpc_channel_freep) GrpcChannel *channel = channel_new(loop, lost, userdata);
-        bool is_ipv6 = strchr(host, ':');
-        size_t n_authority = strlen(host) + sizeof "[]:65535";
+        bool is_ipv6 = strchr(target->host, ':');
+        size_t n_authority = strlen(target->host) + sizeof "[]:65535";
         int r;
 
         if (!channel)
@@ -466,11 +491,10 @@ int grpc_channel_connect(GrpcChannel **ret_channel, Loop *loop, const char *host
         channel->authority = malloc(n_authority);
         if (!channel->authority)
                 return -ENOMEM;
-        (void)snprintf(channel->authority, n_authority, "%s%s%s:%u", is_ipv6 ? "[" : "", host,
-                       is_ipv6 ? "]" : "", (unsigned)port);
+        (void)snprintf(channel->authority, n_authority, "%s%s%s:%u", is_ipv6 ? "[" : "",
+                       target->host, is_ipv6 ? "]" : "", (unsigned)target->port);
 
-        r = stream_connect_tcp(&channel->stream, loop, host, port, timeout_us, channel_on_event,
-                               channel);
+        r = channel_dial(channel, target, timeout_us);
         if (r < 0)
                 return r;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* gRPC's client side over one plaintext HTTP/2 connection: calls with deadlines, unary or streaming
+/* gRPC's client side over one HTTP/2 connection: calls with deadlines, unary or streaming
  * both ways. It knows nothing of what the messages mean, and never reconnects: a lost channel is
  * freed and another one made.
  *
@@ -15,6 +15,7 @@
 
 #include "lib/base/list.h"
 #include "lib/loop/loop.h"
+#include "lib/loop/stream-tls.h"
 #include "lib/store/grpc-frame.h"
 #include "lib/store/grpc-status.h"
 
@@ -64,9 +65,16 @@ struct GrpcCall {
  * time after. */
 typedef void (*GrpcChannelLostFn)(GrpcChannel *channel, const char *reason, void *userdata);
 
-/* Connect to a server within `timeout_us`. Calls can be started at once; they wait. Returns 0,
- * -ENOMEM or -EINVAL (port). */
-int grpc_channel_connect(GrpcChannel **ret_channel, Loop *loop, const char *host, uint16_t port,
+/* Where a server is. Borrowed for the call. */
+typedef struct GrpcTarget {
+        const char *host; /* a name or an address, without brackets */
+        uint16_t port;
+        const StreamTls *tls; /* NULL = plain; `protocol` is ours to say */
+} GrpcTarget;
+
+/* Connect to a server within `timeout_us`, the TLS handshake included. Calls can be started at
+ * once; they wait. Returns 0, -ENOMEM or -EINVAL (port). */
+int grpc_channel_connect(GrpcChannel **ret_channel, Loop *loop, const GrpcTarget *target,
                          uint64_t timeout_us, GrpcChannelLostFn lost, void *userdata);
 
 /* A channel over a connected socket; takes the descriptor, also on error. `authority` is what

@@ -5,7 +5,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "lib/loop/stream.h"
 #include "lib/store/grpc-channel.h"
 
 /* A header that goes with every call. */
@@ -38,6 +37,8 @@ struct GrpcChannel {
         LoopTimer silence;     /* see channel_on_silence() */
         bool is_ping_pending;  /* the peer was asked for a sign of life */
         bool is_going_away;    /* the peer takes no new calls (GOAWAY) */
+        bool is_tls;
+        bool has_heard; /* the server has sent something */
         bool is_lost;
         bool is_calling_out; /* an owner's callback is on the stack */
         const char *failure; /* static; why to give up in the next turn, or NULL */

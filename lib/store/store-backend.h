@@ -51,5 +51,8 @@ void store_watch_report(StoreWatch *watch, const StoreWatchReport *report);
 /* Tell the listeners when `is_connected` changes. */
 void store_set_connected(Store *store, bool is_connected, const char *detail);
 
+/* Tell the listeners why the store cannot be reached. */
+void store_tell_trouble(Store *store, const char *why);
+
 /* The backend has closed. */
 void store_closed(Store *store);

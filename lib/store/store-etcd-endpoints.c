@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,17 +48,17 @@ static const char *authority_split(const char *authority, size_t n_bytes, const 
 }
 
 static int endpoint_parse(EtcdEndpoint *endpoint, const char *url, Diag *diag) {
-        static const char scheme[] = "http://";
-        const char *authority = url + strlen(scheme), *host, *colon;
+        static const char plain[] = "http://", tls[] = "https://";
+        const char *authority, *host, *colon;
         size_t n_authority, n_host;
 
-        if (strncmp(url, "https://", strlen("https://")) == 0)
+        endpoint->is_tls = strncmp(url, tls, strlen(tls)) == 0;
+        authority = url + strlen(endpoint->is_tls ? tls : plain);
+        if (!endpoint->is_tls && strncmp(url, plain, strlen(plain)) != 0)
                 return diag_set(
                         diag, -EINVAL,
-                        "etcd endpoint \"%s\": https is not supported, use http://HOST:PORT", url);
-        if (strncmp(url, scheme, strlen(scheme)) != 0)
-                return diag_set(diag, -EINVAL, "etcd endpoint \"%s\" is not like http://HOST:PORT",
-                                url);
+                        "etcd endpoint \"%s\" is not like http://HOST:PORT or https://HOST:PORT",
+                        url);
 
         n_authority = strlen(authority);
         if (n_authority > 0 && authority[n_authority - 1] == '/')
@@ -67,8 +66,8 @@ static int endpoint_parse(EtcdEndpoint *endpoint, const char *url, Diag *diag) {
         colon = authority_split(authority, n_authority, &host, &n_host);
         if (!colon || port_parse(colon + 1, n_authority - (size_t)(colon + 1 - authority),
                                  &endpoint->port) < 0)
-                return diag_set(diag, -EINVAL, "etcd endpoint \"%s\" is not like http://HOST:PORT",
-                                url);
+                return diag_set(diag, -EINVAL, "etcd endpoint \"%s\" is not like %sHOST:PORT", url,
+                                endpoint->is_tls ? tls : plain);
 
         endpoint->url = strdup(url);
         endpoint->host = strndup(host, n_host);
@@ -103,6 +102,7 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints) {
         for (size_t i = 0; i < endpoints->n_items; i++) {
                 free(endpoints->items[i].url);
                 free(endpoints->items[i].host);
+                free(endpoints->items[i].trouble);
         }
         free(endpoints->items);
         *endpoints = (EtcdEndpoints){ 0 };
@@ -112,6 +112,21 @@ const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints) {
         assert(endpoints->n_items > 0);
 
         return &endpoints->items[endpoints->current];
+}
+
+bool etcd_endpoints_note_trouble(EtcdEndpoints *endpoints, const char *why) {
+        EtcdEndpoint *endpoint = &endpoints->items[endpoints->current];
+        bool is_new = !endpoint->trouble || !streq(endpoint->trouble, why);
+
+        if (is_new) {
+                free(endpoint->trouble);
+                endpoint->trouble = strdup(why); /* without memory it is told once more */
+        }
+        return is_new;
+}
+
+void etcd_endpoints_forget_trouble(EtcdEndpoints *endpoints) {
+        free(TAKE(endpoints->items[endpoints->current].trouble));
 }
 
 uint64_t etcd_endpoints_fail(EtcdEndpoints *endpoints, Env *env) {

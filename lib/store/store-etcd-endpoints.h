@@ -4,6 +4,7 @@
 /* The members of an etcd cluster that a client may talk to: which one is next, and how long to
  * wait before trying it. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,9 +14,11 @@
 
 /* One member. */
 typedef struct EtcdEndpoint {
-        char *url;  /* owned; as it was configured, for messages */
-        char *host; /* owned; a name or an address, without brackets */
+        char *url;     /* owned; as it was configured, for messages */
+        char *host;    /* owned; a name or an address, without brackets */
+        char *trouble; /* owned; why it could not be used the last time; NULL = it could */
         uint16_t port;
+        bool is_tls; /* https:// */
 } EtcdEndpoint;
 
 /* All of them; zeroed is none. */
@@ -32,7 +35,7 @@ enum {
         ETCD_BACKOFF_MAX_US = 2000 * US_PER_MS, /* the most */
 };
 
-/* Read the URLs: http://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The
+/* Read the URLs: http://HOST:PORT or https://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The
  * first to use is a random one, so that many clients spread. Returns 0, -ENOMEM, or -EINVAL with
  * a message. */
 int etcd_endpoints_init(EtcdEndpoints *endpoints, const StrList *urls, Env *env, Diag *diag);
@@ -42,6 +45,13 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints);
 
 /* The one in use. */
 const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints);
+
+/* Note why the one in use cannot be used. Returns whether that is another reason than the last time,
+ * or the first one since it could. */
+bool etcd_endpoints_note_trouble(EtcdEndpoints *endpoints, const char *why);
+
+/* The one in use serves. */
+void etcd_endpoints_forget_trouble(EtcdEndpoints *endpoints);
 
 /* The one in use failed: the next becomes the one in use. Returns how long to wait before trying
  * it: nothing until all have failed in a row; after each whole round a random time from

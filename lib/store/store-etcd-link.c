@@ -49,18 +49,15 @@ bool etcd_link_is_ready(const EtcdStore *etcd) {
         return etcd->link.state == ETCD_LINK_READY;
 }
 
-/* Says the state to the listener: "URL" or "URL: why not". May close the store. */
-static void link_tell(EtcdStore *etcd, bool is_connected, const char *url) {
-        char detail[512];
+/* Says that the endpoint is of no use, once for each reason. May close the store. */
+static void link_tell_trouble(EtcdStore *etcd, const char *url, bool is_new) {
+        char detail[sizeof etcd->link.reason + 256];
 
-        if (etcd->store.is_closing)
-                return;
-
-        if (is_connected)
-                (void)snprintf(detail, sizeof detail, "%s", url);
-        else
-                (void)snprintf(detail, sizeof detail, "%s: %s", url, etcd->link.reason);
-        store_set_connected(&etcd->store, is_connected, detail);
+        (void)snprintf(detail, sizeof detail, "%s: %s", url, etcd->link.reason);
+        if (etcd->store.is_connected)
+                store_set_connected(&etcd->store, false, detail);
+        else if (is_new)
+                store_tell_trouble(&etcd->store, detail);
 }
 
 /* Drops the connection and turns to the next member. */
@@ -68,6 +65,7 @@ static void link_tear_down(EtcdStore *etcd) {
         EtcdLink *link = &etcd->link;
         const char *url = etcd_endpoints_current(&link->endpoints)->url;
         Env *env = loop_env(etcd->store.loop);
+        bool is_new_trouble;
         uint64_t delay_us;
 
         link->state = ETCD_LINK_SUSPECT;
@@ -81,6 +79,7 @@ static void link_tear_down(EtcdStore *etcd) {
             loop_now_us(etcd->store.loop) - link->ready_since_us >= ETCD_STEADY_US)
                 etcd_endpoints_succeed(&link->endpoints);
         link->ready_since_us = 0;
+        is_new_trouble = etcd_endpoints_note_trouble(&link->endpoints, link->reason);
         delay_us = etcd_endpoints_fail(&link->endpoints, env);
 
         log_line(LOG_DEBUG, "etcd: gave up %s: %s; trying %s in %u ms", url, link->reason,
@@ -90,7 +89,7 @@ static void link_tear_down(EtcdStore *etcd) {
         if (timer_set_in(etcd->store.loop, &link->retry, delay_us) < 0)
                 loop_defer(etcd->store.loop,
                            &link->teardown); /* fails again, and comes back here */
-        link_tell(etcd, false, url);
+        link_tell_trouble(etcd, url, is_new_trouble);
 }
 
 static void link_on_teardown(LoopDeferred *deferred) {
@@ -120,7 +119,11 @@ static void link_become_ready(EtcdStore *etcd) {
         link->state = ETCD_LINK_READY;
         if (link->ready_since_us == 0)
                 link->ready_since_us = loop_now_us(etcd->store.loop);
-        link_tell(etcd, true, etcd_endpoints_current(&link->endpoints)->url);
+        if (etcd->store.is_closing)
+                return;
+
+        etcd_endpoints_forget_trouble(&link->endpoints);
+        store_set_connected(&etcd->store, true, etcd_endpoints_current(&link->endpoints)->url);
         if (etcd->store.is_closing)
                 return;
 
@@ -131,7 +134,11 @@ static void link_become_ready(EtcdStore *etcd) {
 
 /* The user's name or password is wrong: nothing that waits will ever get through. */
 static void link_on_denied(EtcdStore *etcd, const char *message) {
-        etcd_link_suspect(etcd, message);
+        char reason[sizeof etcd->link.reason];
+
+        (void)snprintf(reason, sizeof reason, "it refuses the user name \"%s\" or the password: %s",
+                       etcd->username, message);
+        etcd_link_suspect(etcd, reason);
         etcd_calls_on_denied(etcd);
         etcd_leases_on_denied(etcd);
         etcd_watches_on_denied(etcd);
@@ -242,13 +249,24 @@ static int link_prove(EtcdStore *etcd) {
 static void link_connect(EtcdStore *etcd) {
         EtcdLink *link = &etcd->link;
         const EtcdEndpoint *endpoint = etcd_endpoints_current(&link->endpoints);
+        const StreamTls tls = {
+                .module = etcd->tls.module,
+                .ca_path = etcd->tls.ca_path,
+                .cert_path = etcd->tls.cert_path,
+                .key_path = etcd->tls.key_path,
+        };
+        const GrpcTarget target = {
+                .host = endpoint->host,
+                .port = endpoint->port,
+                .tls = endpoint->is_tls ? &tls : NULL,
+        };
         int r;
 
         assert(!link->channel);
 
         link->state = ETCD_LINK_PROVING;
-        r = grpc_channel_connect(&link->channel, etcd->store.loop, endpoint->host, endpoint->port,
-                                 ETCD_CONNECT_TIMEOUT_US, link_on_lost, etcd);
+        r = grpc_channel_connect(&link->channel, etcd->store.loop, &target, ETCD_CONNECT_TIMEOUT_US,
+                                 link_on_lost, etcd);
         if (r == 0)
                 r = grpc_channel_set_metadata(link->channel, "hasleader", "true");
         if (r == 0)

@@ -70,7 +70,7 @@ typedef struct EtcdLink {
         GrpcMessage *answer; /* owned; to the proof */
         LoopTimer retry;
         LoopDeferred teardown;
-        char reason[256];        /* why it is suspect */
+        char reason[512];        /* why it is suspect */
         uint64_t ready_since_us; /* 0 while the member has not answered on this connection */
         unsigned token_number;   /* counts authentications */
 } EtcdLink;
@@ -101,11 +101,20 @@ typedef struct EtcdWatches {
         LoopTimer created; /* set while a watch is not confirmed */
 } EtcdWatches;
 
+/* How to do TLS, where the endpoint says so. All owned, or NULL; see StreamTls. */
+typedef struct EtcdTls {
+        char *module;
+        char *ca_path;
+        char *cert_path;
+        char *key_path;
+} EtcdTls;
+
 /* The backend's object. */
 struct EtcdStore {
         Store store;    /* first: the front-end's part */
         char *username; /* owned; or NULL */
         char *password; /* owned; or NULL */
+        EtcdTls tls;
         EtcdLink link;
         EtcdCalls calls;
         EtcdLeases leases;

@@ -92,6 +92,10 @@ static void etcd_free(Store *store) {
         if (etcd->password)
                 explicit_bzero(etcd->password, strlen(etcd->password));
         free(etcd->password);
+        free(etcd->tls.module);
+        free(etcd->tls.ca_path);
+        free(etcd->tls.cert_path);
+        free(etcd->tls.key_path);
         free(etcd);
 }
 
@@ -117,6 +121,25 @@ static int etcd_copy_credentials(EtcdStore *etcd, const StoreEtcdOptions *option
         return etcd->username && etcd->password ? 0 : -ENOMEM;
 }
 
+static int copy_path(char **target, const char *path) {
+        if (path)
+                *target = strdup(path);
+        return !path || *target ? 0 : -ENOMEM;
+}
+
+static int etcd_copy_tls(EtcdTls *tls, const StoreEtcdOptions *options) {
+        int r;
+
+        assert(!options->cert_path == !options->key_path);
+
+        r = copy_path(&tls->module, options->tls_module);
+        if (r == 0)
+                r = copy_path(&tls->ca_path, options->ca_path);
+        if (r == 0)
+                r = copy_path(&tls->cert_path, options->cert_path);
+        return r < 0 ? r : copy_path(&tls->key_path, options->key_path);
+}
+
 int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *options, Diag *diag) {
         EtcdStore *etcd = calloc(1, sizeof *etcd);
         int r;
@@ -132,6 +155,8 @@ int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *option
         r = etcd_endpoints_init(&etcd->link.endpoints, options->endpoints, loop_env(loop), diag);
         if (r == 0)
                 r = etcd_copy_credentials(etcd, options);
+        if (r == 0)
+                r = etcd_copy_tls(&etcd->tls, options);
         if (r < 0) {
                 etcd_free(&etcd->store);
                 return r;

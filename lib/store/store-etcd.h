@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The store over etcd's v3 gRPC API (etcd >= 3.4): HTTP/2 by libnghttp2 over one TCP connection, on
- * the loop. docs/etcd-client.md describes how it works and how to use it elsewhere.
+/* The store over etcd's v3 gRPC API (etcd >= 3.4): HTTP/2 by libnghttp2 over one TCP or TLS
+ * connection, on the loop. docs/etcd-client.md describes how it works and how to use it elsewhere.
  */
 
 #include "lib/base/diag.h"
@@ -12,9 +12,14 @@
 /* How to reach etcd. Everything is copied. */
 typedef struct StoreEtcdOptions {
         const StrList
-                *endpoints; /* http://HOST:PORT, at least one; tried in turn, a random one first */
+                *endpoints;   /* http://HOST:PORT or https://HOST:PORT, at least one; tried in turn,
+                                  a random one first */
         const char *username; /* or NULL */
         const char *password; /* or NULL */
+        const char *ca_path;  /* for https://, as is what follows, see StreamTls; or NULL */
+        const char *cert_path;  /* or NULL */
+        const char *key_path;   /* or NULL, exactly if `cert_path` is */
+        const char *tls_module; /* NULL = the one that was installed */
 } StoreEtcdOptions;
 
 /* Make a client; it connects when it is first used, and keeps trying for as long as it lives,

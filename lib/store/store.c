@@ -225,6 +225,16 @@ void store_set_connected(Store *store, bool is_connected, const char *detail) {
         }
 }
 
+void store_tell_trouble(Store *store, const char *why) {
+        for (ListNode *node = list_first(&store->listeners); node;
+             node = list_next(&store->listeners, node)) {
+                StoreListener *listener = container_of(node, StoreListener, node);
+
+                if (listener->on_trouble)
+                        listener->on_trouble(listener, why);
+        }
+}
+
 StoreStats store_stats(const Store *store) {
         return store->stats;
 }

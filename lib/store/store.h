@@ -190,10 +190,15 @@ typedef struct StoreListener StoreListener;
  * endpoint or why not, for the log. */
 typedef void (*StoreConnectionFn)(StoreListener *listener, bool is_connected, const char *detail);
 
+/* While the store cannot be reached: why not, as a sentence's worth of words that name the endpoint.
+ * Told once per endpoint and cause, not per attempt. */
+typedef void (*StoreTroubleFn)(StoreListener *listener, const char *why);
+
 /* Who is told when the connection comes and goes; embed it, zero it before the first use. */
 struct StoreListener {
         StoreConnectionFn fn;
-        ListNode node; /* in the store's list */
+        StoreTroubleFn on_trouble; /* set it before store_listen(), or leave it NULL */
+        ListNode node;             /* in the store's list */
 };
 
 /* Be told, from the loop, from now on, in the order in which listeners came. The listener must

@@ -24,6 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/macro.h"
+
 enum {
         ETCD_START_MS = 30000, /* how long it may take until it takes connections */
         ETCD_LOOK_MS = 20,     /* how often to look */
@@ -62,25 +64,126 @@ static bool can_connect(uint16_t port) {
         return can;
 }
 
-static void run_etcd(const EtcdProcess *etcd) {
-        char data[128], log[128], peer[64], cluster[96];
+static void log_to_file(const EtcdProcess *etcd) {
+        char path[128];
         int fd;
 
-        (void)snprintf(data, sizeof(data), "%s/data", etcd->folder);
-        (void)snprintf(log, sizeof(log), "%s/log", etcd->folder);
-        (void)snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", etcd->peer_port);
-        (void)snprintf(cluster, sizeof(cluster), "default=%s", peer);
-
-        fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        (void)snprintf(path, sizeof(path), "%s/log", etcd->folder);
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd >= 0) {
                 (void)dup2(fd, STDOUT_FILENO);
                 (void)dup2(fd, STDERR_FILENO);
         }
+}
+
+static void add(const char **command, size_t *n, const char *flag, const char *value) {
+        command[(*n)++] = flag;
+        command[(*n)++] = value;
+}
+
+/* Runs a program and waits for it. Returns whether it went well; what it says goes to etcd's log. */
+static bool run(const EtcdProcess *etcd, const char *const *command) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                log_to_file(etcd);
+                (void)setenv("ETCDCTL_API", "3", 1);
+                (void)execvp(command[0], (char *const *)command);
+                _exit(127);
+        }
+        return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool run_etcdctl(const EtcdProcess *etcd, bool is_root, const char *const *words) {
+        const char *command[24] = { "etcdctl", "--endpoints", etcd->endpoint };
+        size_t n = 3;
+
+        if (etcd->guard != ETCD_OPEN) {
+                const char *const tls[] = { "--cacert", etcd->ca, "--cert",
+                                            etcd->cert, "--key",  etcd->key };
+
+                memcpy(command + n, tls, sizeof(tls));
+                n += ELEMENTSOF(tls);
+        }
+        if (is_root) {
+                command[n++] = "--user";
+                command[n++] = "root:root";
+        }
+        while (*words && n < ELEMENTSOF(command) - 1)
+                command[n++] = *words++;
+        return run(etcd, command);
+}
+
+static bool make_certificates(EtcdProcess *etcd) {
+        const char *const commands[][8] = {
+                { CERTIFICATES, etcd->folder, "authority", "ca" },
+                { CERTIFICATES, etcd->folder, "server", "server", "ca", "IP:127.0.0.1" },
+                { CERTIFICATES, etcd->folder, "client", "client", "ca", ETCD_USER },
+        };
+
+        (void)snprintf(etcd->ca, sizeof(etcd->ca), "%s/ca.pem", etcd->folder);
+        (void)snprintf(etcd->cert, sizeof(etcd->cert), "%s/client.pem", etcd->folder);
+        (void)snprintf(etcd->key, sizeof(etcd->key), "%s/client.key", etcd->folder);
+        for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+                if (!run(etcd, commands[i]))
+                        return false;
+        return true;
+}
+
+/* The first etcdctl after the start also waits until the member serves. */
+static bool make_users(const EtcdProcess *etcd) {
+        static const char *const commands[][8] = {
+                { "user", "add", "root:root" },
+                { "user", "grant-role", "root", "root" },
+                { "role", "add", "fleet" },
+                { "role", "grant-permission", "fleet", "--prefix=true", "readwrite", "/case-" },
+                { "user", "add", ETCD_USER ":" ETCD_PASSWORD },
+                { "user", "grant-role", ETCD_USER, "fleet" },
+                { "auth", "enable" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+                if (!run_etcdctl(etcd, false, commands[i]))
+                        return false;
+        return true;
+}
+
+static void run_etcd(const EtcdProcess *etcd) {
+        char data[128], peer[64], cluster[96], cert[96], key[96], token[288];
+        const char *command[32] = { "etcd" };
+        size_t n = 1;
+
+        (void)snprintf(data, sizeof(data), "%s/data", etcd->folder);
+        (void)snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", etcd->peer_port);
+        (void)snprintf(cluster, sizeof(cluster), "default=%s", peer);
+
+        (void)snprintf(cert, sizeof(cert), "%s/server.pem", etcd->folder);
+        (void)snprintf(key, sizeof(key), "%s/server.key", etcd->folder);
+        (void)snprintf(token, sizeof(token), "jwt,pub-key=%s,priv-key=%s,sign-method=ES256,ttl=%ds",
+                       cert, key, ETCD_TOKEN_S);
+
+        add(command, &n, "--data-dir", data);
+        add(command, &n, "--listen-client-urls", etcd->endpoint);
+        add(command, &n, "--advertise-client-urls", etcd->endpoint);
+        add(command, &n, "--listen-peer-urls", peer);
+        add(command, &n, "--initial-advertise-peer-urls", peer);
+        add(command, &n, "--initial-cluster", cluster);
+        if (etcd->guard != ETCD_OPEN) {
+                command[n++] = "--client-cert-auth";
+                add(command, &n, "--trusted-ca-file", etcd->ca);
+                add(command, &n, "--cert-file", cert);
+                add(command, &n, "--key-file", key);
+        }
+        if (etcd->guard == ETCD_USERS) {
+                add(command, &n, "--bcrypt-cost", "4");
+                add(command, &n, "--auth-token", token);
+        }
+
+        log_to_file(etcd);
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)unsetenv("ETCDCTL_API");
-        (void)execlp("etcd", "etcd", "--data-dir", data, "--listen-client-urls", etcd->endpoint,
-                     "--advertise-client-urls", etcd->endpoint, "--listen-peer-urls", peer,
-                     "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, NULL);
+        (void)execvp(command[0], (char *const *)command);
         _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -112,20 +215,32 @@ static int launch_etcd(EtcdProcess *etcd) {
         return wait_for_etcd(etcd);
 }
 
-int etcd_process_start(EtcdProcess *etcd) {
-        int r = -1;
-
-        *etcd = (EtcdProcess){ .folder = "/tmp/store-contract-XXXXXX" };
+static int set_up(EtcdProcess *etcd, EtcdGuard guard) {
+        *etcd = (EtcdProcess){ .folder = "/tmp/store-contract-XXXXXX", .guard = guard };
         if (!mkdtemp(etcd->folder)) {
                 perror("Cannot make a folder for etcd");
                 return -1;
         }
+        if (guard != ETCD_OPEN && !make_certificates(etcd)) {
+                (void)fprintf(stderr,
+                              "Cannot make certificates (is openssl installed?); see %s/log\n",
+                              etcd->folder);
+                return -1;
+        }
+        return 0;
+}
+
+int etcd_process_start(EtcdProcess *etcd, EtcdGuard guard) {
+        int r = -1;
+
+        if (set_up(etcd, guard) < 0)
+                return -1;
 
         for (unsigned n = 0; r != 0 && n < ETCD_PORT_ATTEMPTS; n++) {
                 etcd->client_port = free_port();
                 etcd->peer_port = free_port();
-                (void)snprintf(etcd->endpoint, sizeof(etcd->endpoint), "http://127.0.0.1:%u",
-                               etcd->client_port);
+                (void)snprintf(etcd->endpoint, sizeof(etcd->endpoint), "%s://127.0.0.1:%u",
+                               guard == ETCD_OPEN ? "http" : "https", etcd->client_port);
                 r = launch_etcd(etcd);
                 if (r > 0 && WIFEXITED(r) && WEXITSTATUS(r) == 127) {
                         (void)fprintf(stderr,
@@ -135,6 +250,8 @@ int etcd_process_start(EtcdProcess *etcd) {
                         return -1;
                 }
         }
+        if (r == 0 && guard == ETCD_USERS && !make_users(etcd))
+                r = -1;
         if (r != 0)
                 (void)fprintf(stderr, "etcd does not start; its log is in %s/log\n", etcd->folder);
         return r == 0 ? 0 : -1;
@@ -175,18 +292,10 @@ void etcd_process_thaw(EtcdProcess *etcd) {
 
 void etcd_process_compact(EtcdProcess *etcd, int64_t revision) {
         char number[32];
-        int status = -1;
-        pid_t pid;
+        const char *const words[] = { "compaction", "--physical", number, NULL };
 
         (void)snprintf(number, sizeof(number), "%lld", (long long)revision);
-        pid = fork();
-        if (pid == 0) {
-                (void)setenv("ETCDCTL_API", "3", 1);
-                (void)execlp("etcdctl", "etcdctl", "--endpoints", etcd->endpoint, "compaction",
-                             "--physical", number, NULL);
-                _exit(127);
-        }
-        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        if (!run_etcdctl(etcd, etcd->guard == ETCD_USERS, words)) {
                 (void)fprintf(stderr, "etcdctl cannot compact to revision %s (is it installed?)\n",
                               number);
                 abort();

@@ -75,9 +75,19 @@ static SeenKv copy_kv(const StoreKv *kv) {
 
 /* ---- the run and its cases */
 
+static bool backend_is_etcd(void) {
+        return harness.backend >= HARNESS_ETCD;
+}
+
+static EtcdGuard backend_guard(void) {
+        return harness.backend == HARNESS_ETCD_AUTH  ? ETCD_USERS
+               : harness.backend == HARNESS_ETCD_TLS ? ETCD_CERTIFICATES
+                                                     : ETCD_OPEN;
+}
+
 int harness_begin(HarnessBackend backend) {
         harness.backend = backend;
-        return backend == HARNESS_ETCD ? etcd_process_start(&harness.shared_etcd) : 0;
+        return backend_is_etcd() ? etcd_process_start(&harness.shared_etcd, backend_guard()) : 0;
 }
 
 void harness_end(void) {
@@ -91,7 +101,17 @@ static int make_store(Store **ret_store) {
         if (harness.etcd) {
                 char *endpoint = harness.etcd->endpoint;
                 const StrList endpoints = { .items = &endpoint, .n_items = 1 };
-                const StoreEtcdOptions options = { .endpoints = &endpoints };
+                bool is_tls = harness.etcd->guard != ETCD_OPEN;
+                bool has_users = harness.etcd->guard == ETCD_USERS;
+                const StoreEtcdOptions options = {
+                        .endpoints = &endpoints,
+                        .username = has_users ? ETCD_USER : NULL,
+                        .password = has_users ? ETCD_PASSWORD : NULL,
+                        .ca_path = is_tls ? harness.etcd->ca : NULL,
+                        .cert_path = is_tls ? harness.etcd->cert : NULL,
+                        .key_path = is_tls ? harness.etcd->key : NULL,
+                        .tls_module = TLS_MODULE,
+                };
                 Diag diag = { 0 };
                 int r = store_etcd_new(ret_store, harness.loop, &options, &diag);
 
@@ -117,7 +137,7 @@ static void harness_open(uint64_t seed) {
         virtual_env_init(&harness.virtual_env, seed);
         ck_assert_int_eq(
                 loop_new(&harness.loop, is_virtual ? &harness.virtual_env.env : env_system()), 0);
-        if (harness.backend != HARNESS_ETCD)
+        if (!backend_is_etcd())
                 ck_assert_int_eq(memory_store_new(&harness.memory, harness.loop), 0);
         (void)harness_connect();
 }
@@ -129,11 +149,11 @@ static void harness_set_up_on(EtcdProcess *etcd) {
 }
 
 void harness_set_up(void) {
-        harness_set_up_on(harness.backend == HARNESS_ETCD ? &harness.shared_etcd : NULL);
+        harness_set_up_on(backend_is_etcd() ? &harness.shared_etcd : NULL);
 }
 
 void harness_set_up_private_etcd(void) {
-        ck_assert_int_eq(etcd_process_start(&harness.private_etcd), 0);
+        ck_assert_int_eq(etcd_process_start(&harness.private_etcd, backend_guard()), 0);
         harness_set_up_on(&harness.private_etcd);
 }
 

@@ -23,7 +23,9 @@
 typedef enum HarnessBackend {
         HARNESS_MEMORY_VIRTUAL, /* memory, on a virtual clock */
         HARNESS_MEMORY_REAL,    /* memory, on the real clock */
-        HARNESS_ETCD,           /* an etcd that the harness starts */
+        HARNESS_ETCD,           /* an etcd that the harness starts; from here on all are */
+        HARNESS_ETCD_TLS,       /* one that wants a client certificate */
+        HARNESS_ETCD_AUTH,      /* one that wants a user besides */
 } HarnessBackend;
 
 /* Begin the run: starts what all cases share. Returns 0, or -1 after a message. */

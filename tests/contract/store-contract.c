@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The contract of lib/store/store.h, checked on one backend: `store-contract BACKEND`, where
- * BACKEND is memory-virtual, memory-real or etcd.
+ * BACKEND is one of those below: etcd comes plain, with TLS and client certificates, and with users
+ * besides, whose tokens expire all the time.
  *
  * The cases of all backends come first; those that need what only one backend can do follow. Cases
  * run in this process (no fork), so that a debugger and the sanitizers see all of it; CK_RUN_CASE
@@ -21,6 +22,8 @@ static const char *const backend_names[] = {
         [HARNESS_MEMORY_VIRTUAL] = "memory-virtual",
         [HARNESS_MEMORY_REAL] = "memory-real",
         [HARNESS_ETCD] = "etcd",
+        [HARNESS_ETCD_TLS] = "etcd-tls",
+        [HARNESS_ETCD_AUTH] = "etcd-auth",
 };
 
 static bool backend_from_string(HarnessBackend *ret_backend, const char *name) {
@@ -43,7 +46,7 @@ static Suite *contract_suite(HarnessBackend backend) {
         suite_add_tcase(suite, request_cases());
         if (backend == HARNESS_MEMORY_VIRTUAL)
                 suite_add_tcase(suite, fault_cases());
-        if (backend == HARNESS_ETCD)
+        if (backend >= HARNESS_ETCD)
                 suite_add_tcase(suite, etcd_cases());
         return suite;
 }
@@ -54,10 +57,11 @@ int main(int argc, char **argv) {
         int n_failed;
 
         if (argc != 2 || !backend_from_string(&backend, argv[1])) {
-                (void)fprintf(stderr, "Usage: store-contract memory-virtual|memory-real|etcd\n");
+                (void)fprintf(stderr, "Usage: store-contract "
+                                      "memory-virtual|memory-real|etcd|etcd-tls|etcd-auth\n");
                 return EXIT_FAILURE;
         }
-        if (backend == HARNESS_ETCD && getenv("FLEET_TEST_NO_ETCD")) {
+        if (backend >= HARNESS_ETCD && getenv("FLEET_TEST_NO_ETCD")) {
                 (void)fprintf(stderr, "Skipped: FLEET_TEST_NO_ETCD is set\n");
                 return EXIT_SKIPPED;
         }

@@ -164,8 +164,6 @@ START_TEST(test_bad_values) {
                 { "etcd_servers=[]", "etcd_servers: no server is named" },
                 { "etcd_servers=127.0.0.1:2379", "etcd_servers: " },
                 { "etcd_servers=http://a:1,http://b:x", "etcd_servers: " },
-                { "etcd_servers=http://a:1,https://b:2",
-                  "etcd_servers: \"https://b:2\": TLS to etcd is not supported yet" },
                 { "etcd_key_prefix=",
                   "etcd_key_prefix: it must have 1 to 255 characters, and has 0" },
                 { "etcd_key_prefix=/a b/", "etcd_key_prefix: \"/a b/\" holds a blank" },
@@ -192,9 +190,9 @@ START_TEST(test_bad_values) {
                 { "disable_engine=", "disable_engine: \"\" is neither true nor false" },
                 { "enable_grpc=2", "enable_grpc: \"2\" is neither true nor false" },
                 { "disable_watches=x", "disable_watches: \"x\" is neither true nor false" },
-                { "etcd_keyfile=/k", "etcd_keyfile: TLS to etcd is not supported yet" },
-                { "etcd_certfile=/c", "etcd_certfile: TLS to etcd is not supported yet" },
-                { "etcd_cafile=/ca", "etcd_cafile: TLS to etcd is not supported yet" },
+                { "etcd_keyfile=k", "etcd_keyfile: \"k\" is not an absolute path" },
+                { "etcd_certfile=./c", "etcd_certfile: \"./c\" is not an absolute path" },
+                { "etcd_cafile=ca", "etcd_cafile: \"ca\" is not an absolute path" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -302,8 +300,8 @@ START_TEST(test_bad_variables) {
                 { "FLEET_agent_ttl=3s",
                   "environment variable FLEET_agent_ttl: there is no such key" },
                 { "FLEET_=3s", "environment variable FLEET_: there is no such key" },
-                { "FLEET_ETCD_CAFILE=/ca",
-                  "environment variable FLEET_ETCD_CAFILE: TLS to etcd is not supported yet" },
+                { "FLEET_ETCD_CAFILE=ca",
+                  "environment variable FLEET_ETCD_CAFILE: \"ca\" is not an absolute path" },
                 { "FLEET_0123456789012345678901234567890123456789012345678901234567890123456789=1",
                   "environment variable FLEET_0123456789" },
         };
@@ -333,6 +331,38 @@ START_TEST(test_password_needs_name) {
         ck_assert_int_eq(load(&config, "etcd_password=x\n", &notices, &diag), -EINVAL);
         ck_assert_str_eq(diag.message,
                          "etcd_password is set, but etcd_username is not: set both or none");
+}
+END_TEST
+
+/* What belongs together is set together, and who names a TLS file never gets a plain connection. */
+START_TEST(test_tls_keys) {
+        static const struct {
+                const char *text, *message; /* NULL = it is taken */
+        } rows[] = {
+                { "etcd_servers=https://a:1,http://b:2\n", NULL },
+                { "etcd_servers=https://a:1\netcd_cafile=/ca\n", NULL },
+                { "etcd_servers=https://a:1\netcd_certfile=/c\netcd_keyfile=/k\n", NULL },
+                { "etcd_servers=https://a:1\netcd_certfile=/c\n",
+                  "etcd_certfile is set, but etcd_keyfile is not: set both or none" },
+                { "etcd_servers=https://a:1\netcd_keyfile=/k\n",
+                  "etcd_keyfile is set, but etcd_certfile is not: set both or none" },
+                { "etcd_cafile=/ca\n",
+                  "etcd_cafile is set, but etcd_servers has \"http://127.0.0.1:2379\", which would "
+                  "be reached without TLS: write https://" },
+                { "etcd_servers=https://a:1,http://b:2\netcd_certfile=/c\netcd_keyfile=/k\n",
+                  "etcd_certfile is set, but etcd_servers has \"http://b:2\", which would be "
+                  "reached without TLS: write https://" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(strlist_done) StrList notices = { 0 };
+                _cleanup_(config_done) Config config = { 0 };
+                Diag diag = { 0 };
+
+                ck_assert_int_eq(load(&config, rows[i].text, &notices, &diag),
+                                 rows[i].message ? -EINVAL : 0);
+                ck_assert_str_eq(diag.message, rows[i].message ? rows[i].message : "");
+        }
 }
 END_TEST
 
@@ -393,7 +423,7 @@ START_TEST(test_sample_is_the_defaults) {
                                 "--help lacks%s", key);
                 }
         }
-        ck_assert_uint_eq(n_keys, 12);
+        ck_assert_uint_eq(n_keys, 15);
         ck_assert_msg(load(&config, sample, &notices, &diag) == 0, "%s", diag.message);
         ck_assert_uint_eq(notices.n_items, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
@@ -435,6 +465,7 @@ int main(void) {
                 test_bad_variables,
                 test_missing_file,
                 test_password_needs_name,
+                test_tls_keys,
                 test_survives_oom,
                 test_sample_is_the_defaults,
         };

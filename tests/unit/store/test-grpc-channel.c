@@ -480,8 +480,9 @@ START_TEST(test_connection_refused) {
         ck_assert_int_eq(loop_new(&f.loop, &f.env.env), 0);
         f.server = fake_server_listen(f.loop, on_request, &f, &port);
         f.server = fake_server_free(f.server); /* nobody listens there now */
-        ck_assert_int_eq(grpc_channel_connect(&f.channel, f.loop, "127.0.0.1", port, 1 * US_PER_S,
-                                              on_lost, &f),
+        ck_assert_int_eq(grpc_channel_connect(&f.channel, f.loop,
+                                              &(GrpcTarget){ .host = "127.0.0.1", .port = port },
+                                              1 * US_PER_S, on_lost, &f),
                          0);
         call_start(&f, &call, true, 0);
         turn_until(f.loop, &f.is_lost);

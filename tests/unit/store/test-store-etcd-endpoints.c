@@ -33,6 +33,8 @@ START_TEST(test_good_urls) {
         assert_parses("http://127.0.0.1:2379", "127.0.0.1", 2379);
         assert_parses("http://etcd-1.example:65535/", "etcd-1.example", 65535);
         assert_parses("http://[::1]:1", "::1", 1);
+        assert_parses("https://etcd-1.example:2379/", "etcd-1.example", 2379);
+        assert_parses("https://[::1]:1", "::1", 1);
 }
 END_TEST
 
@@ -53,7 +55,8 @@ START_TEST(test_bad_urls) {
                 "http://::1:2379",
                 "http://[]:2379",
                 "http://[::1:2379",
-                "https://host:2379",
+                "https://host",
+                "HTTPS://host:2379",
                 "unix:///run/etcd",
         };
 
