@@ -19,6 +19,7 @@ typedef struct HostQueue HostQueue;
 typedef enum HostVerb {
         HOST_VERB_LOAD,
         HOST_VERB_START,
+        HOST_VERB_RESTART,
         HOST_VERB_STOP,
         HOST_VERB_UNLOAD,
 } HostVerb;

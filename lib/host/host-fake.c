@@ -11,6 +11,8 @@
  *   inactive ── start ──> activating ── StartDelayMs ──> active | inactive (Oneshot) | failed
  * (Fail) | stays (Hang) active ── stop ──> deactivating ── StopDelayMs ──> inactive
  *
+ * A restart is a stop whose end is the beginning of a start; one job, as with systemd.
+ *
  * Everything is on the loop's clock and nothing is random: the same calls at the same times give
  * the same story.
  */
@@ -41,6 +43,7 @@ typedef enum FakeJob {
         FAKE_JOB_NONE,
         FAKE_JOB_START,
         FAKE_JOB_STOP,
+        FAKE_JOB_RESTART, /* until the stop is done: then it is a start */
 } FakeJob;
 
 /* A unit of the machine. */
@@ -92,6 +95,10 @@ static bool unit_is_active(const FakeUnit *unit) {
         return streq(unit->active, "active");
 }
 
+static bool unit_is_dead(const FakeUnit *unit) {
+        return streq(unit->active, "inactive") || streq(unit->active, "failed");
+}
+
 static void machine_publish(FakeMachine *machine, FakeUnit *unit) {
         HostEntry *entry;
 
@@ -137,12 +144,28 @@ static void unit_end_job(FakeUnit *unit, int status, const char *why) {
                 host_op_end(&op->base, status, "%s", why);
 }
 
+static int unit_run_start(FakeUnit *unit) {
+        unit->job = FAKE_JOB_START;
+        unit->n_starts++;
+        unit_set_state(unit, "activating", "start");
+        return unit->habits.hangs
+                       ? 0
+                       : timer_set_in(unit->machine->loop, &unit->timer, unit->habits.start_us);
+}
+
+static void unit_end_stop(FakeUnit *unit) {
+        unit_set_state(unit, "inactive", "dead");
+        if (unit->job == FAKE_JOB_STOP)
+                unit_end_job(unit, 0, NULL);
+        else if (unit_run_start(unit) < 0)
+                unit_end_job(unit, -ENOMEM, "out of memory");
+}
+
 static void unit_on_timer(LoopTimer *timer) {
         FakeUnit *unit = container_of(timer, FakeUnit, timer);
 
-        if (unit->job == FAKE_JOB_STOP) {
-                unit_set_state(unit, "inactive", "dead");
-                unit_end_job(unit, 0, NULL);
+        if (unit->job == FAKE_JOB_STOP || unit->job == FAKE_JOB_RESTART) {
+                unit_end_stop(unit);
         } else if (unit->habits.fails) {
                 unit_set_state(unit, "failed", "failed");
                 unit_end_job(unit, HOST_E_JOB,
@@ -157,19 +180,13 @@ static void unit_on_timer(LoopTimer *timer) {
 }
 
 static int unit_begin_job(FakeUnit *unit, FakeJob job) {
-        uint64_t delay_us = job == FAKE_JOB_START ? unit->habits.start_us : unit->habits.stop_us;
-
         unit_end_job(unit, HOST_E_JOB, "the job was cancelled: another request took its place");
+        if (job == FAKE_JOB_START || (job == FAKE_JOB_RESTART && unit_is_dead(unit)))
+                return unit_run_start(unit);
+
         unit->job = job;
-        if (job == FAKE_JOB_START) {
-                unit->n_starts++;
-                unit_set_state(unit, "activating", "start");
-                if (unit->habits.hangs)
-                        return 0;
-        } else {
-                unit_set_state(unit, "deactivating", "stop-sigterm");
-        }
-        return timer_set_in(unit->machine->loop, &unit->timer, delay_us);
+        unit_set_state(unit, "deactivating", "stop-sigterm");
+        return timer_set_in(unit->machine->loop, &unit->timer, unit->habits.stop_us);
 }
 
 static FakeUnit *unit_free(FakeUnit *unit) {
@@ -323,7 +340,7 @@ static void do_job(FakeOp *op, FakeUnit *unit, FakeJob job) {
         op->is_waiting_for_job = true;
 }
 
-static void do_start(FakeOp *op) {
+static void do_start_or_restart(FakeOp *op, bool is_restart) {
         FakeUnit *unit = machine_find(op_machine(op), host_op_name(&op->base));
 
         if (!unit || !unit->has_file)
@@ -331,10 +348,18 @@ static void do_start(FakeOp *op) {
         else if (unit->habits.is_bad)
                 host_op_end(&op->base, HOST_E_LOAD,
                             "the service manager cannot use the unit file (bad-setting)");
-        else if (unit_is_active(unit) && unit->job == FAKE_JOB_NONE)
+        else if (!is_restart && unit_is_active(unit) && unit->job == FAKE_JOB_NONE)
                 host_op_end(&op->base, 0, NULL);
         else
-                do_job(op, unit, FAKE_JOB_START);
+                do_job(op, unit, is_restart ? FAKE_JOB_RESTART : FAKE_JOB_START);
+}
+
+static void do_start(FakeOp *op) {
+        do_start_or_restart(op, false);
+}
+
+static void do_restart(FakeOp *op) {
+        do_start_or_restart(op, true);
 }
 
 static void do_stop(FakeOp *op) {
@@ -366,9 +391,8 @@ static void do_unload(FakeOp *op) {
 
 static void op_on_timer(LoopTimer *timer) {
         static void (*const actions[])(FakeOp * op) = {
-                [HOST_VERB_LOAD] = do_load,
-                [HOST_VERB_START] = do_start,
-                [HOST_VERB_STOP] = do_stop,
+                [HOST_VERB_LOAD] = do_load,       [HOST_VERB_START] = do_start,
+                [HOST_VERB_RESTART] = do_restart, [HOST_VERB_STOP] = do_stop,
                 [HOST_VERB_UNLOAD] = do_unload,
         };
         FakeOp *op = container_of(timer, FakeOp, timer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Starting and stopping: jobs of systemd.
+/* Starting, restarting and stopping: jobs of systemd.
  *
- * StartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of that path
+ * StartUnit, RestartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of that path
  * ended. The signal was subscribed to before the first call, so it cannot be missed, but it may
  * come before the answer: the last few results of jobs of a unit, while an operation of that unit
  * waits for its answer, are kept in the operation.
@@ -17,13 +17,24 @@
  * private socket has no such limit, and there is none here for it.
  *
  * A failed unit has its failure forgotten before it is started, which also resets its start limit:
- * whoever starts it means it.
+ * whoever starts it means it. So does a restart, which would otherwise stop a unit that it then may
+ * not start. A restart's job stays one job: systemd turns it into the start when the stop is done.
  */
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "lib/host/host-systemd-private.h"
+
+const SystemdJobWords *systemd_job_words(const SystemdOp *op) {
+        static const SystemdJobWords words[] = {
+                [HOST_VERB_START] = { "start", "StartUnit" },
+                [HOST_VERB_RESTART] = { "restart", "RestartUnit" },
+                [HOST_VERB_STOP] = { "stop", "StopUnit" },
+        };
+
+        return &words[op->base.verb];
+}
 
 static bool result_is_good(const char *result) {
         return streq(result, "done") || streq(result, "skipped");
@@ -131,10 +142,12 @@ static int on_job_asked(sd_bus_message *reply, void *userdata, sd_bus_error *ret
                 return 0;
         }
         if (error) {
+                char what[64];
+
+                (void)snprintf(what, sizeof(what), "systemd does not %s the unit",
+                               systemd_job_words(op)->verb);
                 systemd_op_end_by_error(op, is_stop ? HOST_E_JOB : status_of_start_error(error),
-                                        is_stop ? "systemd does not stop the unit"
-                                                : "systemd does not start the unit",
-                                        error);
+                                        what, error);
                 return 0;
         }
 
@@ -151,8 +164,7 @@ static int send_job(SystemdOp *op) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         int r;
 
-        r = systemd_manager_call(systemd_of_op(op),
-                                 op->base.verb == HOST_VERB_STOP ? "StopUnit" : "StartUnit", &call);
+        r = systemd_manager_call(systemd_of_op(op), systemd_job_words(op)->method, &call);
         if (r >= 0)
                 r = sd_bus_message_append(call, "ss", host_op_name(&op->base), "replace");
         if (r >= 0)
@@ -185,6 +197,11 @@ static int send_reset_failed(SystemdOp *op) {
         return systemd_op_send_reset_failed(op, on_failure_reset);
 }
 
+static bool op_forgets_failures(const SystemdOp *op, const HostUnit *unit) {
+        return op->base.verb == HOST_VERB_RESTART ||
+               (op->base.verb == HOST_VERB_START && unit && streq(unit->active, "failed"));
+}
+
 static void job_ask(SystemdOp *op) {
         HostSystemd *host = systemd_of_op(op);
         const HostUnit *unit = host_find(&host->base, host_op_name(&op->base));
@@ -196,10 +213,7 @@ static void job_ask(SystemdOp *op) {
 
         host->n_jobs++;
         op->has_job_credit = true;
-        systemd_op_call(op,
-                        op->base.verb == HOST_VERB_START && unit && streq(unit->active, "failed")
-                                ? send_reset_failed
-                                : send_job);
+        systemd_op_call(op, op_forgets_failures(op, unit) ? send_reset_failed : send_job);
 }
 
 void systemd_job_credit_return(HostSystemd *host, SystemdOp *op) {

@@ -10,7 +10,7 @@
  *   host-systemd-stage.c    calls that many operations share
  *   host-systemd-refresh.c  reading the states of units
  *   host-systemd-load.c     loading and unloading
- *   host-systemd-job.c      starting and stopping
+ *   host-systemd-job.c      starting, restarting and stopping
  *   host-systemd-why.c      the words for a failure
  *   unit-directory.c        the files
  */
@@ -121,7 +121,7 @@ void systemd_units_reloaded(HostSystemd *host, uint64_t n_changes);
 
 /* host-systemd-job.c */
 
-/* Carry out a HOST_VERB_START. */
+/* Carry out a HOST_VERB_START or a HOST_VERB_RESTART. */
 void systemd_start_begin(SystemdOp *op);
 
 /* Carry out a HOST_VERB_STOP. */
@@ -132,6 +132,13 @@ void systemd_job_credit_return(HostSystemd *host, SystemdOp *op);
 
 /* A job has ended (JobRemoved). */
 void systemd_on_job_removed(HostSystemd *host, uint32_t id, const char *unit, const char *result);
+
+/* What the job of an operation is called: for people, and by systemd. Static. */
+typedef struct SystemdJobWords {
+        const char *verb;   /* "start" */
+        const char *method; /* of the manager: "StartUnit" */
+} SystemdJobWords;
+const SystemdJobWords *systemd_job_words(const SystemdOp *op);
 
 /* Send ResetFailedUnit for the operation's unit. Returns 0 or a negative errno. */
 int systemd_op_send_reset_failed(SystemdOp *op, sd_bus_message_handler_t on_reply);

@@ -138,7 +138,7 @@ static void explain_end(SystemdOp *op) {
 
         describe(&op->failure, text, sizeof(text));
         host_op_end(&op->base, HOST_E_JOB, "the %s job failed: %s; see: journalctl -u %s",
-                    op->base.verb == HOST_VERB_STOP ? "stop" : "start", text, name);
+                    systemd_job_words(op)->verb, text, name);
 }
 
 /* Reading the properties: each reply asks for the next. */

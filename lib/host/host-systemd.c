@@ -427,9 +427,8 @@ static int host_systemd_start(Host *base) {
 
 static void host_systemd_begin(Host *base, HostOp *base_op) {
         static void (*const begins[])(SystemdOp * op) = {
-                [HOST_VERB_LOAD] = systemd_load_begin,
-                [HOST_VERB_START] = systemd_start_begin,
-                [HOST_VERB_STOP] = systemd_stop_begin,
+                [HOST_VERB_LOAD] = systemd_load_begin,     [HOST_VERB_START] = systemd_start_begin,
+                [HOST_VERB_RESTART] = systemd_start_begin, [HOST_VERB_STOP] = systemd_stop_begin,
                 [HOST_VERB_UNLOAD] = systemd_unload_begin,
         };
         HostSystemd *host = container_of(base, HostSystemd, base);

@@ -345,6 +345,12 @@ int host_unit_start(Host *host, HostRequest *request, const char *name, HostDone
         return host_submit(host, request, &order, done);
 }
 
+int host_unit_restart(Host *host, HostRequest *request, const char *name, HostDone done) {
+        HostOrder order = { HOST_VERB_RESTART, name, NULL, 0 };
+
+        return host_submit(host, request, &order, done);
+}
+
 int host_unit_stop(Host *host, HostRequest *request, const char *name, HostDone done) {
         HostOrder order = { HOST_VERB_STOP, name, NULL, 0 };
 

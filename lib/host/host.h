@@ -99,6 +99,10 @@ int host_load(Host *host, HostRequest *request, const char *name, const char *te
  * active already. A unit that has failed is started anew. Returns as host_load(). */
 int host_unit_start(Host *host, HostRequest *request, const char *name, HostDone done);
 
+/* Restart a unit and end when the job has ended: it is stopped to its end, then started. One that
+ * does not run is started. Returns as host_load(). */
+int host_unit_restart(Host *host, HostRequest *request, const char *name, HostDone done);
+
 /* Stop a unit and end when the job has ended: every ExecStop line has run. At once when it is not
  * running. Returns as host_load(). */
 int host_unit_stop(Host *host, HostRequest *request, const char *name, HostDone done);

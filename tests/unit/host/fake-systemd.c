@@ -40,7 +40,8 @@ typedef struct FakeUnit {
         bool is_pinned;
         bool is_enabled;
         uint32_t job; /* 0 = none */
-        bool is_stop_job;
+        enum { JOB_START, JOB_STOP, JOB_RESTART } job_kind;
+        unsigned n_starts; /* that came to their end */
 } FakeUnit;
 
 struct FakeSystemd {
@@ -193,7 +194,12 @@ static void job_end(FakeUnit *unit, const char *result) {
 }
 
 static void job_run(FakeUnit *unit) {
-        if (unit->is_stop_job) {
+        if (unit->job_kind == JOB_RESTART && !streq(unit->active, "inactive")) {
+                /* The job lives on, as a start. */
+                unit_set_state(unit, "inactive", "dead");
+                unit->job_kind = JOB_START;
+                loop_defer(unit->systemd->loop, &unit->systemd->run_jobs);
+        } else if (unit->job_kind == JOB_STOP) {
                 unit_set_state(unit, "inactive", "dead");
                 job_end(unit, "done");
         } else if (text_says(unit->text, "Fail=yes")) {
@@ -204,6 +210,7 @@ static void job_run(FakeUnit *unit) {
         } else {
                 bool is_oneshot = text_says(unit->text, "Oneshot=yes");
 
+                unit->n_starts += !streq(unit->active, "active");
                 unit_set_state(unit, is_oneshot ? "inactive" : "active",
                                is_oneshot ? "dead" : "running");
                 job_end(unit, "done");
@@ -342,7 +349,7 @@ static int do_get_unit(FakeSystemd *systemd, sd_bus_message *call) {
         return sd_bus_reply_method_return(call, "o", path);
 }
 
-static int begin_job(FakeUnit *unit, sd_bus_message *call, bool is_stop) {
+static int begin_job(FakeUnit *unit, sd_bus_message *call, int job_kind) {
         FakeSystemd *systemd = unit->systemd;
         char path[64];
         int r;
@@ -350,7 +357,7 @@ static int begin_job(FakeUnit *unit, sd_bus_message *call, bool is_stop) {
         if (unit->job > 0)
                 job_end(unit, "canceled");
         unit->job = ++systemd->n_jobs;
-        unit->is_stop_job = is_stop;
+        unit->job_kind = job_kind;
         job_path(unit->job, path);
         if (systemd->is_job_first)
                 job_run(unit);
@@ -360,7 +367,7 @@ static int begin_job(FakeUnit *unit, sd_bus_message *call, bool is_stop) {
         return r;
 }
 
-static int do_start(FakeSystemd *systemd, sd_bus_message *call) {
+static int start_or_restart(FakeSystemd *systemd, sd_bus_message *call, int job_kind) {
         FakeUnit *unit = read_unit(systemd, call);
 
         unit_load(unit);
@@ -371,7 +378,15 @@ static int do_start(FakeSystemd *systemd, sd_bus_message *call) {
                 return sd_bus_reply_method_errorf(call, "org.freedesktop.systemd1.BadUnitSetting",
                                                   "Unit %s has a bad unit file setting.",
                                                   unit->name);
-        return begin_job(unit, call, false);
+        return begin_job(unit, call, job_kind);
+}
+
+static int do_start(FakeSystemd *systemd, sd_bus_message *call) {
+        return start_or_restart(systemd, call, JOB_START);
+}
+
+static int do_restart(FakeSystemd *systemd, sd_bus_message *call) {
+        return start_or_restart(systemd, call, JOB_RESTART);
 }
 
 static int do_stop(FakeSystemd *systemd, sd_bus_message *call) {
@@ -380,7 +395,7 @@ static int do_stop(FakeSystemd *systemd, sd_bus_message *call) {
         if (!unit->is_known)
                 return sd_bus_reply_method_errorf(call, no_such_unit, "Unit %s not loaded.",
                                                   unit->name);
-        return begin_job(unit, call, true);
+        return begin_job(unit, call, JOB_STOP);
 }
 
 static int do_reset_failed(FakeSystemd *systemd, sd_bus_message *call) {
@@ -450,6 +465,7 @@ static const struct {
         { "DisableUnitFiles", do_disable },
         { "ListUnitsByNames", do_list },
         { "StartUnit", do_start },
+        { "RestartUnit", do_restart },
         { "StopUnit", do_stop },
         { "ResetFailedUnit", do_reset_failed },
         { "Reload", do_reload },
@@ -691,4 +707,10 @@ void fake_systemd_unit_dies(FakeSystemd *systemd, const char *name) {
 
 void fake_systemd_tell_foreign(FakeSystemd *systemd) {
         tell_states(systemd, "foreign.service", "active", "running");
+}
+
+unsigned fake_systemd_unit_starts(const FakeSystemd *systemd, const char *name) {
+        const FakeUnit *unit = unit_find(systemd, name);
+
+        return unit ? unit->n_starts : 0;
 }

@@ -75,6 +75,9 @@ bool fake_systemd_is_linked(const FakeSystemd *systemd, const char *name);
 /* Is it enabled? */
 bool fake_systemd_is_enabled(const FakeSystemd *systemd, const char *name);
 
+/* How often a start of it came to its end: a start of a running one does not count. */
+unsigned fake_systemd_unit_starts(const FakeSystemd *systemd, const char *name);
+
 /* Its process dies. */
 void fake_systemd_unit_dies(FakeSystemd *systemd, const char *name);
 

@@ -175,6 +175,11 @@ void ask_start(Harness *harness, Ask *ask, const char *name) {
         ck_assert_uint_eq(ask->n_done, 0);
 }
 
+void ask_restart(Harness *harness, Ask *ask, const char *name) {
+        ck_assert_int_eq(host_unit_restart(harness->host, &ask->request, name, on_done), 0);
+        ck_assert_uint_eq(ask->n_done, 0);
+}
+
 void ask_stop(Harness *harness, Ask *ask, const char *name) {
         ck_assert_int_eq(host_unit_stop(harness->host, &ask->request, name, on_done), 0);
         ck_assert_uint_eq(ask->n_done, 0);
@@ -196,6 +201,13 @@ int do_start(Harness *harness, const char *name) {
         Ask ask = { 0 };
 
         ask_start(harness, &ask, name);
+        return harness_wait(harness, &ask);
+}
+
+int do_restart(Harness *harness, const char *name) {
+        Ask ask = { 0 };
+
+        ask_restart(harness, &ask, name);
         return harness_wait(harness, &ask);
 }
 

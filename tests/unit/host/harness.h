@@ -70,12 +70,14 @@ int harness_wait(Harness *harness, Ask *ask);
 /* Start a request. */
 void ask_load(Harness *harness, Ask *ask, const char *name, const char *text);
 void ask_start(Harness *harness, Ask *ask, const char *name);
+void ask_restart(Harness *harness, Ask *ask, const char *name);
 void ask_stop(Harness *harness, Ask *ask, const char *name);
 void ask_unload(Harness *harness, Ask *ask, const char *name);
 
 /* Carry out a request and return how it ended. */
 int do_load(Harness *harness, const char *name, const char *text);
 int do_start(Harness *harness, const char *name);
+int do_restart(Harness *harness, const char *name);
 int do_stop(Harness *harness, const char *name);
 int do_unload(Harness *harness, const char *name);
 

@@ -103,6 +103,53 @@ static void jobs_end(HarnessKind kind) {
         harness_close(harness);
 }
 
+static unsigned count_starts(const Harness *harness, const char *name) {
+        return harness->kind == HARNESS_FAKE ? fake_machine_unit_starts(harness->machine, name)
+                                             : fake_systemd_unit_starts(harness->systemd, name);
+}
+
+/* A restart stops what runs and starts it again, and ends when that has ended; what does not run is
+ * started. */
+static void restarts(HarnessKind kind) {
+        Harness *harness = harness_open(kind);
+
+        ck_assert_int_eq(do_restart(harness, "a.service"), HOST_E_NO_UNIT);
+        ck_assert_int_eq(do_load(harness, "a.service", plain), 0);
+        ck_assert_int_eq(do_start(harness, "a.service"), 0);
+        ck_assert_int_eq(do_start(harness, "a.service"), 0);
+        ck_assert_uint_eq(count_starts(harness, "a.service"), 1);
+        ck_assert_int_eq(do_restart(harness, "a.service"), 0);
+        ck_assert_uint_eq(count_starts(harness, "a.service"), 2);
+        assert_unit(harness, "a.service", "loaded", "active");
+
+        ck_assert_int_eq(do_stop(harness, "a.service"), 0);
+        ck_assert_int_eq(do_restart(harness, "a.service"), 0);
+        ck_assert_uint_eq(count_starts(harness, "a.service"), 3);
+        assert_unit(harness, "a.service", "loaded", "active");
+
+        ck_assert_int_eq(do_load(harness, "a.service", failing), 0);
+        ck_assert_int_eq(do_restart(harness, "a.service"), HOST_E_JOB);
+        assert_unit(harness, "a.service", "loaded", "failed");
+        harness_close(harness);
+}
+
+/* A start that hangs gives way to a restart. */
+static void restart_ends_a_hanging_start(HarnessKind kind) {
+        Harness *harness = harness_open(kind);
+        Ask start = { 0 }, restart = { 0 };
+
+        ck_assert_int_eq(do_load(harness, "h.service", hanging), 0);
+        ask_start(harness, &start, "h.service");
+        harness_until_active(harness, "h.service", "activating");
+        host_cancel(&start.request);
+        ck_assert_int_eq(harness_wait(harness, &start), -ECANCELED);
+        ck_assert_int_eq(do_load(harness, "h.service", plain), 0);
+        ask_restart(harness, &restart, "h.service");
+        ck_assert_int_eq(harness_wait(harness, &restart), 0);
+        assert_unit(harness, "h.service", "loaded", "active");
+        harness_close(harness);
+}
+
 /* One bad file among many: it alone fails, says why, and stays visible. */
 static void bad_file_harms_no_other(HarnessKind kind) {
         Harness *harness = harness_open(kind);
@@ -296,6 +343,16 @@ START_TEST(test_jobs_end) {
 }
 END_TEST
 
+START_TEST(test_restarts) {
+        on_both(restarts);
+}
+END_TEST
+
+START_TEST(test_restart_ends_a_hanging_start) {
+        on_both(restart_ends_a_hanging_start);
+}
+END_TEST
+
 START_TEST(test_bad_file_harms_no_other) {
         on_both(bad_file_harms_no_other);
 }
@@ -337,6 +394,8 @@ int main(void) {
                 test_unit_lives,
                 test_unknown_units,
                 test_jobs_end,
+                test_restarts,
+                test_restart_ends_a_hanging_start,
                 test_bad_file_harms_no_other,
                 test_requests_keep_order,
                 test_requests_can_be_cancelled,
