@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), report.c (what
- * goes out). */
+/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what a
+ * unit waits for before it comes here), report.c (what goes out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"
@@ -13,6 +13,7 @@
 typedef struct AgentUnit AgentUnit;
 typedef struct AgentFile AgentFile;
 typedef struct AgentOp AgentOp;
+typedef struct AgentWait AgentWait;
 
 /* A unit that is scheduled here, or on the host, or that the store still has a state of. */
 struct AgentUnit {
@@ -20,12 +21,14 @@ struct AgentUnit {
         Agent *agent;             /* back pointer */
         char *name;               /* owned */
         AgentOp *op;              /* owned: the step under way, or NULL */
+        AgentWait *wait;          /* owned: what it waits for before it comes here, or NULL */
         char *why;                /* owned: why the last request failed, or NULL */
         LoopTimer retry;          /* set: the next step waits */
         ListNode work_node;       /* Agent.to_work */
         ListNode report_node;     /* Agent.to_report, or Agent.in_report while on its way */
         ScheduleRecord row;       /* while has_row */
         uint64_t done_generation; /* request brought to its end */
+        uint64_t restarted;       /* restarts up to this generation are carried out */
         uint64_t digest;          /* of the state that the store has */
         uint64_t sent_digest;     /* of the state on its way */
         uint64_t report_since_us; /* when it was first found to differ; 0 = it does not */
@@ -41,6 +44,7 @@ struct AgentUnit {
         bool is_row_bad;
         bool is_listed;  /* the list under way has brought the row */
         bool is_sent;    /* in Agent.in_report */
+        bool is_free;    /* no machine of the row's `after` has it any more */
         bool is_adopted; /* done_generation, reached and why are an earlier run's */
         bool is_again;   /* changed while its state was on its way */
 };
@@ -53,6 +57,7 @@ struct AgentOp {
         ListNode file_node; /* AgentFile.waiters */
         AgentStep step;
         uint64_t generation; /* of the row that asked for it, 0 for none */
+        uint64_t restart;    /* of that row */
         JobState desired;    /* of that row */
 };
 
@@ -112,6 +117,19 @@ void agent_reconsider_op(AgentUnit *unit);
 
 /* A retry timer's callback. */
 void agent_on_retry(LoopTimer *timer);
+
+/* Must the unit wait until other machines have ended it? */
+bool agent_must_wait(const AgentUnit *unit);
+
+/* Wait, if it does not yet; the unit is marked for work when that is over. Returns 0 or a negative
+ * errno. */
+int agent_wait_begin(AgentUnit *unit);
+
+/* Wait no more. */
+void agent_wait_end(AgentUnit *unit);
+
+/* What the unit waits for, for people, borrowed; NULL when it does not wait. */
+const char *agent_wait_text(const AgentUnit *unit);
 
 /* Send states, if it is time, there is a lease, and none are on their way. */
 void agent_report(Agent *agent);

@@ -51,6 +51,7 @@ void agent_unit_free(AgentUnit *unit) {
         assert(!unit->op);
         assert(!unit->is_sent);
 
+        agent_wait_end(unit);
         timer_clear(&unit->retry);
         list_remove(&unit->work_node);
         list_remove(&unit->report_node);
@@ -96,6 +97,24 @@ static void on_reset(RegistryFollow *follow) {
         }
 }
 
+/* What is new in this row besides the request? */
+static void unit_take_row(AgentUnit *unit, ScheduleRecord row) {
+        if (!strlist_equals(&unit->row.after, &row.after)) {
+                unit->is_free = false;
+                agent_wait_end(unit);
+        }
+
+        /* Found at the start: what an earlier run has reported is believed. Where there is no such
+         * report the unit counts as restarted, or one that is well would be stopped because a lease
+         * has ended. */
+        if (!unit->agent->was_synced)
+                unit->restarted = unit->is_adopted && unit->done_generation > 0
+                                          ? unit->done_generation
+                                          : row.restart;
+        schedule_record_done(&unit->row);
+        unit->row = row;
+}
+
 static void agent_set_row(AgentUnit *unit, const Record *record) {
         ScheduleRecord row;
 
@@ -109,9 +128,7 @@ static void agent_set_row(AgentUnit *unit, const Record *record) {
                 return;
 
         unit->has_row = !record->is_deleted;
-        schedule_record_done(&unit->row);
-        if (!record->is_deleted)
-                unit->row = row;
+        unit_take_row(unit, record->is_deleted ? (ScheduleRecord){ 0 } : row);
         unit->backoff_ms = 0;
         unit->last_step = AGENT_STEP_NONE;
         timer_clear(&unit->retry);
@@ -260,6 +277,9 @@ void agent_close_rest(Agent *agent) {
         loop_hook_remove(&agent->hook);
         registry_follow_stop(&agent->follow);
         registry_write_cancel(&agent->write);
+        for (HashNode *node = hash_map_first(&agent->units); node;
+             node = hash_map_next(&agent->units, node))
+                agent_wait_end(container_of(node, AgentUnit, node));
         for (HashNode *node = hash_map_first(&agent->files); node;
              node = hash_map_next(&agent->files, node))
                 registry_read_cancel(&container_of(node, AgentFile, node)->read);

@@ -10,7 +10,8 @@
 const char *agent_step_to_string(AgentStep step) {
         static const char *const names[_AGENT_STEP_MAX] = {
                 [AGENT_STEP_NONE] = "none",     [AGENT_STEP_DONE] = "done",
-                [AGENT_STEP_LOAD] = "load",     [AGENT_STEP_START] = "start",
+                [AGENT_STEP_LOAD] = "load",     [AGENT_STEP_WAIT] = "wait",
+                [AGENT_STEP_START] = "start",   [AGENT_STEP_RESTART] = "restart",
                 [AGENT_STEP_STOP] = "stop",     [AGENT_STEP_UNLOAD] = "unload",
                 [AGENT_STEP_FORGET] = "forget",
         };
@@ -32,6 +33,19 @@ static AgentStep plan_unwanted(const AgentSituation *situation, bool is_there) {
         return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
 }
 
+/* What brings the unit to this machine has its time. */
+static AgentStep when_free(const AgentSituation *situation, AgentStep step) {
+        return situation->must_wait ? AGENT_STEP_WAIT : step;
+}
+
+static AgentStep plan_launched(const AgentSituation *situation) {
+        if (situation->is_restart_due && agent_is_running(situation->active))
+                return AGENT_STEP_RESTART;
+        if (is_up(situation->active))
+                return AGENT_STEP_DONE;
+        return when_free(situation, AGENT_STEP_START);
+}
+
 AgentStep agent_plan(const AgentSituation *situation) {
         const ScheduleRecord *row = situation->row;
         bool is_there = situation->hash && *situation->hash != '\0', is_same, is_done;
@@ -47,9 +61,10 @@ AgentStep agent_plan(const AgentSituation *situation) {
                 return AGENT_STEP_NONE;
 
         if (!is_same)
-                return is_there && agent_is_running(situation->active) ? AGENT_STEP_STOP
-                                                                       : AGENT_STEP_LOAD;
+                return is_there && agent_is_running(situation->active)
+                               ? AGENT_STEP_STOP
+                               : when_free(situation, AGENT_STEP_LOAD);
         if (row->desired == JOB_STATE_LAUNCHED)
-                return is_up(situation->active) ? AGENT_STEP_DONE : AGENT_STEP_START;
+                return plan_launched(situation);
         return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_DONE;
 }

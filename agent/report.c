@@ -58,6 +58,7 @@ static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) 
                 .sub = (char *)(is_there && *host_unit->sub ? host_unit->sub : "dead"),
                 .state = unit->reached,
                 .generation = unit->done_generation,
+                .waits = (char *)agent_wait_text(unit),
                 .why = unit->why,
         };
 
@@ -91,6 +92,7 @@ static uint64_t state_digest(const StateRecord *state) {
         digest = digest_string(digest, state->active);
         digest = digest_string(digest, state->sub);
         digest = digest_string(digest, state->hash);
+        digest = digest_string(digest, state->waits);
         digest = digest_string(digest, state->why);
         digest = digest_bytes(digest, &state->state, sizeof(state->state));
         digest = digest_bytes(digest, &state->generation, sizeof(state->generation));
@@ -160,7 +162,8 @@ static bool unit_is_unasked(const AgentUnit *unit) {
 
 /* When the unit may be reported; not later than now = it may. */
 static uint64_t unit_due_us(const AgentUnit *unit) {
-        uint64_t middle_us = unit->op ? unit->report_since_us + REPORT_PATIENCE_US : 0;
+        bool is_in_its_middle = unit->op || unit->wait;
+        uint64_t middle_us = is_in_its_middle ? unit->report_since_us + REPORT_PATIENCE_US : 0;
         uint64_t pace_us = unit_is_unasked(unit) && !unit->agent->is_closing ? unit->pace.due_us
                                                                              : 0;
 

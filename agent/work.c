@@ -2,8 +2,9 @@
 
 /* The agent: steps.
  *
- *   marked --agent_plan()--> LOAD:  fetch the content, give it to the host
- *                            START, STOP, UNLOAD: ask the host
+ *   marked --agent_plan()--> WAIT:  until other machines have ended it (after.c)
+ *                            LOAD:  fetch the content, give it to the host
+ *                            START, RESTART, STOP, UNLOAD: ask the host
  *                            DONE:  the request is fulfilled
  *                            FORGET: nothing of the unit is left to be done
  *
@@ -12,6 +13,9 @@
  * the user's or systemd's (Restart=) business. What fails for want of an answer (store or systemd
  * out of reach) is tried again, with back-off, and so is a step that leaves everything as it was.
  * Units that wait for the same content share its read.
+ *
+ * A restart that is asked for while one is under way follows it; where the end of one was not
+ * learned (systemd or the daemon went away) it is done again. Rather twice than never.
  */
 
 #include <assert.h>
@@ -69,13 +73,24 @@ static void op_end(AgentOp *op) {
                 agent_maybe_closed(unit->agent);
 }
 
+static bool op_starts(const AgentOp *op) {
+        return op->step == AGENT_STEP_START || op->step == AGENT_STEP_RESTART;
+}
+
+/* The unit was started anew, well or not: so every restart that was asked for before is done. */
+static void op_set_restarted(const AgentOp *op) {
+        if (op_starts(op) && op->unit->restarted < op->restart)
+                op->unit->restarted = op->restart;
+}
+
 static void op_fail(AgentOp *op, const char *why) {
         AgentUnit *unit = op->unit;
 
         unit->agent->stats.n_failures++;
         if (op->step == AGENT_STEP_LOAD)
                 unit->reached = JOB_STATE_INACTIVE;
-        if (op->step == AGENT_STEP_LOAD || op->step == AGENT_STEP_START)
+        op_set_restarted(op);
+        if (op->step == AGENT_STEP_LOAD || op_starts(op))
                 unit_set_done(unit, op->generation, why);
         else {
                 log_unit(LOG_WARNING, unit->name, "Cannot %s %s: %s",
@@ -87,15 +102,15 @@ static void op_fail(AgentOp *op, const char *why) {
 
 static void op_succeed(AgentOp *op) {
         static const JobState reached[_AGENT_STEP_MAX] = {
-                [AGENT_STEP_LOAD] = JOB_STATE_LOADED,
-                [AGENT_STEP_START] = JOB_STATE_LAUNCHED,
-                [AGENT_STEP_STOP] = JOB_STATE_LOADED,
+                [AGENT_STEP_LOAD] = JOB_STATE_LOADED,      [AGENT_STEP_START] = JOB_STATE_LAUNCHED,
+                [AGENT_STEP_RESTART] = JOB_STATE_LAUNCHED, [AGENT_STEP_STOP] = JOB_STATE_LOADED,
                 [AGENT_STEP_UNLOAD] = JOB_STATE_INACTIVE,
         };
         AgentUnit *unit = op->unit;
 
         unit->reached = reached[op->step];
-        if (op->step == AGENT_STEP_START)
+        op_set_restarted(op);
+        if (op_starts(op))
                 unit_set_done(unit, op->generation, NULL);
         op_end(op);
 }
@@ -220,6 +235,9 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
         case AGENT_STEP_START:
                 unit->reached = JOB_STATE_LAUNCHED;
                 return host_unit_start(host, &op->request, unit->name, on_host_done);
+        case AGENT_STEP_RESTART:
+                unit->reached = JOB_STATE_LAUNCHED;
+                return host_unit_restart(host, &op->request, unit->name, on_host_done);
         case AGENT_STEP_STOP:
                 return host_unit_stop(host, &op->request, unit->name, on_host_done);
         case AGENT_STEP_UNLOAD:
@@ -239,6 +257,7 @@ static void unit_begin(AgentUnit *unit, AgentStep step) {
                 *op = (AgentOp){ .unit = unit,
                                  .step = step,
                                  .generation = unit->row.generation,
+                                 .restart = unit->row.restart,
                                  .desired = unit->row.desired };
                 r = op_begin(unit, op);
         }
@@ -284,25 +303,40 @@ static void unit_check_adopted(AgentUnit *unit, const HostUnit *host_unit) {
                 unit->reached = JOB_STATE_INACTIVE;
                 free(TAKE(unit->why));
         }
+        /* It did not come here before it was free to. */
+        if (unit->is_adopted && unit->done_generation > 0)
+                unit->is_free = true;
         unit->is_adopted = false;
 }
 
-static void unit_decide(AgentUnit *unit) {
-        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
-        AgentSituation situation;
-        AgentStep step;
-
-        unit_check_adopted(unit, host_unit);
-        unit_recover(unit, host_unit);
-        situation = (AgentSituation){
+static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
+        const AgentSituation situation = {
                 .row = unit->has_row ? &unit->row : NULL,
                 .is_row_bad = unit->is_row_bad,
                 .hash = host_unit ? host_unit->hash : NULL,
                 .active = host_unit ? host_unit->active : "",
                 .done_generation = unit->done_generation,
                 .is_failed = unit->why,
+                .is_restart_due = unit->row.restart > unit->restarted,
+                .must_wait = agent_must_wait(unit),
         };
-        step = agent_plan(&situation);
+
+        return agent_plan(&situation);
+}
+
+static void unit_decide(AgentUnit *unit) {
+        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
+        AgentStep step;
+
+        unit_check_adopted(unit, host_unit);
+        unit_recover(unit, host_unit);
+        step = unit_plan(unit, host_unit);
+        if (step == AGENT_STEP_WAIT) {
+                if (agent_wait_begin(unit) < 0)
+                        unit_retry_later(unit);
+                return;
+        }
+        agent_wait_end(unit);
         if (step == AGENT_STEP_NONE)
                 return;
         if (step == AGENT_STEP_FORGET) {
@@ -345,11 +379,13 @@ void agent_reconsider_op(AgentUnit *unit) {
         const HostUnit *host_unit;
 
         /* Only a start may take for ever, and only what undoes it may cut it short: the user does
-         * not want it any more, or wants other content. */
-        if (!op || op->step != AGENT_STEP_START)
+         * not want it any more, wants other content, or a restart. A restart is not cut short by
+         * the next: systemd would take both for one. */
+        if (!op || !op_starts(op))
                 return;
         host_unit = host_find(unit->agent->host, unit->name);
         if (!unit->has_row || unit->row.desired != op->desired || !host_unit ||
-            !streq(host_unit->hash, unit->row.file))
+            !streq(host_unit->hash, unit->row.file) ||
+            (op->step == AGENT_STEP_START && unit->row.restart > op->restart))
                 host_cancel(&op->request);
 }

@@ -359,15 +359,9 @@ static void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted)
 }
 
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
-        if (a->desired != b->desired || a->generation != b->generation ||
-            a->restart != b->restart || !streq(a->file, b->file) ||
-            a->after.n_items != b->after.n_items)
-                return false;
-
-        for (size_t i = 0; i < a->after.n_items; i++)
-                if (!streq(a->after.items[i], b->after.items[i]))
-                        return false;
-        return true;
+        return a->desired == b->desired && a->generation == b->generation &&
+               a->restart == b->restart && streq(a->file, b->file) &&
+               strlist_equals(&a->after, &b->after);
 }
 
 /* A machine that is gone has no copy that could be waited for: its states went with its lease. */

@@ -43,6 +43,16 @@ bool strlist_has(const StrList *list, const char *string) {
         return false;
 }
 
+bool strlist_equals(const StrList *a, const StrList *b) {
+        if (a->n_items != b->n_items)
+                return false;
+
+        for (size_t i = 0; i < a->n_items; i++)
+                if (!streq(a->items[i], b->items[i]))
+                        return false;
+        return true;
+}
+
 int strlist_copy(const StrList *list, StrList *ret_copy) {
         _cleanup_(strlist_done) StrList copy = { 0 };
         int r = 0;

@@ -25,5 +25,8 @@ int strlist_add(StrList *list, const char *string);
 /* Is `string` in the list? */
 bool strlist_has(const StrList *list, const char *string);
 
+/* Do both hold the same strings in the same order? */
+bool strlist_equals(const StrList *a, const StrList *b);
+
 /* `ret_copy` = a copy of the list. Returns 0 or -ENOMEM. */
 int strlist_copy(const StrList *list, StrList *ret_copy);

@@ -621,6 +621,12 @@ bool fake_machine_unit_is_active(const FakeMachine *machine, const char *name) {
         return unit && unit_is_active(unit);
 }
 
+bool fake_machine_unit_is_running(const FakeMachine *machine, const char *name) {
+        const FakeUnit *unit = machine_find(machine, name);
+
+        return unit && !unit_is_dead(unit);
+}
+
 void fake_machine_set_observer(FakeMachine *machine,
                                void (*fn)(const char *name, bool is_active, void *userdata),
                                void *userdata) {

@@ -41,6 +41,9 @@ unsigned fake_machine_unit_starts(const FakeMachine *machine, const char *name);
 /* Is the unit active now? */
 bool fake_machine_unit_is_active(const FakeMachine *machine, const char *name);
 
+/* Does the unit run, or is it on its way up or down? */
+bool fake_machine_unit_is_running(const FakeMachine *machine, const char *name);
+
 /* Call `fn` on every change of activity, before anything else learns of it: for invariants. */
 void fake_machine_set_observer(FakeMachine *machine,
                                void (*fn)(const char *name, bool is_active, void *userdata),

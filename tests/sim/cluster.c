@@ -172,6 +172,26 @@ void sim_submit(Sim *sim, const char *unit, const char *text, JobState desired) 
         rig_set_unit(&sim->rig, unit, text, desired, (uint64_t)rig_revision(&sim->rig) + 1);
 }
 
+void sim_restart(Sim *sim, const char *unit, const char *machine) {
+        _cleanup_(unit_record_done) UnitRecord record = { 0 };
+        uint64_t generation;
+        const char *text;
+        char key[300], *json;
+
+        (void)snprintf(key, sizeof(key), "unit/%s", unit);
+        text = rig_get(&sim->rig, key);
+        ck_assert_ptr_nonnull(text);
+        ck_assert_int_eq(unit_record_decode(text, strlen(text), &record, NULL), 0);
+        generation = unit_record_last_generation(&record) + 1;
+        if (machine)
+                ck_assert_int_eq(restarts_set(&record.restarts, machine, generation), 0);
+        else
+                record.generation = record.restart = generation;
+        ck_assert_int_eq(unit_record_encode(&record, &json), 0);
+        rig_set(&sim->rig, key, json);
+        free(json);
+}
+
 void sim_destroy(Sim *sim, const char *unit) {
         char key[300];
 
@@ -212,6 +232,14 @@ unsigned sim_copies(const Sim *sim, const char *unit) {
 
         for (size_t i = 0; i < sim->n_machines; i++)
                 n += fake_machine_unit_is_active(sim->machines[i].fake, unit);
+        return n;
+}
+
+unsigned sim_running(const Sim *sim, const char *unit) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < sim->n_machines; i++)
+                n += fake_machine_unit_is_running(sim->machines[i].fake, unit);
         return n;
 }
 

@@ -73,6 +73,9 @@ void sim_pause(Sim *sim, size_t i, bool is_paused);
  * before. */
 void sim_submit(Sim *sim, const char *unit, const char *text, JobState desired);
 
+/* A user's request: restart the unit, on all machines or (not NULL) on one. */
+void sim_restart(Sim *sim, const char *unit, const char *machine);
+
 /* The user destroys the unit. */
 void sim_destroy(Sim *sim, const char *unit);
 
@@ -86,6 +89,9 @@ const char *sim_state(Sim *sim, size_t machine, const char *unit);
 
 /* On how many machines is the unit active? */
 unsigned sim_copies(const Sim *sim, const char *unit);
+
+/* On how many machines does the unit run, counting those where it is on its way up or down? */
+unsigned sim_running(const Sim *sim, const char *unit);
 
 /* Run until that many copies are active, at most so long; fails the test else. */
 void sim_wait_copies(Sim *sim, const char *unit, unsigned n_copies, uint64_t limit_ms);

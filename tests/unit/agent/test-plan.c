@@ -124,6 +124,57 @@ START_TEST(test_done_requests) {
 }
 END_TEST
 
+typedef struct OrderRow {
+        const char *claim;
+        const char *hash; /* on the host, or NULL */
+        const char *active;
+        bool is_restart_due, must_wait;
+        AgentStep step;
+} OrderRow;
+
+/* A restart stops and starts what runs, however far it has come; else it is a start. A unit that
+ * must wait is neither loaded nor started; what runs already goes on, and what must end ends. */
+START_TEST(test_restarts_and_moves) {
+        const OrderRow rows[] = {
+                { "restart: runs", wanted, "active", true, false, AGENT_STEP_RESTART },
+                { "restart: coming up", wanted, "activating", true, false, AGENT_STEP_RESTART },
+                { "restart: going down", wanted, "deactivating", true, false, AGENT_STEP_RESTART },
+                { "restart: dead", wanted, "inactive", true, false, AGENT_STEP_START },
+                { "restart: failed", wanted, "failed", true, false, AGENT_STEP_START },
+                { "restart: not there", NULL, "", true, false, AGENT_STEP_LOAD },
+                { "restart: other content runs", other, "active", true, false, AGENT_STEP_STOP },
+                { "move: not there", NULL, "", false, true, AGENT_STEP_WAIT },
+                { "move: loaded", wanted, "inactive", false, true, AGENT_STEP_WAIT },
+                { "move: other content, ended", other, "inactive", false, true, AGENT_STEP_WAIT },
+                { "move: other content runs", other, "active", false, true, AGENT_STEP_STOP },
+                { "move: runs", wanted, "active", false, true, AGENT_STEP_DONE },
+                { "move: runs, restart", wanted, "active", true, true, AGENT_STEP_RESTART },
+                { "move: dead, restart", wanted, "inactive", true, true, AGENT_STEP_WAIT },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                ScheduleRecord row = { .desired = LAUNCHED, .generation = GENERATION };
+                AgentSituation situation = {
+                        .row = &row,
+                        .hash = rows[i].hash,
+                        .active = rows[i].active,
+                        .done_generation = GENERATION - 1,
+                        .is_restart_due = rows[i].is_restart_due,
+                        .must_wait = rows[i].must_wait,
+                };
+
+                memcpy(row.file, wanted, sizeof(row.file));
+                ck_assert_msg(agent_plan(&situation) == rows[i].step, "%s: %s", rows[i].claim,
+                              agent_step_to_string(agent_plan(&situation)));
+
+                /* What is done is not done again. */
+                situation.done_generation = GENERATION;
+                situation.hash = wanted;
+                ck_assert_int_eq(agent_plan(&situation), AGENT_STEP_NONE);
+        }
+}
+END_TEST
+
 /* Every step has a word. */
 START_TEST(test_words) {
         for (int step = 0; step < _AGENT_STEP_MAX; step++)
@@ -134,7 +185,7 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = { test_unwanted, test_new_requests, test_done_requests,
-                                       test_words };
+                                       test_restarts_and_moves, test_words };
 
         return tests_run("agent plan", tests, ELEMENTSOF(tests));
 }
