@@ -20,6 +20,7 @@
 void cli_done(Cli *cli) {
         strlist_done(&cli->args);
         cli->client = client_free(cli->client);
+        cli->ssh = ssh_free(cli->ssh);
 }
 
 int cli_unknown_command(const char *name, Diag *diag) {
@@ -59,16 +60,36 @@ int cli_parse(Cli *cli, char *const *words, size_t n_words, Diag *diag) {
         return flags_parse(&parse, &cli->options, &cli->args, &n_taken, diag);
 }
 
-int cli_client(Cli *cli, Client **ret_client) {
-        Diag diag = { 0 };
+int cli_ssh(Cli *cli, Ssh **ret_ssh, Diag *diag) {
+        int r = cli->ssh ? 0 : ssh_new(&cli->options, &cli->ssh, diag);
+
+        *ret_ssh = cli->ssh;
+        return r;
+}
+
+/* What can be seen to be wrong without a connection is told before one is made. */
+static int client_through_tunnel(Cli *cli, Diag *diag) {
+        Ssh *ssh;
         int r;
 
-        if (!cli->client) {
-                r = client_new(&cli->options, &cli->client, &diag);
-                if (r < 0) {
-                        (void)cli_fail_because("Unable to initialize client", r, &diag);
-                        return r;
-                }
+        r = cli_ssh(cli, &ssh, diag);
+        if (r == 0)
+                r = client_new(&cli->options, ssh_relay(ssh), &cli->client, diag);
+        return r < 0 ? r : ssh_open_tunnel(ssh, diag);
+}
+
+int cli_client(Cli *cli, Client **ret_client) {
+        const char *tunnel = cli->options.tunnel;
+        Diag diag = { 0 };
+        int r = 0;
+
+        if (!cli->client && tunnel && tunnel[0] != '\0')
+                r = client_through_tunnel(cli, &diag);
+        else if (!cli->client)
+                r = client_new(&cli->options, NULL, &cli->client, &diag);
+        if (r < 0) {
+                (void)cli_fail_because("Unable to initialize client", r, &diag);
+                return r;
         }
 
         *ret_client = cli->client;

@@ -6,6 +6,7 @@
 #include "fleetctl/client.h"
 #include "fleetctl/command.h"
 #include "fleetctl/options.h"
+#include "fleetctl/ssh.h"
 #include "lib/base/diag.h"
 #include "lib/base/strlist.h"
 
@@ -15,6 +16,7 @@ struct Cli {
         const Command *command; /* what to run, or NULL when none was named */
         StrList args;           /* its arguments, flags removed; owned */
         Client *client;         /* owned; NULL until cli_client() makes it */
+        Ssh *ssh;               /* owned; NULL until cli_ssh() makes it */
 };
 
 /* Free what it owns. */
@@ -33,6 +35,10 @@ int cli_fail_usage(const Cli *cli, int error, const Diag *diag);
 /* The connection to the API, made when first asked for. Returns 0, or an error that has been
  * printed. */
 int cli_client(Cli *cli, Client **ret_client);
+
+/* What connects to machines, made when first asked for. Returns 0, or a negative errno with a
+ * message. */
+int cli_ssh(Cli *cli, Ssh **ret_ssh, Diag *diag);
 
 /* Print a line on stderr, and return EXIT_FAILED. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -46,6 +46,12 @@ static int append_encoded(Buf *path, const char *text) {
         return r;
 }
 
+static int append_parameter(Buf *path, const char *name, const char *value) {
+        int r = buf_append_string(path, name);
+
+        return r < 0 ? r : append_encoded(path, value);
+}
+
 static int unit_path(const char *name, char **ret_path) {
         _cleanup_(buf_done) Buf path = buf_make(PATH_MAX_BYTES);
         int r;
@@ -300,7 +306,13 @@ static int api_wait_units(Client *client, const WaitRequest *wait, ClientWaiter 
  * --------------------------------------------------------------------------------------------------------------
  */
 
-static int list_path(ListKind kind, const char *token, char **ret_path) {
+/* Which list, and which part of it. */
+typedef struct ListQuery {
+        ListKind kind;
+        const char *unit; /* only this unit's states; NULL = everything */
+} ListQuery;
+
+static int list_path(const ListQuery *query, const char *token, char **ret_path) {
         static const char *const collections[] = {
                 [LIST_UNITS] = "units",
                 [LIST_STATES] = "state",
@@ -309,12 +321,12 @@ static int list_path(ListKind kind, const char *token, char **ret_path) {
         _cleanup_(buf_done) Buf path = buf_make(PATH_MAX_BYTES);
         int r;
 
-        r = buf_printf(&path, "/fleet/v1/%s", collections[kind]);
-        if (r == 0 && token) {
-                r = buf_append_string(&path, "?nextPageToken=");
-                if (r == 0)
-                        r = append_encoded(&path, token);
-        }
+        r = buf_printf(&path, "/fleet/v1/%s", collections[query->kind]);
+        if (r == 0 && query->unit)
+                r = append_parameter(&path, "?unitName=", query->unit);
+        if (r == 0 && token)
+                r = append_parameter(&path,
+                                     query->unit ? "&nextPageToken=" : "?nextPageToken=", token);
         if (r < 0)
                 return r;
 
@@ -358,13 +370,13 @@ static int page_append(Page *all, Page *page) {
         return 0;
 }
 
-static int fetch_page(ApiClient *api, ListKind kind, Page *all, Diag *diag) {
+static int fetch_page(ApiClient *api, const ListQuery *query, Page *all, Diag *diag) {
         _cleanup_(freep) char *path = NULL;
         _cleanup_(page_done) Page page = { 0 };
         HttpRequest request = { .method = "GET" };
         int r;
 
-        r = list_path(kind, all->next_page_token, &path);
+        r = list_path(query, all->next_page_token, &path);
         if (r < 0)
                 return r;
 
@@ -389,15 +401,27 @@ static int fetch_page(ApiClient *api, ListKind kind, Page *all, Diag *diag) {
         return page_append(all, &page);
 }
 
-static int api_list(Client *client, ListKind kind, Page *ret_page, Diag *diag) {
+static int fetch_all(Client *client, const ListQuery *query, Page *ret_page, Diag *diag) {
         int r;
 
         do {
-                r = fetch_page(api_client(client), kind, ret_page, diag);
+                r = fetch_page(api_client(client), query, ret_page, diag);
                 if (r < 0)
                         return r;
         } while (ret_page->next_page_token);
         return 0;
+}
+
+static int api_list(Client *client, ListKind kind, Page *ret_page, Diag *diag) {
+        const ListQuery query = { .kind = kind };
+
+        return fetch_all(client, &query, ret_page, diag);
+}
+
+static int api_get_states(Client *client, const char *unit, Page *ret_page, Diag *diag) {
+        const ListQuery query = { .kind = LIST_STATES, .unit = unit };
+
+        return fetch_all(client, &query, ret_page, diag);
 }
 
 static void api_free(Client *client) {
@@ -419,13 +443,14 @@ static int driver_check(const char *driver, Diag *diag) {
         return diag_set(diag, -EINVAL, "unrecognized driver \"%s\": the only one is API", driver);
 }
 
-int client_new(const Options *options, Client **ret_client, Diag *diag) {
+int client_new(const Options *options, HttpRelay *relay, Client **ret_client, Diag *diag) {
         static const ClientVtable vtable = {
                 .get_units = api_get_units,
                 .set_units = api_set_units,
                 .delete_units = api_delete_units,
                 .wait_units = api_wait_units,
                 .list = api_list,
+                .get_states = api_get_states,
                 .free = api_free,
         };
         ApiClient *api;
@@ -441,7 +466,7 @@ int client_new(const Options *options, Client **ret_client, Diag *diag) {
         if (!api)
                 return -ENOMEM;
 
-        r = http_new(options, &api->http, diag);
+        r = http_new(options, relay, &api->http, diag);
         if (r < 0) {
                 free(api);
                 return r;

@@ -47,3 +47,10 @@ int client_list(Client *client, ListKind kind, Page *ret_page, Diag *diag) {
 
         return client->vtable->list(client, kind, ret_page, diag);
 }
+
+int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *diag) {
+        assert(client);
+        assert(ret_page);
+
+        return client->vtable->get_states(client, unit, ret_page, diag);
+}

@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "fleetctl/http.h"
 #include "fleetctl/options.h"
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
@@ -39,6 +40,7 @@ typedef struct ClientVtable {
         int (*wait_units)(Client *client, const WaitRequest *request, ClientWaiter *waiter,
                           Diag *diag);
         int (*list)(Client *client, ListKind kind, Page *ret_page, Diag *diag);
+        int (*get_states)(Client *client, const char *unit, Page *ret_page, Diag *diag);
         void (*free)(Client *client);
 } ClientVtable;
 
@@ -48,8 +50,9 @@ struct Client {
 };
 
 /* A client of the API as the global flags in `options` describe it; nothing is connected yet. What
- * they point to must outlive the client. -EINVAL for a flag that makes no sense. */
-int client_new(const Options *options, Client **ret_client, Diag *diag);
+ * they point to must outlive the client. `relay` as for http_new(). -EINVAL for a flag that makes
+ * no sense. */
+int client_new(const Options *options, HttpRelay *relay, Client **ret_client, Diag *diag);
 
 /* Takes NULL; returns NULL. */
 Client *client_free(Client *client);
@@ -71,3 +74,6 @@ int client_wait_units(Client *client, const WaitRequest *request, ClientWaiter *
 
 /* Read a whole list, page by page. The caller calls page_done(), also after an error. */
 int client_list(Client *client, ListKind kind, Page *ret_page, Diag *diag);
+
+/* Read what the machines report of one unit. The caller calls page_done(), also after an error. */
+int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *diag);

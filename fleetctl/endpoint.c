@@ -97,3 +97,12 @@ int endpoint_parse(const char *text, Endpoint *ret_endpoint, Diag *diag) {
         endpoint = (Endpoint){ 0 };
         return 0;
 }
+
+int endpoint_append_target(const Endpoint *endpoint, Buf *out) {
+        const char *host = strstr(endpoint->base_url, "://") + 3;
+        size_t n_host = strcspn(host, "/");
+        const char *end = memrchr(host, ']', n_host);
+        bool has_port = memchr(end ? end : host, ':', n_host - (size_t)((end ? end : host) - host));
+
+        return buf_printf(out, "%.*s%s", (int)n_host, host, has_port ? "" : ":80");
+}

@@ -3,6 +3,7 @@
 
 /* Where the API is, taken apart (contract sections 2.1, 2.5). */
 
+#include "lib/base/buf.h"
 #include "lib/base/diag.h"
 
 /* An endpoint. Strings owned; zeroed is none. */
@@ -20,3 +21,7 @@ void endpoint_done(Endpoint *endpoint);
  * list the first counts; the rest is warned about in the log. Returns 0, -ENOMEM, or -EINVAL with a
  * message. */
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, Diag *diag);
+
+/* Append HOST:PORT of a TCP endpoint, the scheme's port where none is given. Errors as buf_append().
+ */
+int endpoint_append_target(const Endpoint *endpoint, Buf *out);

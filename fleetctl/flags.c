@@ -51,6 +51,19 @@ static const Flag global_rows[] = {
           true },
         { "debug", NULL, NULL, "Log each request to stderr", offsetof(Options, debug), FLAG_BOOL, 0,
           true },
+        { "tunnel", "HOST[:PORT]", NULL, "Reach the API and the machines through this SSH host",
+          offsetof(Options, tunnel), FLAG_STRING, 0, true },
+        { "ssh-username", "USER", NULL,
+          "User to log in as; without it ssh's configuration counts, then core",
+          offsetof(Options, ssh_username), FLAG_STRING, 0, true },
+        { "ssh-timeout", "SECONDS", "10", "How long an SSH connection may take to stand",
+          offsetof(Options, ssh_timeout_ms), FLAG_SECONDS, 0, true },
+        { "known-hosts-file", "FILE", "~/.fleetctl/known_hosts",
+          "Where the keys of known SSH hosts are kept", offsetof(Options, known_hosts_file),
+          FLAG_STRING, 0, true },
+        { "strict-host-key-checking", NULL, "true",
+          "Check the keys of SSH hosts; =false checks and stores none",
+          offsetof(Options, strict_host_key_checking), FLAG_BOOL, 0, true },
         { "help", NULL, NULL, "Show what a command does and takes", offsetof(Options, help),
           FLAG_BOOL, 'h', false },
         { "version", NULL, NULL, "Show the version", offsetof(Options, version), FLAG_BOOL, 'v',
@@ -114,6 +127,12 @@ static int flag_set(const Flag *flag, const char *text, Options *options) {
                 return parse_bool(text, field);
         case FLAG_COUNT:
                 if (parse_count(text, &count->value) < 0)
+                        return -EINVAL;
+                count->is_given = true;
+                return 0;
+        case FLAG_PORT:
+                if (parse_count(text, &count->value) < 0 || count->value < 1 ||
+                    count->value > UINT16_MAX)
                         return -EINVAL;
                 count->is_given = true;
                 return 0;
@@ -185,6 +204,7 @@ static const char *kind_expects(FlagKind kind) {
         static const char *const expectations[] = {
                 [FLAG_BOOL] = "true or false",
                 [FLAG_COUNT] = "a whole number of 0 or more",
+                [FLAG_PORT] = "a port, from 1 to 65535",
                 [FLAG_SECONDS] = "seconds, from 0.001 to a day",
                 [FLAG_STRING] = "text",
         };

@@ -13,6 +13,7 @@
 typedef enum FlagKind {
         FLAG_BOOL,    /* nothing, or =true/=false; bool */
         FLAG_COUNT,   /* a whole number; Count */
+        FLAG_PORT,    /* the number of a port, from 1 to 65535; Count */
         FLAG_SECONDS, /* seconds, more than 0, with a fraction or without; uint64_t milliseconds */
         FLAG_STRING,  /* any text; const char * */
 } FlagKind;

@@ -39,6 +39,7 @@ typedef struct Slot {
 
 struct Http {
         Endpoint endpoint;
+        HttpRelay *relay;           /* borrowed; NULL = connections are direct */
         CURLM *multi;               /* owned */
         struct curl_slist *headers; /* owned; of requests with a body */
         Slot slots[HTTP_PARALLEL_MAX];
@@ -70,7 +71,7 @@ static int http_add_header(Http *http, const char *header) {
         return 0;
 }
 
-int http_new(const Options *options, Http **ret_http, Diag *diag) {
+int http_new(const Options *options, HttpRelay *relay, Http **ret_http, Diag *diag) {
         _cleanup_(http_freep) Http *http = NULL;
         int r;
 
@@ -88,6 +89,10 @@ int http_new(const Options *options, Http **ret_http, Diag *diag) {
         if (!http->multi)
                 return -ENOMEM;
         (void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_PARALLEL_MAX);
+        http->relay = relay;
+        if (relay)
+                (void)curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                                        (long)HTTP_RELAYED_MAX);
 
         /* "Expect: 100-continue" would cost a large body a second of waiting. */
         if (http_add_header(http, "Content-Type: application/json") < 0 ||
@@ -137,7 +142,10 @@ static void slot_set_basics(Slot *slot, const char *url) {
         (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, slot_on_bytes);
         (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
         (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, slot);
-        if (endpoint->socket_path)
+        if (slot->http->relay)
+                (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
+                                       slot->http->relay->socket_path);
+        else if (endpoint->socket_path)
                 (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path);
 }
 
@@ -219,6 +227,8 @@ static int http_explain(const Slot *slot, CURLcode code, Diag *diag) {
                 cause = connect_us > 0 ? "it accepted the request and did not answer in time"
                                        : "no connection in time";
 
+        if (http->relay)
+                return http->relay->explain(http->relay, &http->endpoint, cause, diag);
         return diag_set(diag, -EHOSTUNREACH, "unable to talk to fleet at %s: %s; %s",
                         http->endpoint.text, cause, remedy(http, code, (int)error));
 }
@@ -267,6 +277,11 @@ static int http_turn(Http *http, size_t *n_flying, Diag *diag) {
 
         if (curl_multi_perform(http->multi, &n) != CURLM_OK)
                 return -ENOMEM;
+        if (http->relay) {
+                r = http->relay->serve(http->relay, &http->endpoint, diag);
+                if (r < 0)
+                        return r;
+        }
 
         while ((message = curl_multi_info_read(http->multi, &n))) {
                 CURLcode code = message->data.result;

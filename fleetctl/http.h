@@ -7,13 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fleetctl/endpoint.h"
 #include "fleetctl/options.h"
 #include "lib/base/buf.h"
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
 
 enum {
-        HTTP_PARALLEL_MAX = 32,                  /* requests in flight, and connections */
+        HTTP_PARALLEL_MAX = 32, /* requests in flight, and connections */
+        HTTP_RELAYED_MAX =
+                8, /* connections of a relay: sshd allows 10 sessions per login by default
+                                (MaxSessions, sshd_config(5)) */
         HTTP_REPLY_MAX_BYTES = 64 * 1024 * 1024, /* larger replies are refused */
         HTTP_CONNECT_MS =
                 2500,      /* until a connection stands: an absent host is told of within 3 s */
@@ -27,6 +31,17 @@ enum {
 typedef struct Http Http;
 typedef struct HttpRequest HttpRequest;
 typedef struct HttpStream HttpStream;
+typedef struct HttpRelay HttpRelay;
+
+/* Takes connections to where libcurl cannot: through a tunnel. Embed it. */
+struct HttpRelay {
+        const char *socket_path; /* of a unix socket that listens for HTTP_RELAYED_MAX or more */
+        /* Take the connections that wait there to the endpoint. Returns 0, or a negative errno with
+         * a message. */
+        int (*serve)(HttpRelay *relay, const Endpoint *endpoint, Diag *diag);
+        /* Set the message for a connection that ended with `cause`; returns a negative errno. */
+        int (*explain)(HttpRelay *relay, const Endpoint *endpoint, const char *cause, Diag *diag);
+};
 
 /* One request and its reply. Zeroed, then the first four members set. */
 struct HttpRequest {
@@ -48,8 +63,9 @@ struct HttpStream {
 };
 
 /* Prepare to talk to the endpoint that `options` name; nothing is connected yet. What they point to
- * must outlive the Http. Returns 0, -ENOMEM, or -EINVAL with a message for a bad endpoint. */
-int http_new(const Options *options, Http **ret_http, Diag *diag);
+ * must outlive the Http. `relay` takes the connections, and outlives the Http; NULL = they are
+ * direct. Returns 0, -ENOMEM, or -EINVAL with a message for a bad endpoint. */
+int http_new(const Options *options, HttpRelay *relay, Http **ret_http, Diag *diag);
 
 /* Close all connections. Takes NULL; returns NULL. */
 Http *http_free(Http *http);

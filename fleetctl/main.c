@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fleetctl/ask.h"
 #include "fleetctl/cli.h"
 #include "fleetctl/help.h"
 #include "lib/base/log.h"
@@ -56,6 +57,8 @@ int main(int argc, char **argv) {
         Diag diag = { 0 };
         int r;
 
+        if (argc > 0 && ask_is_helper(argv[0]))
+                return ask_help(argv);
         if (keep_standard_fds() < 0)
                 return cli_fail("Error opening /dev/null: %s", strerror(errno));
 

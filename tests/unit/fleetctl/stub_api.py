@@ -186,6 +186,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def page(self, cluster, kind, query):
         with cluster.lock:
             rows = {"units": list(cluster.units.values()), "state": cluster.unit_states(), "machines": cluster.machines}[kind]
+        if kind == "state" and "unitName" in query:
+            rows = [row for row in rows if row["name"] == query["unitName"][0]]
         start = int(query.get("nextPageToken", ["0"])[0])
         page = rows[start:start + cluster.page_size]
         body = {}

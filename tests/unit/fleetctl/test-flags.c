@@ -93,7 +93,7 @@ START_TEST(test_messages) {
                 { { "--ful" }, "unknown flag: --ful\nDid you mean this?\n\t--full" },
                 { { "--feilds=x" }, "unknown flag: --feilds\nDid you mean this?\n\t--fields" },
                 { { "--sing" }, "unknown flag: --sing" },
-                { { "--tunnel", "host" }, "unknown flag: --tunnel" },
+                { { "--tunel", "host" }, "unknown flag: --tunel\nDid you mean this?\n\t--tunnel" },
                 { { "--fields" }, "flag --fields needs a value: --fields=LIST" },
                 { { "--full=maybe" },
                   "invalid value \"maybe\" for flag --full: expected true or false" },
