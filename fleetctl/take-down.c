@@ -14,7 +14,10 @@
 #include "lib/base/buf.h"
 #include "lib/model/job-state.h"
 
-enum { NAMES_MAX_BYTES = 64 * 1024 * 1024 };
+enum {
+        NAMES_MAX_BYTES = 64 * 1024 * 1024,
+        REQUEST_MAX_UNITS = 4096, /* docs/api.md */
+};
 
 /* What to do with one unit. */
 typedef enum Verdict {
@@ -128,6 +131,20 @@ static int conclude(const Sorted *sorted, const TakeDown *how, int r, const Diag
         return sorted->n_refused > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+/* As many at a time as one request holds: who stops ten thousand units wants each of them stopped,
+ * whatever becomes of the others. */
+static int send_all(Client *client, const Sorted *sorted, Diag *diag) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < sorted->n_changed; i += REQUEST_MAX_UNITS) {
+                size_t n_left = sorted->n_changed - i;
+
+                r = client_set_units(client, sorted->changed + i,
+                                     n_left < REQUEST_MAX_UNITS ? n_left : REQUEST_MAX_UNITS, diag);
+        }
+        return r;
+}
+
 static int take_down_found(const Cli *cli, const Found *found, const TakeDown *how) {
         _cleanup_(sorted_done) Sorted sorted = { 0 };
         const WaitSpec spec = {
@@ -141,7 +158,7 @@ static int take_down_found(const Cli *cli, const Found *found, const TakeDown *h
 
         r = sort_out(found, how, &sorted);
         if (r == 0)
-                r = client_set_units(cli->client, sorted.changed, sorted.n_changed, &diag);
+                r = send_all(cli->client, &sorted, &diag);
         if (r < 0)
                 return conclude(&sorted, how, r, &diag);
 

@@ -255,25 +255,41 @@ static int wait_track(Wait *wait, const Unit *units) {
         return r;
 }
 
-static int wait_summarise(const Wait *wait, const Unit *units, Diag *diag) {
-        size_t n_missed = wait->n_failed + wait->n_units - wait->n_done;
-        const char *state = streq(wait->spec->state, "gone") ? "inactive" : wait->spec->state;
+/* What became of all units. */
+typedef struct Tally {
+        size_t n_missed;
+        size_t n_unplaced;  /* of those */
+        const char *missed; /* borrowed; one of them */
+} Tally;
 
-        if (n_missed == 0)
+static void tally_add(Tally *tally, const Wait *wait, const Unit *units) {
+        size_t n_missed = wait->n_failed + wait->n_units - wait->n_done;
+
+        tally->n_missed += n_missed;
+        tally->n_unplaced += wait->n_unplaced;
+        if (n_missed > 0)
+                tally->missed = units[0].name;
+}
+
+static int summarise(const WaitSpec *spec, const Tally *tally, size_t n_units, Diag *diag) {
+        const char *state = streq(spec->state, "gone") ? "inactive" : spec->state;
+
+        if (tally->n_missed == 0)
                 return 0;
 
-        if (wait->n_unplaced > 0)
+        if (tally->n_unplaced > 0)
                 (void)fputs("The request stands: fleet goes on looking for a machine. "
                             "--block-attempts=0 waits for "
                             "that, 'fleetctl unload' takes it back.\n",
                             stderr);
-        if (wait->n_units == 1)
-                return diag_set(diag, WAIT_E_UNITS, "unit %s did not reach state %s", units[0].name,
+        if (n_units == 1)
+                return diag_set(diag, WAIT_E_UNITS, "unit %s did not reach state %s", tally->missed,
                                 state);
-        return diag_set(diag, WAIT_E_UNITS, "%zu of %zu units did not reach state %s", n_missed,
-                        wait->n_units, state);
+        return diag_set(diag, WAIT_E_UNITS, "%zu of %zu units did not reach state %s",
+                        tally->n_missed, n_units, state);
 }
 
+/* Wait for as many as one request holds. */
 static int wait_run(Wait *wait, const Unit *units, Diag *diag) {
         const WaitSpec *spec = wait->spec;
         WaitRequest request = {
@@ -298,11 +314,11 @@ static int wait_run(Wait *wait, const Unit *units, Diag *diag) {
                         "fleet ended its answer before the outcome of %zu of %zu units was known; "
                         "'fleetctl list-units' shows where they are",
                         wait->n_units - wait->n_done, wait->n_units);
-        return wait_summarise(wait, units, diag);
+        return 0;
 }
 
-int wait_for_units(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
-                   Diag *diag) {
+static int wait_for_some(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
+                         Tally *tally, Diag *diag) {
         Wait wait = {
                 .waiter = { wait_on_result, wait_on_tick },
                 .client = client,
@@ -312,13 +328,25 @@ int wait_for_units(Client *client, const WaitSpec *spec, const Unit *units, size
         };
         int r;
 
-        assert(client);
-
-        if (n_units == 0)
-                return 0;
-
         r = wait_run(&wait, units, diag);
+        tally_add(tally, &wait, units);
         hash_map_done(&wait.awaited);
         free(wait.all);
         return r;
+}
+
+int wait_for_units(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
+                   Diag *diag) {
+        Tally tally = { 0 };
+
+        assert(client);
+
+        for (size_t i = 0; i < n_units; i += WAIT_MAX_UNITS) {
+                size_t n = n_units - i < WAIT_MAX_UNITS ? n_units - i : WAIT_MAX_UNITS;
+                int r = wait_for_some(client, spec, units + i, n, &tally, diag);
+
+                if (r < 0)
+                        return r;
+        }
+        return summarise(spec, &tally, n_units, diag);
 }

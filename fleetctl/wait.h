@@ -12,6 +12,7 @@
 #include "lib/base/diag.h"
 
 enum {
+        WAIT_MAX_UNITS = 4096,  /* of one request (docs/api.md); more are waited for in turn */
         WAIT_ATTEMPT_MS = 2000, /* one of --block-attempts (contract section 2.7) */
         WAIT_UNPLACED_MS =
                 2000, /* how long a unit that no machine takes is given to be taken after all */

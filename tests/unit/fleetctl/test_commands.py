@@ -198,6 +198,16 @@ class Words(CommandTest):
                           "Successfully stopped units [web@1.service web@2.service web@3.service].\n"))
         self.assertEqual(self.cluster.units["db.service"]["desiredState"], "launched")
 
+    def test_more_than_one_request_holds_can_be_taken_down(self):
+        """In parts: ten thousand units are stopped by one command, too."""
+        self.cluster.page_size = 10000
+        for i in range(5000):
+            self.cluster.add("u%d.service" % i, PLAIN, "launched")
+        done = self.run_raw("unload", "u*")
+        self.assertEqual((done.returncode, done.stdout.count(" inactive\n")), (0, 5000))
+        for path in ("units", "wait"):
+            self.assertEqual([len(body["units"]) for body in self.sent("POST", "/fleet/v1/" + path)], [4096, 904])
+
     def test_patterns_cost_one_list(self):
         self.cluster.page_size = 1000
         self.three()
