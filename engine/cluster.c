@@ -60,17 +60,33 @@ static void present_sift(Cluster *cluster, ClusterMachine *machine) {
         present_place(cluster, index, machine);
 }
 
+static int present_grow(Cluster *cluster) {
+        size_t n = cluster->n_present_allocated ? 2 * cluster->n_present_allocated : 16;
+        ClusterMachine **machines;
+
+        machines = reallocarray(cluster->present, n, sizeof(ClusterMachine *));
+        if (!machines)
+                return -ENOMEM;
+        cluster->present = machines;
+
+        machines = reallocarray(cluster->by_id, n, sizeof(ClusterMachine *));
+        if (!machines)
+                return -ENOMEM;
+        cluster->by_id = machines;
+
+        cluster->n_present_allocated = n;
+        return 0;
+}
+
 static int present_add(Cluster *cluster, ClusterMachine *machine) {
         if (cluster->n_present == cluster->n_present_allocated) {
-                size_t n = cluster->n_present_allocated ? 2 * cluster->n_present_allocated : 16;
-                ClusterMachine **present = realloc(cluster->present, n * sizeof(ClusterMachine *));
+                int r = present_grow(cluster);
 
-                if (!present)
-                        return -ENOMEM;
-                cluster->present = present;
-                cluster->n_present_allocated = n;
+                if (r < 0)
+                        return r;
         }
 
+        cluster->is_sorted = false;
         machine->is_present = true;
         present_place(cluster, cluster->n_present++, machine);
         present_sift(cluster, machine);
@@ -80,11 +96,33 @@ static int present_add(Cluster *cluster, ClusterMachine *machine) {
 static void present_remove(Cluster *cluster, ClusterMachine *machine) {
         ClusterMachine *last = cluster->present[--cluster->n_present];
 
+        cluster->is_sorted = false;
         machine->is_present = false;
         if (last == machine)
                 return;
         present_place(cluster, machine->heap_index, last);
         present_sift(cluster, last);
+}
+
+static int compare_machines(const void *a, const void *b) {
+        const ClusterMachine *const *x = a, *const *y = b;
+
+        return strcmp((*x)->id, (*y)->id);
+}
+
+void cluster_sort_machines(Cluster *cluster) {
+        if (cluster->is_sorted)
+                return;
+
+        if (cluster->n_present > 0) {
+                memcpy(cluster->by_id, cluster->present,
+                       cluster->n_present * sizeof(ClusterMachine *));
+                qsort(cluster->by_id, cluster->n_present, sizeof(ClusterMachine *),
+                      compare_machines);
+        }
+        for (size_t i = 0; i < cluster->n_present; i++)
+                cluster->by_id[i]->rank = (uint32_t)i;
+        cluster->is_sorted = true;
 }
 
 /* Objects */
@@ -189,6 +227,8 @@ static void cluster_unit_free(Cluster *cluster, ClusterUnit *unit) {
         list_remove(&unit->commit_node);
         list_remove(&unit->waiting_node);
         list_remove(&unit->global_node);
+        list_remove(&unit->replacer_node);
+        list_remove(&unit->unplaced_node);
         placement_record_done(&unit->wanted);
         placement_record_done(&unit->stored);
         unit_record_done(&unit->record);
@@ -258,6 +298,7 @@ void cluster_done(Cluster *cluster) {
         hash_map_done(&cluster->files);
         hash_map_done(&cluster->machines);
         free(cluster->present);
+        free(cluster->by_id);
         cluster_init(cluster, seed);
 }
 
@@ -279,7 +320,7 @@ static void cluster_mark_uncommitted(Cluster *cluster, ClusterUnit *unit) {
                 list_append(&cluster->uncommitted, &unit->commit_node);
 }
 
-static void cluster_mark_waiting_dirty(Cluster *cluster) {
+void cluster_mark_waiting_dirty(Cluster *cluster) {
         for (ListNode *node = list_first(&cluster->waiting); node;
              node = list_next(&cluster->waiting, node))
                 cluster_mark_dirty(cluster, container_of(node, ClusterUnit, waiting_node));
@@ -344,18 +385,28 @@ static ClusterRow *cluster_row_new(ClusterUnit *unit, ClusterMachine *machine) {
         return row;
 }
 
+/* Counts in or out what a unit that is wanted on the machine means for others there. */
+static void cluster_count_rules(ClusterMachine *machine, const Requirements *requirements,
+                                bool is_in) {
+        if (!requirements)
+                return;
+        if (requirements->conflicts.n_items > 0)
+                machine->n_conflicts += is_in ? 1 : (size_t)-1;
+        if (requirements->replaces.n_items > 0)
+                machine->n_replaces += is_in ? 1 : (size_t)-1;
+}
+
 /* Counts a row in or out of its machine's load. */
 static void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted) {
         ClusterMachine *machine = row->machine;
-        bool has_conflicts = row->unit->requirements &&
-                             row->unit->requirements->conflicts.n_items > 0;
 
         row->is_wanted = is_wanted;
         machine->n_wanted += is_wanted ? 1 : (size_t)-1;
-        if (has_conflicts)
-                machine->n_conflicts += is_wanted ? 1 : (size_t)-1;
-        if (machine->is_present)
+        cluster_count_rules(machine, row->unit->requirements, is_wanted);
+        if (machine->is_present) {
                 present_sift(cluster, machine);
+                cluster->n_released += !is_wanted;
+        }
 }
 
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
@@ -602,16 +653,13 @@ static int fleet_options(const UnitFile *file, UnitFile **ret_fleet) {
         return 0;
 }
 
-/* Counts conflicts of a unit's wanted rows in or out: around a change of its requirements. */
-static void cluster_count_conflicts(ClusterUnit *unit, bool is_in) {
-        if (!unit->requirements || unit->requirements->conflicts.n_items == 0)
-                return;
-
+/* Counts the rules of a unit's wanted rows in or out: around a change of its requirements. */
+static void cluster_count_unit(ClusterUnit *unit, bool is_in) {
         for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
                 ClusterRow *row = container_of(node, ClusterRow, unit_node);
 
                 if (row->is_wanted)
-                        row->machine->n_conflicts += is_in ? 1 : (size_t)-1;
+                        cluster_count_rules(row->machine, unit->requirements, is_in);
         }
 }
 
@@ -626,18 +674,31 @@ static int cluster_link_peers(Cluster *cluster, ClusterUnit *unit) {
                 follow->peer = peer;
                 list_append(&unit->follows, &follow->follower_node);
                 list_append(&peer->followers, &follow->peer_node);
+                cluster->has_new_chains = true;
         }
         return 0;
+}
+
+/* Lets go of the unit's requirements. Whom they kept off a machine is planned again. */
+static void cluster_forget_requirements(Cluster *cluster, ClusterUnit *unit) {
+        cluster_count_unit(unit, false);
+        cluster->has_new_chains |= !list_is_empty(&unit->follows);
+        cluster_unlink_peers(cluster, unit);
+        if (unit->requirements &&
+            (unit->requirements->conflicts.n_items > 0 || unit->requirements->replaces.n_items > 0))
+                cluster_mark_waiting_dirty(cluster);
+        cluster->has_new_chains |= list_node_is_linked(&unit->replacer_node);
+
+        unit->requirements = requirements_free(unit->requirements);
+        list_remove(&unit->global_node);
+        list_remove(&unit->replacer_node);
 }
 
 /* Works out the unit's requirements anew, from its file. */
 static int cluster_require(Cluster *cluster, ClusterUnit *unit) {
         int r;
 
-        cluster_count_conflicts(unit, false);
-        cluster_unlink_peers(cluster, unit);
-        unit->requirements = requirements_free(unit->requirements);
-        list_remove(&unit->global_node);
+        cluster_forget_requirements(cluster, unit);
 
         if (unit->file && unit->file->fleet) {
                 r = requirements_new(&unit->requirements, unit->file->fleet, unit->name);
@@ -647,9 +708,13 @@ static int cluster_require(Cluster *cluster, ClusterUnit *unit) {
                         return r;
                 if (unit->requirements->global)
                         list_append(&cluster->globals, &unit->global_node);
+                else if (unit->requirements->replaces.n_items > 0) {
+                        list_append(&cluster->replacers, &unit->replacer_node);
+                        cluster->has_new_chains = true;
+                }
         }
 
-        cluster_count_conflicts(unit, true);
+        cluster_count_unit(unit, true);
         cluster_mark_dirty(cluster, unit);
         return 0;
 }

@@ -45,7 +45,9 @@ struct ClusterMachine {
         size_t n_rows;       /* how many */
         size_t n_wanted;     /* rows wanted: its load (contract section 6) */
         size_t n_conflicts;  /* of them, how many belong to units with Conflicts */
+        size_t n_replaces;   /* of them, how many belong to units with Replaces */
         size_t heap_index;   /* in Cluster.present, while present */
+        uint32_t rank;       /* in Cluster.by_id, while that is sorted */
         ClusterRow *mark;    /* scratch of planning a global unit */
         bool is_present;     /* its record is there */
 };
@@ -70,8 +72,14 @@ struct ClusterUnit {
         ListNode commit_node;   /* Cluster.uncommitted */
         ListNode waiting_node;  /* Cluster.waiting */
         ListNode global_node;   /* Cluster.globals */
-        bool is_known;          /* its record is there */
-        bool is_bad;            /* its record does not parse: leave it as it is */
+        ListNode replacer_node; /* Cluster.replacers */
+        ListNode unplaced_node; /* Cluster.unplaced */
+        struct LayoutBlock *block; /* scratch of engine/layout.h; else NULL */
+        uint64_t visit;            /* scratch of engine/fit.h: the walk that came here last */
+        uint32_t n_awaited;        /* scratch of a pass: peers that are to be placed before it */
+        bool is_pending;           /* scratch of a pass: to be placed */
+        bool is_known;             /* its record is there */
+        bool is_bad;               /* its record does not parse: leave it as it is */
         bool has_wanted;
         bool has_stored;
 };
@@ -102,13 +110,21 @@ struct Cluster {
         HashMap machines;
         HashMap units;
         ClusterMachine **present; /* owned: heap of present machines, least (load, ID) first */
+        ClusterMachine **by_id;   /* owned: the same in order of their IDs, while is_sorted */
         size_t n_present;
         size_t n_present_allocated;
         List dirty;       /* units to plan */
         List uncommitted; /* units whose wanted and stored may differ */
-        List waiting;    /* units that have less than they want: nowhere, or kept off a machine by a
+        List waiting;   /* units that have less than they want: nowhere, or kept off a machine by a
                             conflict */
-        List globals;    /* global units */
+        List globals;   /* global units */
+        List replacers; /* units for one machine with Replaces */
+        List unplaced;  /* units that found no machine in this round: a reason is to be written */
+        uint64_t n_visits;   /* walks over who replaces whom so far */
+        uint64_t n_released; /* how often a row on a present machine was given up: tells who keeps
+                                machines in order of their load that one has become less */
+        bool is_sorted;      /* by_id and the ranks are up to date */
+        bool has_new_chains; /* a Replaces or MachineOf has come or gone since the last round */
         bool is_settled; /* a list is complete and nothing came since: a missing file is missing,
                             not on its way */
 };
@@ -127,8 +143,14 @@ int cluster_apply(Cluster *cluster, const Record *record);
 /* Plan this unit (again) in the next round. */
 void cluster_mark_dirty(Cluster *cluster, ClusterUnit *unit);
 
+/* Plan the waiting units in the next round. */
+void cluster_mark_waiting_dirty(Cluster *cluster);
+
 /* Plan every unit in the next round. */
 void cluster_mark_all_dirty(Cluster *cluster);
+
+/* Bring by_id and the machines' ranks up to date. */
+void cluster_sort_machines(Cluster *cluster);
 
 /* The row of a unit on a machine, or NULL. */
 ClusterRow *cluster_find_row(const ClusterUnit *unit, const ClusterMachine *machine);

@@ -2,194 +2,41 @@
 
 /* Placement.
  *
- * A round plans the dirty units in passes: each pass takes those that are dirty when it begins, in
- * byte order of their names. What a decision changes for others marks these dirty for the next
- * pass: followers of a unit that moved, units that wait for room. A unit that fits where it is
+ * A round plans the dirty units in passes. Each pass takes those that are dirty when it begins, in
+ * byte order of their names, and does with them what contract section 6 calls the two steps: first
+ * units leave machines that they do not fit on any more; then those that are nowhere are placed. What
+ * a decision changes for others marks these dirty for the next pass: followers of a unit that moved,
+ * units that are replaced where it went, units that wait for room. A unit that fits where it is
  * stays there, so passes come to an end.
+ *
+ * Units are placed after the units that they follow. Of units that follow each other the first finds
+ * a place for all, as a unit does that finds no room: see engine/layout.h.
  *
  * Nothing healthy stops for lack of a better place: a unit whose machine is lost keeps its row
  * there unless another machine fits, and rows of global units on lost machines stay, so that a
  * machine that was merely cut off finds its schedule as it was. A unit whose record or content does
  * not parse stays as it is.
+ *
+ * Reasons are written when the round is over, from what it came to.
  */
 
 #include "engine/placement.h"
 
 #include <errno.h>
 
-#include "lib/unit/unit-name.h"
+#include "engine/candidates.h"
+#include "engine/fit.h"
+#include "engine/layout.h"
+#include "engine/why.h"
 
-/* Characters of a machine ID that MachineID may give in place of all (contract section 6). */
-enum { MACHINE_ID_SHORT = 8 };
+/* One round. */
+typedef struct Round {
+        Cluster *cluster; /* borrowed */
+        Candidates candidates;
+        size_t n_layout_steps; /* left */
+} Round;
 
-/* The conflict between the unit and one that is wanted on the machine, if there is one. */
-static const ClusterUnit *conflicting_unit(const ClusterUnit *unit, const ClusterMachine *machine) {
-        if (unit->requirements->conflicts.n_items == 0 && machine->n_conflicts == 0)
-                return NULL;
-
-        for (ListNode *node = list_first(&machine->rows); node;
-             node = list_next(&machine->rows, node)) {
-                const ClusterRow *row = container_of(node, ClusterRow, machine_node);
-                const ClusterUnit *other = row->unit;
-
-                if (row->is_wanted && other != unit && other->requirements &&
-                    requirements_conflict(unit->name, unit->requirements, other->name,
-                                          other->requirements))
-                        return other;
-        }
-
-        return NULL;
-}
-
-static bool has_wanted_row(const ClusterUnit *unit, const ClusterMachine *machine) {
-        const ClusterRow *row = cluster_find_row(unit, machine);
-
-        return row && row->is_wanted;
-}
-
-Misfit placement_misfit(const ClusterUnit *unit, const ClusterMachine *machine) {
-        const Requirements *requirements = unit->requirements;
-        const ClusterUnit *other;
-
-        if (!machine->is_present)
-                return (Misfit){ .reason = "the machine is not there" };
-
-        if (!requirements_allow_machine(requirements, machine->id))
-                return (Misfit){ .reason = "MachineID asks for another machine",
-                                 .about = requirements->machine_id };
-
-        for (ListNode *node = list_first(&unit->follows); node;
-             node = list_next(&unit->follows, node)) {
-                const ClusterUnit *peer = container_of(node, ClusterFollow, follower_node)->peer;
-
-                if (!has_wanted_row(peer, machine))
-                        return (Misfit){ .reason = "MachineOf asks for the machine of",
-                                         .about = peer->name };
-        }
-
-        if (!metadata_satisfies(&machine->merged, requirements))
-                return (Misfit){ .reason = "MachineMetadata does not match" };
-
-        other = conflicting_unit(unit, machine);
-        if (other)
-                return (Misfit){ .reason = "conflicts with", .about = other->name };
-
-        return (Misfit){ 0 };
-}
-
-static bool machine_is_better(const ClusterMachine *a, const ClusterMachine *b) {
-        if (!b || a->n_wanted != b->n_wanted)
-                return !b || a->n_wanted < b->n_wanted;
-        return strcmp(a->id, b->id) < 0;
-}
-
-static ClusterMachine *choose_among_peers(const ClusterUnit *unit) {
-        const ClusterUnit *peer =
-                container_of(list_first(&unit->follows), ClusterFollow, follower_node)->peer;
-        ClusterMachine *best = NULL;
-
-        for (ListNode *node = list_first(&peer->rows); node; node = list_next(&peer->rows, node)) {
-                ClusterMachine *machine = container_of(node, ClusterRow, unit_node)->machine;
-
-                if (machine_is_better(machine, best) && !placement_misfit(unit, machine).reason)
-                        best = machine;
-        }
-        return best;
-}
-
-/* MachineID with a full ID names the machine; one of eight characters has to be looked for. */
-static ClusterMachine *choose_named_machine(const Cluster *cluster, const ClusterUnit *unit) {
-        HashNode *node = hash_map_get(&cluster->machines, unit->requirements->machine_id);
-        ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
-
-        return machine && !placement_misfit(unit, machine).reason ? machine : NULL;
-}
-
-static ClusterMachine *choose_machine(const Cluster *cluster, const ClusterUnit *unit) {
-        ClusterMachine *best = NULL;
-
-        if (cluster->n_present == 0)
-                return NULL;
-        if (!list_is_empty(&unit->follows))
-                return choose_among_peers(unit);
-        if (unit->requirements->machine_id &&
-            strlen(unit->requirements->machine_id) != MACHINE_ID_SHORT)
-                return choose_named_machine(cluster, unit);
-        if (!placement_misfit(unit, cluster->present[0]).reason)
-                return cluster->present[0];
-
-        for (size_t i = 1; i < cluster->n_present; i++) {
-                ClusterMachine *machine = cluster->present[i];
-
-                if (machine_is_better(machine, best) && !placement_misfit(unit, machine).reason)
-                        best = machine;
-        }
-        return best;
-}
-
-/* The present machines with the lowest IDs, in order; returns how many. Of thousands only a few are
- * listed, so nothing is sorted as a whole. */
-static size_t lowest_machines(const Cluster *cluster,
-                              const ClusterMachine *ret_lowest[PLACEMENT_WHY_MACHINES]) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < cluster->n_present; i++) {
-                const ClusterMachine *machine = cluster->present[i];
-                size_t at = n;
-
-                while (at > 0 && strcmp(machine->id, ret_lowest[at - 1]->id) < 0)
-                        at--;
-                if (at == PLACEMENT_WHY_MACHINES)
-                        continue;
-                if (n < PLACEMENT_WHY_MACHINES)
-                        n++;
-                memmove(&ret_lowest[at + 1], &ret_lowest[at],
-                        (n - at - 1) * sizeof(ClusterMachine *));
-                ret_lowest[at] = machine;
-        }
-        return n;
-}
-
-static int append_misfit(Buf *out, const char *separator, const ClusterUnit *unit,
-                         const ClusterMachine *machine) {
-        Misfit misfit = placement_misfit(unit, machine);
-
-        return buf_printf(out, "%s%.8s: %s%s%s", separator, machine->id,
-                          misfit.reason ? misfit.reason : "fits", misfit.about ? " " : "",
-                          misfit.about ? misfit.about : "");
-}
-
-/* Why no machine fits, machine by machine, in order of their IDs. Text that does not fit into the
- * buffer is left out. */
-static int explain(const Cluster *cluster, const ClusterUnit *unit, Buf *out) {
-        const ClusterMachine *lowest[PLACEMENT_WHY_MACHINES];
-        size_t n = lowest_machines(cluster, lowest);
-        int r = 0;
-
-        if (n == 0)
-                return buf_append_string(out, "no machine is registered");
-
-        for (size_t i = 0; r == 0 && i < n; i++)
-                r = append_misfit(out, i > 0 ? "; " : "", unit, lowest[i]);
-        if (r == 0 && cluster->n_present > n)
-                r = buf_printf(out, "; and %zu more machines", cluster->n_present - n);
-        return r == -ENOMEM ? r : 0;
-}
-
-static int place_nowhere(Cluster *cluster, ClusterUnit *unit, const char *machine) {
-        _cleanup_(buf_done) Buf why = buf_make(PLACEMENT_WHY_BYTES);
-        int r = 0;
-
-        if (machine)
-                r = buf_printf(&why, "its machine %.8s is not there, and no other fits: ", machine);
-        if (r == 0)
-                r = explain(cluster, unit, &why);
-        if (r == 0)
-                r = cluster_want_placement(cluster, unit, machine, why.data);
-        if (r == 0)
-                cluster_set_waiting(cluster, unit, true);
-        return r;
-}
+/* Rows */
 
 /* Unwants all rows but the one on `keep` (NULL = all). */
 static void drop_rows(Cluster *cluster, ClusterUnit *unit, const ClusterMachine *keep) {
@@ -222,6 +69,25 @@ static ClusterRow *current_row(const ClusterUnit *unit) {
         return current;
 }
 
+/* Lets those be planned again that may not be where the unit now is. */
+static void mark_pushed(Cluster *cluster, const ClusterUnit *unit, const ClusterMachine *machine) {
+        const Requirements *requirements = unit->requirements;
+
+        if (requirements->replaces.n_items == 0 &&
+            !(requirements->global &&
+              (requirements->conflicts.n_items > 0 || machine->n_conflicts > 0)))
+                return;
+
+        for (ListNode *node = list_first(&machine->rows); node;
+             node = list_next(&machine->rows, node)) {
+                ClusterRow *row = container_of(node, ClusterRow, machine_node);
+
+                if (row->is_wanted && row->unit != unit && row->unit->requirements &&
+                    fit_keeps_off(cluster, unit, row->unit) != MISFIT_NONE)
+                        cluster_mark_dirty(cluster, row->unit);
+        }
+}
+
 static int place_on(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine) {
         int r = cluster_want_row(cluster, unit, machine, cluster_find_row(unit, machine));
 
@@ -229,30 +95,79 @@ static int place_on(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine
                 return r;
 
         drop_rows(cluster, unit, machine);
+        mark_pushed(cluster, unit, machine);
         cluster_set_waiting(cluster, unit, false);
+        list_remove(&unit->unplaced_node);
         return cluster_want_placement(cluster, unit, machine->id, NULL);
 }
 
-static int plan_single(Cluster *cluster, ClusterUnit *unit) {
+/* The first step: leaving */
+
+/* Drops the rows of a global unit where it does not fit. */
+static void settle_global(Cluster *cluster, ClusterUnit *unit) {
+        ListNode *node = list_first(&unit->rows);
+
+        while (node) {
+                ClusterRow *row = container_of(node, ClusterRow, unit_node);
+
+                node = list_next(&unit->rows, node);
+                if (row->is_wanted && row->machine->is_present &&
+                    !fit_holds(cluster, unit, row->machine))
+                        cluster_unwant_row(cluster, row);
+        }
+}
+
+/* Leaves the unit where it is, if it can be there; drops its rows if it cannot. One on a machine that
+ * is lost keeps the row until there is another. */
+static int settle_single(Cluster *cluster, ClusterUnit *unit) {
         ClusterRow *current = current_row(unit);
-        ClusterMachine *machine = current ? current->machine : NULL, *chosen;
-        int r;
 
-        if (machine && !placement_misfit(unit, machine).reason)
-                return place_on(cluster, unit, machine);
-
-        chosen = choose_machine(cluster, unit);
-        if (chosen)
-                return place_on(cluster, unit, chosen);
-
-        if (machine && !machine->is_present) {
-                r = cluster_want_row(cluster, unit, machine, current);
-                drop_rows(cluster, unit, machine);
-                return r < 0 ? r : place_nowhere(cluster, unit, machine->id);
+        unit->is_pending = true;
+        if (!current || !current->machine->is_present)
+                return 0;
+        if (!fit_holds(cluster, unit, current->machine)) {
+                drop_rows(cluster, unit, NULL);
+                return 0;
         }
 
-        drop_rows(cluster, unit, NULL);
-        return place_nowhere(cluster, unit, NULL);
+        unit->is_pending = false;
+        return place_on(cluster, unit, current->machine);
+}
+
+/* Sets is_pending where a place is to be found. */
+static int settle(Cluster *cluster, ClusterUnit *unit) {
+        if (unit->is_bad)
+                return 0;
+
+        /* The content is on its way, missing, or broken: whatever runs goes on. */
+        if (unit->is_known && unit->record.desired != JOB_STATE_INACTIVE && !unit->requirements) {
+                if (list_is_empty(&unit->rows) && cluster->is_settled)
+                        return cluster_want_placement(
+                                cluster, unit, NULL,
+                                "its unit file is missing in the store, or broken");
+                return 0;
+        }
+
+        if (!fit_is_placeable(unit)) {
+                drop_rows(cluster, unit, NULL);
+                cluster_set_waiting(cluster, unit, false);
+                list_remove(&unit->unplaced_node);
+                return cluster_want_placement(cluster, unit, NULL, NULL);
+        }
+
+        if (!unit->requirements->global)
+                return settle_single(cluster, unit);
+        settle_global(cluster, unit);
+        unit->is_pending = true;
+        return 0;
+}
+
+/* The second step: finding places */
+
+static void place_nowhere(Cluster *cluster, ClusterUnit *unit) {
+        cluster_set_waiting(cluster, unit, true);
+        if (!list_node_is_linked(&unit->unplaced_node))
+                list_append(&cluster->unplaced, &unit->unplaced_node);
 }
 
 /* Makes each machine point to the unit's row on it, so that a global unit on thousands of machines
@@ -265,36 +180,30 @@ static void mark_rows(ClusterUnit *unit, bool is_on) {
         }
 }
 
-static int plan_global_rows(Cluster *cluster, ClusterUnit *unit, size_t *ret_n_rows,
-                            bool *ret_is_short) {
-        _cleanup_(freep) ClusterMachine **machines = NULL;
-        size_t n_machines = cluster->n_present;
-        ListNode *node;
+static int place_global_on_all(Cluster *cluster, ClusterUnit *unit, size_t *ret_n_rows,
+                               bool *ret_is_short) {
         int r = 0;
 
-        /* The heap moves as loads change. */
-        machines = malloc((n_machines + 1) * sizeof(ClusterMachine *));
-        if (!machines)
-                return -ENOMEM;
-        memcpy(machines, cluster->present, n_machines * sizeof(ClusterMachine *));
-
+        /* By ID: the heap moves as loads change. */
+        cluster_sort_machines(cluster);
         mark_rows(unit, true);
-        for (size_t i = 0; r == 0 && i < n_machines; i++) {
-                ClusterRow *row = machines[i]->mark;
-                Misfit misfit = placement_misfit(unit, machines[i]);
+        for (size_t i = 0; r == 0 && i < cluster->n_present; i++) {
+                ClusterMachine *machine = cluster->by_id[i];
+                ClusterRow *row = machine->mark;
 
-                machines[i]->mark = NULL;
-                if (!misfit.reason) {
-                        r = cluster_want_row(cluster, unit, machines[i], row);
-                        (*ret_n_rows)++;
-                } else if (row)
-                        cluster_unwant_row(cluster, row);
-                if (misfit.reason)
+                machine->mark = NULL;
+                if (!(row && row->is_wanted) && !fit_holds(cluster, unit, machine)) {
                         *ret_is_short = true;
+                        continue;
+                }
+                r = cluster_want_row(cluster, unit, machine, row);
+                mark_pushed(cluster, unit, machine);
+                (*ret_n_rows)++;
         }
         mark_rows(unit, false);
 
-        for (node = list_first(&unit->rows); r == 0 && node; node = list_next(&unit->rows, node)) {
+        for (ListNode *node = list_first(&unit->rows); r == 0 && node;
+             node = list_next(&unit->rows, node)) {
                 ClusterRow *row = container_of(node, ClusterRow, unit_node);
 
                 if (row->is_wanted && !row->machine->is_present)
@@ -303,41 +212,91 @@ static int plan_global_rows(Cluster *cluster, ClusterUnit *unit, size_t *ret_n_r
         return r;
 }
 
-static int plan_global(Cluster *cluster, ClusterUnit *unit) {
+static int place_global(Cluster *cluster, ClusterUnit *unit) {
         bool is_short = false;
         size_t n_rows = 0;
         int r;
 
-        r = plan_global_rows(cluster, unit, &n_rows, &is_short);
+        r = place_global_on_all(cluster, unit, &n_rows, &is_short);
         if (r < 0)
                 return r;
-        if (n_rows == 0)
-                return place_nowhere(cluster, unit, NULL);
+        if (n_rows == 0) {
+                place_nowhere(cluster, unit);
+                return 0;
+        }
 
         cluster_set_waiting(cluster, unit, is_short);
+        list_remove(&unit->unplaced_node);
         return cluster_want_placement(cluster, unit, NULL, NULL);
 }
 
-static int plan_unit(Cluster *cluster, ClusterUnit *unit) {
-        if (unit->is_bad)
+static int place_by_layout(Round *round, ClusterUnit *unit) {
+        _cleanup_(freep) LayoutMove *moves = NULL;
+        size_t n_moves;
+        int r;
+
+        r = layout_find(&round->candidates, unit, &round->n_layout_steps, &moves, &n_moves);
+        for (size_t i = 0; r == 0 && i < n_moves; i++)
+                r = place_on(round->cluster, moves[i].unit, moves[i].machine);
+        return r;
+}
+
+static bool is_placed(const ClusterUnit *unit) {
+        const ClusterRow *current = current_row(unit);
+
+        return current && current->machine->is_present;
+}
+
+/* The machine that the unit was about to leave, if it fits there after all, now that others have
+ * left; or NULL. */
+static ClusterMachine *place_to_stay(Cluster *cluster, const ClusterUnit *unit) {
+        ClusterMachine *stay = NULL;
+
+        for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
+                const ClusterRow *row = container_of(node, ClusterRow, unit_node);
+
+                if (row->is_stored && (!stay || strcmp(row->machine->id, stay->id) < 0) &&
+                    fit_holds(cluster, unit, row->machine))
+                        stay = row->machine;
+        }
+        return stay;
+}
+
+static int place_single(Round *round, ClusterUnit *unit) {
+        Cluster *cluster = round->cluster;
+        ClusterMachine *machine;
+        ClusterRow *current;
+        int r = 0;
+
+        /* With another one of its group. */
+        if (is_placed(unit))
                 return 0;
 
-        if (!unit->is_known || unit->record.desired == JOB_STATE_INACTIVE ||
-            unit_name_is_template(unit->name)) {
-                drop_rows(cluster, unit, NULL);
-                cluster_set_waiting(cluster, unit, false);
-                return cluster_want_placement(cluster, unit, NULL, NULL);
+        machine = place_to_stay(cluster, unit);
+        if (!machine)
+                r = candidates_choose(&round->candidates, unit, &machine);
+        if (r < 0)
+                return r;
+        if (machine)
+                return place_on(cluster, unit, machine);
+
+        r = place_by_layout(round, unit);
+        if (r < 0 || is_placed(unit))
+                return r;
+
+        current = current_row(unit);
+        if (current) {
+                r = cluster_want_row(cluster, unit, current->machine, current);
+                drop_rows(cluster, unit, current->machine);
         }
+        place_nowhere(cluster, unit);
+        return r;
+}
 
-        if (unit->requirements)
-                return unit->requirements->global ? plan_global(cluster, unit)
-                                                  : plan_single(cluster, unit);
-
-        /* The content is on its way, missing, or broken: whatever runs goes on. */
-        if (list_is_empty(&unit->rows) && cluster->is_settled)
-                return cluster_want_placement(cluster, unit, NULL,
-                                              "its unit file is missing in the store, or broken");
-        return 0;
+static int place(Round *round, ClusterUnit *unit) {
+        unit->is_pending = false;
+        return unit->requirements->global ? place_global(round->cluster, unit)
+                                          : place_single(round, unit);
 }
 
 static int compare_units(const void *a, const void *b) {
@@ -346,38 +305,154 @@ static int compare_units(const void *a, const void *b) {
         return strcmp((*x)->name, (*y)->name);
 }
 
-static int plan_pass(Cluster *cluster) {
-        _cleanup_(freep) ClusterUnit **units = NULL;
-        size_t n_units = 0, n = 0;
-        ListNode *node;
+static void count_awaited(ClusterUnit *unit) {
+        unit->n_awaited = 0;
+        for (ListNode *node = list_first(&unit->follows); node;
+             node = list_next(&unit->follows, node))
+                unit->n_awaited +=
+                        container_of(node, ClusterFollow, follower_node)->peer->is_pending;
+}
+
+/* Appends those that have waited for this unit only. */
+static void release_followers(const ClusterUnit *unit, ClusterUnit **ready, size_t *io_n) {
+        for (ListNode *node = list_first(&unit->followers); node;
+             node = list_next(&unit->followers, node)) {
+                ClusterUnit *follower = container_of(node, ClusterFollow, peer_node)->follower;
+
+                if (follower->is_pending && --follower->n_awaited == 0)
+                        ready[(*io_n)++] = follower;
+        }
+}
+
+/* Places what is pending in waves: first the units that wait for no other, then those that waited
+ * for these only. What is left follows itself, or waits for such a unit. `waves` has room for all of
+ * `units`, twice. */
+static int place_pending(Round *round, ClusterUnit **units, size_t n_units, ClusterUnit **waves) {
+        ClusterUnit **wave = waves, **next = waves + n_units, **swap;
+        size_t n_wave = 0, n_next = 0;
         int r = 0;
 
-        for (node = list_first(&cluster->dirty); node; node = list_next(&cluster->dirty, node))
-                n_units++;
+        for (size_t i = 0; i < n_units; i++)
+                if (units[i]->is_pending) {
+                        count_awaited(units[i]);
+                        if (units[i]->n_awaited == 0)
+                                wave[n_wave++] = units[i];
+                }
 
-        units = malloc(n_units * sizeof(ClusterUnit *));
-        if (!units)
-                return -ENOMEM;
-        while ((node = list_pop(&cluster->dirty)))
-                units[n++] = container_of(node, ClusterUnit, dirty_node);
-        qsort(units, n, sizeof(ClusterUnit *), compare_units);
-
-        for (size_t i = 0; i < n; i++) {
-                if (r == 0)
-                        r = plan_unit(cluster, units[i]);
-                if (r < 0)
-                        cluster_mark_dirty(cluster, units[i]);
+        while (n_wave > 0) {
+                for (size_t i = 0; r == 0 && i < n_wave; i++) {
+                        r = place(round, wave[i]);
+                        release_followers(wave[i], next, &n_next);
+                }
+                qsort(next, n_next, sizeof(ClusterUnit *), compare_units);
+                swap = wave;
+                wave = next;
+                next = swap;
+                n_wave = r == 0 ? n_next : 0;
+                n_next = 0;
         }
-        for (size_t i = 0; i < n; i++)
-                cluster_collect_unit(cluster, units[i]);
+
+        for (size_t i = 0; r == 0 && i < n_units; i++)
+                if (units[i]->is_pending)
+                        r = place(round, units[i]);
         return r;
 }
 
+/* Rounds */
+
+/* Takes the dirty units, by name, with room for them twice more behind; the caller frees it. */
+static int take_dirty(Cluster *cluster, ClusterUnit ***ret_units, size_t *ret_n) {
+        ClusterUnit **units;
+        size_t n = 0;
+        ListNode *node;
+
+        for (node = list_first(&cluster->dirty); node; node = list_next(&cluster->dirty, node))
+                n++;
+        units = reallocarray(NULL, 3 * n + 1, sizeof(ClusterUnit *));
+        if (!units)
+                return -ENOMEM;
+
+        n = 0;
+        while ((node = list_pop(&cluster->dirty)))
+                units[n++] = container_of(node, ClusterUnit, dirty_node);
+        qsort(units, n, sizeof(ClusterUnit *), compare_units);
+        *ret_units = units;
+        *ret_n = n;
+        return 0;
+}
+
+static int plan_pass(Round *round) {
+        _cleanup_(freep) ClusterUnit **units = NULL;
+        size_t n;
+        int r;
+
+        r = take_dirty(round->cluster, &units, &n);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = settle(round->cluster, units[i]);
+        if (r == 0)
+                r = place_pending(round, units, n, units + n);
+
+        for (size_t i = 0; i < n; i++) {
+                units[i]->is_pending = false;
+                if (r < 0)
+                        cluster_mark_dirty(round->cluster, units[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+                cluster_collect_unit(round->cluster, units[i]);
+        return r;
+}
+
+static int explain(Round *round, ClusterUnit *unit) {
+        _cleanup_(buf_done) Buf why = buf_make(WHY_BYTES_MAX);
+        const ClusterRow *current = unit->requirements->global ? NULL : current_row(unit);
+        const char *lost = current ? current->machine->id : NULL;
+        int r;
+
+        r = why_write(&round->candidates, unit, lost, &why);
+        return r < 0 ? r : cluster_want_placement(round->cluster, unit, lost, why.data);
+}
+
+/* Writes the reasons, unless the round has failed with `r`. */
+static int explain_unplaced(Round *round, int r) {
+        List *unplaced = &round->cluster->unplaced;
+        ListNode *node;
+
+        while ((node = list_pop(unplaced))) {
+                ClusterUnit *unit = container_of(node, ClusterUnit, unplaced_node);
+
+                if (r == 0)
+                        r = explain(round, unit);
+                if (r < 0)
+                        cluster_mark_dirty(round->cluster, unit);
+        }
+        return r;
+}
+
+/* Whether a Replaces counts depends on chains that may lead over any unit: see engine/fit.c. */
+static void look_at_chains_again(Cluster *cluster) {
+        const List *replacers = &cluster->replacers;
+
+        if (cluster->has_new_chains && !list_is_empty(replacers))
+                cluster_mark_waiting_dirty(cluster);
+        for (ListNode *node = list_first(replacers); cluster->has_new_chains && node;
+             node = list_next(replacers, node))
+                cluster_mark_dirty(cluster, container_of(node, ClusterUnit, replacer_node));
+        cluster->has_new_chains = false;
+}
+
 int placement_plan(Cluster *cluster) {
+        Round round = { .cluster = cluster, .n_layout_steps = LAYOUT_ROUND_STEPS_MAX };
         int r = 0;
 
+        look_at_chains_again(cluster);
+        candidates_init(&round.candidates, cluster);
         for (unsigned i = 0; r == 0 && i < PLACEMENT_PASSES_MAX && !list_is_empty(&cluster->dirty);
              i++)
-                r = plan_pass(cluster);
+                r = plan_pass(&round);
+        r = explain_unplaced(&round, r);
+        candidates_done(&round.candidates);
         return r;
 }

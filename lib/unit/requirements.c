@@ -442,6 +442,10 @@ bool requirements_conflict(const char *a, const Requirements *ra, const char *b,
         return any_glob_matches(&ra->conflicts, b) || any_glob_matches(&rb->conflicts, a);
 }
 
+bool requirements_replace(const char *a, const Requirements *ra, const char *b) {
+        return !streq(a, b) && any_glob_matches(&ra->replaces, b);
+}
+
 bool requirements_allow_machine(const Requirements *requirements, const char *machine_id) {
         const char *wanted = requirements->machine_id;
 

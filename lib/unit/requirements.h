@@ -60,5 +60,9 @@ const char *requirements_key(size_t number);
 bool requirements_conflict(const char *a, const Requirements *ra, const char *b,
                            const Requirements *rb);
 
+/* Does a unit called `a` with requirements `ra` have a Replaces that matches unit `b`? Never itself.
+ */
+bool requirements_replace(const char *a, const Requirements *ra, const char *b);
+
 /* Does MachineID allow this machine? True when there is no MachineID. */
 bool requirements_allow_machine(const Requirements *requirements, const char *machine_id);
