@@ -49,10 +49,30 @@ static char *base64_encode(const uint8_t *bytes, size_t n_bytes) {
         return text;
 }
 
+/* Does what is behind the data of a base64 text complete it? On error -EINVAL, and the byte that
+ * Go's decoder names. */
+static int check_padding(const char *text, size_t n_data, size_t n_chars, size_t *ret_error_at) {
+        size_t n_in_group = n_data % 4, end = n_data;
+
+        if (n_data == n_chars) {
+                *ret_error_at = n_data - n_in_group;
+                return n_in_group == 0 ? 0 : -EINVAL;
+        }
+        *ret_error_at = n_data;
+        if (n_in_group < 2)
+                return -EINVAL;
+        if (n_in_group == 2 && text[++end] != '=') {
+                *ret_error_at = end == n_chars ? n_chars : n_data;
+                return -EINVAL;
+        }
+        *ret_error_at = ++end;
+        return end == n_chars ? 0 : -EINVAL;
+}
+
 /* Decode into `ret_bytes`, which has room for 3/4 of the text. On error -EINVAL, and where. */
 static int base64_decode(const char *text, uint8_t *ret_bytes, size_t *ret_n_bytes,
                          size_t *ret_error_at) {
-        size_t n_chars = strlen(text), n_data = strcspn(text, "="), n = 0;
+        size_t n_data = strcspn(text, "="), n = 0;
         uint32_t bits = 0;
 
         for (size_t i = 0; i < n_data; i++) {
@@ -67,13 +87,8 @@ static int base64_decode(const char *text, uint8_t *ret_bytes, size_t *ret_n_byt
                         ret_bytes[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
         }
 
-        *ret_error_at = n_data;
-        if (n_chars % 4 != 0 || n_chars - n_data > 2 ||
-            strspn(text + n_data, "=") != n_chars - n_data || n_data % 4 == 1)
-                return -EINVAL;
-
         *ret_n_bytes = n;
-        return 0;
+        return check_padding(text, n_data, strlen(text), ret_error_at);
 }
 
 static uint64_t read_little_endian(const uint8_t *bytes, size_t n_bytes) {

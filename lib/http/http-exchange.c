@@ -92,6 +92,12 @@ void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *r
         HttpExchange *exchange;
 
         http_connection_serve(connection);
+        /* A target with scheme and authority makes evhttp think that it is a proxy: it would close
+         * the connection after the reply, without saying so. */
+        request->flags &= ~EVHTTP_PROXY_REQUEST;
+        /* And CONNECT would make it a tunnel, whose reply has no end. */
+        if (request->type == EVHTTP_REQ_CONNECT)
+                request->type = EVHTTP_REQ_TRACE;
         evhttp_request_set_on_complete_cb(request, on_complete, connection);
         bufferevent_set_timeouts(connection->bev, NULL, &idle);
 

@@ -272,30 +272,33 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
                 loop_defer(connection->server->loop, &connection->refusal);
 }
 
-static const char *refusal_text(int status) {
-        switch (status) {
-        case 413:
-                return "request body too large";
-        case 417:
-                return "unsupported Expect header";
-        default:
-                return "malformed request";
-        }
-}
+/* What evhttp refuses by itself, in our words; the last row is for the rest. */
+static const struct {
+        int status;
+        const char *phrase, *message;
+} refusals[] = {
+        { 413, "Request Entity Too Large", "the body is too large, or its chunks are malformed" },
+        { 417, "Expectation Failed", "unsupported Expect header" },
+        { 400, "Bad Request",
+          "malformed request, or a request line and headers that are too large" },
+};
 
 static void on_refusal(LoopDeferred *deferred) {
         HttpConnection *connection = container_of(deferred, HttpConnection, refusal);
         struct evbuffer *out = bufferevent_get_output(connection->bev);
         char body[128], head[32] = "";
         int status = 0, n;
+        size_t i = 0;
 
         (void)evbuffer_copyout(out, head, sizeof(head) - 1);
         /* "100 Continue" passes; so does a page whose first bytes have left already. */
         if (sscanf(head, "HTTP/%*d.%*d %d", &status) != 1 || status < 400)
                 return;
 
-        n = snprintf(body, sizeof(body), "{\"error\":{\"code\":%d,\"message\":\"%s\"}}", status,
-                     refusal_text(status));
+        while (i < ELEMENTSOF(refusals) - 1 && refusals[i].status != status)
+                i++;
+        n = snprintf(body, sizeof(body), "{\"error\":{\"code\":%d,\"message\":\"%s\"}}",
+                     refusals[i].status, refusals[i].message);
         (void)evbuffer_unfreeze(out, 1);
         (void)evbuffer_drain(out, evbuffer_get_length(out));
         (void)evbuffer_freeze(out, 1);
@@ -304,8 +307,7 @@ static void on_refusal(LoopDeferred *deferred) {
                 out,
                 "HTTP/1.1 %d %s\r\nServer: %s\r\nContent-Type: application/json\r\n"
                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                status, status == 413 ? "Request Entity Too Large" : "Refused",
-                connection->server->name, n, body);
+                refusals[i].status, refusals[i].phrase, connection->server->name, n, body);
 }
 
 /* Did the client close both ways? Of TCP that is only known when writing fails: there the end of
