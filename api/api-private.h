@@ -30,6 +30,22 @@ enum {
         API_REPLY_MAX_BYTES = 512 * 1024 * 1024,
 };
 
+/* What requests are counted by; the tag of their exchange. */
+typedef enum ApiClass {
+        API_CLASS_OTHER, /* no route, or none looked for */
+        API_CLASS_DISCOVERY,
+        API_CLASS_MACHINES,
+        API_CLASS_METRICS,
+        API_CLASS_STATE,
+        API_CLASS_STATES,
+        API_CLASS_UNIT,
+        API_CLASS_UNITS,
+        API_CLASS_WAIT,
+        _API_CLASS_MAX,
+} ApiClass;
+
+enum { API_STATUS_CLASSES = 4 /* 2xx to 5xx */ };
+
 /* The API. */
 struct Api {
         Registry *registry; /* borrowed */
@@ -38,7 +54,8 @@ struct Api {
         bool is_closing;
         List calls; /* ApiCall.node */
         unsigned n_waits;
-        uint64_t n_replies[6]; /* by the status' first digit */
+        /* By the exchange's tag, and by the status' first digit, from 2 on. */
+        uint64_t n_replies[_API_CLASS_MAX][API_STATUS_CLASSES];
         LoopDeferred closing;
         void (*closed)(void *userdata);
         void *closed_userdata;
@@ -97,7 +114,7 @@ struct ApiCall {
 typedef void (*ApiHandler)(Api *api, HttpExchange *exchange, const char *name);
 
 /* Count an answer of this status; those below do. */
-void api_count_reply(Api *api, int status);
+void api_count_reply(Api *api, const HttpExchange *exchange, int status);
 /* Answers without a call. Each consumes the exchange. */
 void api_reply_empty(Api *api, HttpExchange *exchange, int status);
 void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type,

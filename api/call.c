@@ -20,27 +20,28 @@ static const char json_type[] = "application/json";
 
 /* Answers */
 
-void api_count_reply(Api *api, int status) {
-        size_t class = (size_t)status / 100;
+void api_count_reply(Api *api, const HttpExchange *exchange, int status) {
+        size_t class = (size_t)status / 100 - 2;
 
-        api->n_replies[class < ELEMENTSOF(api->n_replies) ? class : 0]++;
+        if (class < API_STATUS_CLASSES)
+                api->n_replies[http_exchange_tag(exchange)][class]++;
 }
 
 void api_reply_empty(Api *api, HttpExchange *exchange, int status) {
-        api_count_reply(api, status);
+        api_count_reply(api, exchange, status);
         http_reply(exchange, status, NULL, NULL);
 }
 
 void api_reply_bytes(Api *api, HttpExchange *exchange, int status, const char *content_type,
                      const Buf *body) {
-        api_count_reply(api, status);
+        api_count_reply(api, exchange, status);
         http_reply(exchange, status, content_type, body);
 }
 
 static void reply_message(Api *api, HttpExchange *exchange, int status, const char *message) {
         Buf body = buf_make(API_REPLY_MAX_BYTES);
 
-        api_count_reply(api, status);
+        api_count_reply(api, exchange, status);
         /* Without memory for the body the status alone must do. */
         (void)error_encode(status, message, &body);
         http_reply(exchange, status, json_type, &body);

@@ -1,89 +1,102 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GET /metrics: the Prometheus text format 0.0.4 (contract section 9). What the process costs, what
- * the API answered, what the store did, and whatever else the daemon adds.
+/* GET /metrics (contract section 9; docs/metrics.md): what the API answered, what the store did, and
+ * whatever else the daemon adds.
  */
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "api/api-private.h"
+#include "lib/base/metrics.h"
 
 enum { METRICS_MAX_BYTES = 1024 * 1024 };
 
-static int append_family(Buf *out, const char *name, const char *type, const char *help,
-                         double value) {
-        return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type,
-                          name, value);
-}
+static int append_requests(Buf *out, const Api *api) {
+        static const char *const classes[_API_CLASS_MAX] = {
+                [API_CLASS_OTHER] = "other",       [API_CLASS_DISCOVERY] = "discovery",
+                [API_CLASS_MACHINES] = "machines", [API_CLASS_METRICS] = "metrics",
+                [API_CLASS_STATE] = "state",       [API_CLASS_STATES] = "states",
+                [API_CLASS_UNIT] = "unit",         [API_CLASS_UNITS] = "units",
+                [API_CLASS_WAIT] = "wait",
+        };
+        MetricsSample sample = { .family = "fleet_http_requests_total",
+                                 .kind = "counter",
+                                 .help = "Requests answered, by the class of the status and by "
+                                         "what was asked for." };
+        int r = 0;
 
-/* Resident memory in bytes (proc(5), statm), or 0. */
-static double resident_bytes(void) {
-        FILE *file = fopen("/proc/self/statm", "re");
-        unsigned long resident = 0;
+        for (size_t class = 0; class < _API_CLASS_MAX; class ++)
+                for (size_t i = 0; i < API_STATUS_CLASSES && r == 0; i++) {
+                        char labels[64];
 
-        if (!file)
-                return 0;
-        if (fscanf(file, "%*u %lu", &resident) != 1)
-                resident = 0;
-        (void)fclose(file);
-        return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
-static int append_process(Buf *out) {
-        struct rusage usage = { 0 };
-        int r;
-
-        (void)getrusage(RUSAGE_SELF, &usage);
-        r = append_family(
-                out, "process_cpu_seconds_total", "counter", "Processor time spent, in seconds.",
-                (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                        (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / US_PER_S);
-        if (r == 0)
-                r = append_family(out, "process_resident_memory_bytes", "gauge",
-                                  "Resident memory, in bytes.", resident_bytes());
+                        (void)snprintf(labels, sizeof(labels), "{code=\"%zuxx\",route=\"%s\"}",
+                                       i + 2, classes[class]);
+                        sample.labels = labels;
+                        sample.value = (double)api->n_replies[class][i];
+                        r = metrics_append(out, &sample, 1);
+                        sample.kind = NULL;
+                }
         return r;
 }
 
-static int append_api(Buf *out, const Api *api) {
-        int r;
+/* The numbers of the store by kind of request. */
+static const char *const kinds[_STORE_KIND_MAX] = {
+        [STORE_KIND_RANGE] = "type=\"range\"",
+        [STORE_KIND_TXN] = "type=\"txn\"",
+        [STORE_KIND_LEASE_GRANT] = "type=\"lease_grant\"",
+        [STORE_KIND_LEASE_KEEP_ALIVE] = "type=\"lease_keep_alive\"",
+        [STORE_KIND_LEASE_REVOKE] = "type=\"lease_revoke\"",
+};
 
-        r = buf_append_string(
-                out, "# HELP fleet_http_requests_total Requests answered, by class of status.\n"
-                     "# TYPE fleet_http_requests_total counter\n");
-        for (size_t i = 2; i < ELEMENTSOF(api->n_replies) && r == 0; i++)
-                r = buf_printf(out, "fleet_http_requests_total{code=\"%zuxx\"} %llu\n", i,
-                               (unsigned long long)api->n_replies[i]);
-        if (r == 0)
-                r = append_family(out, "fleet_http_waits", "gauge", "Clients that wait for units.",
-                                  api->n_waits);
+static int append_by_kind(Buf *out, const char *family, const char *help,
+                          const uint64_t numbers[static _STORE_KIND_MAX]) {
+        MetricsSample sample = { .family = family, .kind = "counter", .help = help };
+        int r = 0;
+
+        for (size_t i = 0; i < _STORE_KIND_MAX && r == 0; i++) {
+                char labels[64];
+
+                (void)snprintf(labels, sizeof(labels), "{%s}", kinds[i]);
+                sample.labels = labels;
+                sample.value = (double)numbers[i];
+                r = metrics_append(out, &sample, 1);
+                sample.kind = NULL;
+        }
+        return r;
+}
+
+static int append_durations(Buf *out, const StoreStats *stats) {
+        const char *help = "How long requests to the store took, in seconds.";
+        int r = 0;
+
+        for (size_t i = 0; i < _STORE_KIND_MAX && r == 0; i++)
+                r = metrics_append_histogram(out, "fleet_registry_operation_duration_second",
+                                             kinds[i], i == 0 ? help : NULL, &stats->durations[i]);
         return r;
 }
 
 static int append_store(Buf *out, const Api *api) {
         StoreStats stats = store_stats(registry_store(api->registry));
+        const MetricsSample samples[] = {
+                { "fleet_store_pending_requests", "", "gauge", "Requests to the store in flight.",
+                  (double)stats.n_pending },
+                { "fleet_store_watches", "", "gauge", "Watches on the store.",
+                  (double)stats.n_watches },
+                { "fleet_store_connections_total", "", "counter", "Connections made to the store.",
+                  (double)stats.n_connections },
+                { "fleet_http_waits", "", "gauge", "Clients that wait for units.", api->n_waits },
+        };
         int r;
 
-        r = append_family(out, "fleet_registry_operation_count_total", "counter",
-                          "Requests to the store.", (double)stats.n_requests);
+        r = append_by_kind(out, "fleet_registry_operation_count_total", "Requests to the store.",
+                           stats.n_started);
         if (r == 0)
-                r = append_family(out, "fleet_registry_operation_failed_count_total", "counter",
-                                  "Requests to the store that failed.", (double)stats.n_failed);
+                r = append_by_kind(out, "fleet_registry_operation_failed_count_total",
+                                   "Requests to the store that failed.", stats.n_failed);
         if (r == 0)
-                r = append_family(out, "fleet_registry_operation_duration_seconds_total", "counter",
-                                  "Time that requests to the store took, added up.",
-                                  (double)stats.latency_us / US_PER_S);
+                r = append_durations(out, &stats);
         if (r == 0)
-                r = append_family(out, "fleet_store_pending_requests", "gauge",
-                                  "Requests to the store in flight.", (double)stats.n_pending);
-        if (r == 0)
-                r = append_family(out, "fleet_store_watches", "gauge", "Watches on the store.",
-                                  (double)stats.n_watches);
-        if (r == 0)
-                r = append_family(out, "fleet_store_connections_total", "counter",
-                                  "Connections made to the store.", (double)stats.n_connections);
+                r = metrics_append(out, samples, ELEMENTSOF(samples));
         return r;
 }
 
@@ -92,9 +105,7 @@ void api_metrics(Api *api, HttpExchange *exchange, const char *name) {
         int r;
 
         (void)name;
-        r = append_process(&body);
-        if (r == 0)
-                r = append_api(&body, api);
+        r = append_requests(&body, api);
         if (r == 0)
                 r = append_store(&body, api);
         if (r == 0 && api->options.metrics)

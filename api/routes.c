@@ -20,6 +20,7 @@ static const char *const prefixes[] = { "/fleet/v1", "/v1-alpha" };
 typedef struct ApiRoute {
         const char
                 *path; /* below a prefix; with a '/' at its end: and one more segment, the name */
+        ApiClass class;
         ApiHandler handlers[_HTTP_METHOD_MAX];
         int refusal_status;
         const char *refusal;
@@ -27,30 +28,40 @@ typedef struct ApiRoute {
 
 static const ApiRoute routes[] = {
         { "/discovery",
+          API_CLASS_DISCOVERY,
           { [HTTP_GET] = api_discovery },
           400,
           "only HTTP GET supported against this resource" },
         { "/machines",
+          API_CLASS_MACHINES,
           { [HTTP_GET] = api_machines_list, [HTTP_PATCH] = api_machines_patch },
           405,
           "only GET and PATCH supported against this resource" },
         { "/units",
+          API_CLASS_UNITS,
           { [HTTP_GET] = api_units_list, [HTTP_POST] = api_units_post },
           405,
           "only GET supported against this resource" },
         { "/units/",
+          API_CLASS_UNIT,
           { [HTTP_GET] = api_unit_get, [HTTP_PUT] = api_unit_put, [HTTP_DELETE] = api_unit_delete },
           405,
           "only GET, PUT and DELETE supported against this resource" },
         { "/state",
+          API_CLASS_STATES,
           { [HTTP_GET] = api_states_list },
           405,
           "only GET supported against this resource" },
         { "/state/",
+          API_CLASS_STATE,
           { [HTTP_GET] = api_state_get },
           405,
           "only GET supported against this resource" },
-        { "/wait", { [HTTP_POST] = api_wait }, 405, "only POST supported against this resource" },
+        { "/wait",
+          API_CLASS_WAIT,
+          { [HTTP_POST] = api_wait },
+          405,
+          "only POST supported against this resource" },
 };
 
 char *api_path_clean(const char *path) {
@@ -147,6 +158,7 @@ static void route_clean(Api *api, HttpExchange *exchange, const char *path) {
         const ApiRoute *route;
 
         if (streq(path, "/metrics")) {
+                http_exchange_set_tag(exchange, API_CLASS_METRICS);
                 api_metrics(api, exchange, NULL);
                 return;
         }
@@ -156,6 +168,8 @@ static void route_clean(Api *api, HttpExchange *exchange, const char *path) {
         }
 
         route = rest ? route_find(rest, &name) : NULL;
+        if (route)
+                http_exchange_set_tag(exchange, route->class);
         if (!route)
                 api_reply_error(api, exchange, 404, "%s", "");
         else if (!route->handlers[method])

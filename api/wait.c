@@ -414,7 +414,7 @@ static void wait_begin(WaitCall *wait, uint64_t timeout_ms) {
                                                                   : timeout_ms * US_PER_MS;
         ApiCall *call = &wait->call;
 
-        api_count_reply(call->api, 200);
+        api_count_reply(call->api, call->exchange, 200);
         http_reply_begin(call->exchange, 200, "application/x-ndjson");
         if (timer_set_in(wait_loop(wait), &wait->heartbeat, WAIT_HEARTBEAT_US) < 0 ||
             (timeout_ms > 0 && timer_set_in(wait_loop(wait), &wait->timeout, timeout_us) < 0))

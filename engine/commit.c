@@ -89,6 +89,7 @@ static int commit_placement(ClusterUnit *unit, RegistryWrite *write, CommitCount
         }
 
         counts->n_placements++;
+        counts->n_explained += unit->has_wanted && unit->wanted.why;
         return cluster_placement_stored(unit);
 }
 

@@ -13,6 +13,7 @@ typedef struct CommitCounts {
         size_t n_rows_put;
         size_t n_rows_deleted;
         size_t n_placements;
+        size_t n_explained; /* of the placements, those that say why the unit fits nowhere */
 } CommitCounts;
 
 /* Fill a transaction, begun and fenced by the caller, with as many differences as it can hold; a

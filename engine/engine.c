@@ -53,7 +53,8 @@ struct Engine {
         LoopTimer retry; /* set: read again then */
         LoopDeferred closing;
         EngineStats stats;
-        bool is_synced;  /* the view is complete */
+        CommitCounts in_flight; /* what the commit changes */
+        bool is_synced;         /* the view is complete */
         bool is_tainted; /* a commit was in flight when the list began: it may or may not be in it
                           */
         bool is_election_closed;
@@ -106,6 +107,8 @@ static void on_committed(RegistryWrite *write, int status, int64_t revision) {
                 return;
 
         engine->stats.n_commits_failed++;
+        engine->stats.n_scheduled_failed += engine->in_flight.n_rows_put;
+        engine->stats.n_unscheduled_failed += engine->in_flight.n_rows_deleted;
         log_line(LOG_NOTICE, "Cannot commit the schedule: %s", registry_outcome_to_string(status));
         if (engine->election.fence == 0)
                 return;
@@ -122,12 +125,12 @@ static void on_committed(RegistryWrite *write, int status, int64_t revision) {
 }
 
 static void engine_commit(Engine *engine) {
-        CommitCounts counts;
+        CommitCounts *counts = &engine->in_flight;
         int r;
 
         registry_write_begin(&engine->commit, engine->registry);
         registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
-        r = commit_fill(&engine->cluster, &engine->commit, &counts);
+        r = commit_fill(&engine->cluster, &engine->commit, counts);
         if (r == 0 && registry_write_is_empty(&engine->commit))
                 return;
         if (r == 0)
@@ -139,28 +142,40 @@ static void engine_commit(Engine *engine) {
         }
 
         engine->stats.n_commits++;
-        engine->stats.n_scheduled += counts.n_rows_put;
-        engine->stats.n_unscheduled += counts.n_rows_deleted;
+        engine->stats.n_scheduled += counts->n_rows_put;
+        engine->stats.n_unscheduled += counts->n_rows_deleted;
+        engine->stats.n_explained += counts->n_explained;
+}
+
+static void engine_plan(Engine *engine) {
+        int r;
+
+        engine->stats.n_plans++;
+        r = placement_plan(&engine->cluster);
+        if (r < 0) {
+                engine->stats.n_plans_failed++;
+                log_line(LOG_ERR, "Cannot plan: %s", strerror(-r));
+        }
 }
 
 /* Runs before every wait. */
 static void on_turn(LoopHook *hook) {
         Engine *engine = container_of(hook, Engine, hook);
-        int r;
+        Env *env = loop_env(engine->loop);
+        bool plans = !list_is_empty(&engine->cluster.dirty);
+        uint64_t begin_us;
 
         if (!engine->is_synced || engine->election.fence == 0 ||
             registry_write_is_pending(&engine->commit))
                 return;
 
-        if (!list_is_empty(&engine->cluster.dirty)) {
-                engine->stats.n_plans++;
-                r = placement_plan(&engine->cluster);
-                if (r < 0)
-                        log_line(LOG_ERR, "Cannot plan: %s", strerror(-r));
-        }
-
+        begin_us = env_now_us(env);
+        if (plans)
+                engine_plan(engine);
         if (!list_is_empty(&engine->cluster.uncommitted))
                 engine_commit(engine);
+        if (plans)
+                metrics_observe(&engine->stats.plans, env_now_us(env) - begin_us);
 }
 
 /* Unused files */
@@ -188,6 +203,7 @@ static void on_file_removed(RegistryWrite *write, int status, int64_t revision) 
 static void engine_remove_file(Engine *engine, ClusterFile *file) {
         RecordKey key = { .kind = RECORD_FILE, .unit = file->hash };
 
+        engine->in_flight = (CommitCounts){ 0 };
         registry_write_begin(&engine->commit, engine->registry);
         registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
         registry_write_if_modified_at(&engine->commit, key, file->mod_revision);
@@ -237,9 +253,11 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         LogSubject subject = { .machine = record->key.machine };
         int r;
 
-        if (engine->is_synced && record->key.kind == RECORD_MACHINE && record->is_deleted)
+        if (engine->is_synced && record->key.kind == RECORD_MACHINE && record->is_deleted) {
+                engine->stats.n_machines_lost++;
                 log_about(LOG_NOTICE, &subject, "Machine %.8s is not there any more",
                           record->key.machine);
+        }
 
         r = cluster_apply(&engine->cluster, record);
         if (r < 0) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/base/macro.h"
+#include "lib/base/metrics.h"
 #include "lib/registry/registry.h"
 
 typedef struct Engine Engine;
@@ -26,16 +27,22 @@ typedef struct EngineOptions {
 /* Numbers for /metrics. */
 typedef struct EngineStats {
         bool is_leader;
-        uint64_t leader_since_us;  /* env_wall_us() of the election, 0 when not leading */
-        uint64_t n_elections;      /* won so far */
-        uint64_t n_plans;          /* rounds of planning */
-        uint64_t n_commits;        /* transactions */
-        uint64_t n_commits_failed; /* of them */
-        uint64_t n_scheduled;      /* rows written */
-        uint64_t n_unscheduled;    /* rows removed */
-        uint64_t n_machines;       /* in view */
-        uint64_t n_units;          /* in view */
-        uint64_t n_unplaced;       /* desired, but nowhere */
+        uint64_t leader_since_us;      /* env_wall_us() of the election, 0 when not leading */
+        uint64_t n_elections;          /* won so far */
+        uint64_t n_plans;              /* rounds of planning */
+        uint64_t n_plans_failed;       /* of them */
+        MetricsHistogram plans;        /* how long planning took, and filling the transaction */
+        uint64_t n_commits;            /* transactions */
+        uint64_t n_commits_failed;     /* of them */
+        uint64_t n_scheduled;          /* rows written */
+        uint64_t n_unscheduled;        /* rows removed */
+        uint64_t n_scheduled_failed;   /* of them, those whose transaction failed */
+        uint64_t n_unscheduled_failed; /* likewise */
+        uint64_t n_explained;          /* placements written that say why a unit fits nowhere */
+        uint64_t n_machines_lost;      /* that went while this machine led */
+        uint64_t n_machines;           /* in view */
+        uint64_t n_units;              /* in view */
+        uint64_t n_unplaced;           /* desired, but nowhere */
 } EngineStats;
 
 /* Make an engine; `registry` is borrowed and must outlive it. It begins to follow engine/leader at

@@ -108,6 +108,7 @@ typedef struct Daemon {
         char trouble[512];   /* the last of all; empty while it can be */
         bool is_trouble_new; /* not told to the service manager yet */
         DaemonPhase phase;   /* told last */
+        uint64_t started_us; /* env_wall_us() */
         uint64_t window_us;  /* when the turns began to be counted */
         unsigned n_turns;    /* since then */
         unsigned n_closing;  /* parts that have not said that they are closed */
@@ -302,9 +303,10 @@ static int on_metrics(Buf *out, void *userdata) {
         const Daemon *daemon = userdata;
         const MetricsSources sources = { .agent = daemon->agent,
                                          .engine = daemon->engine,
-                                         .http = daemon->http };
+                                         .http = daemon->http,
+                                         .started_us = daemon->started_us };
 
-        return metrics_append(&sources, out);
+        return daemon_metrics_append(&sources, out);
 }
 
 /* The end */
@@ -448,6 +450,7 @@ static int daemon_make(Daemon *daemon) {
         const AgentOptions agent_options = { .machine = daemon->identity->machine };
         int r;
 
+        daemon->started_us = env_wall_us(env_system());
         r = loop_new(&daemon->loop, env_system());
         if (r < 0)
                 return r;

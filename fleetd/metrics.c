@@ -8,76 +8,79 @@
 #include "fleetd/metrics.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "lib/base/env.h"
-
-/* A sample. The first one of a family has its kind and help. */
-typedef struct Sample {
-        const char *family;
-        const char *labels; /* in braces, or empty */
-        const char *kind;   /* "counter" or "gauge"; NULL for a further one */
-        const char *help;
-        double value;
-} Sample;
-
-static int append(Buf *out, const Sample *samples, size_t n_samples) {
-        for (size_t i = 0; i < n_samples; i++) {
-                const Sample *sample = &samples[i];
-                int r;
-
-                if (sample->kind) {
-                        r = buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", sample->family,
-                                       sample->help, sample->family, sample->kind);
-                        if (r < 0)
-                                return r;
-                }
-                r = buf_printf(out, "%s%s %.15g\n", sample->family, sample->labels, sample->value);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
+#include "lib/base/metrics.h"
 
 static double seconds(uint64_t us) {
         return (double)us / US_PER_S;
 }
 
-static int append_engine(const Engine *engine, Buf *out) {
-        EngineStats stats = engine_stats(engine);
-        const Sample samples[] = {
+static int append_leadership(const EngineStats *stats, Buf *out) {
+        const MetricsSample samples[] = {
                 { "fleet_engine_leading", "", "gauge", "1 while this machine leads the cluster.",
-                  stats.is_leader },
+                  stats->is_leader },
                 { "fleet_engine_leader_start_time", "", "gauge",
                   "When this machine was elected, in seconds since the epoch; 0 while it does not "
                   "lead.",
-                  seconds(stats.leader_since_us) },
+                  seconds(stats->leader_since_us) },
                 { "fleet_engine_elections_total", "", "counter", "Elections won.",
-                  (double)stats.n_elections },
+                  (double)stats->n_elections },
+                { "fleet_engine_machines", "", "gauge", "Machines that the leader sees.",
+                  (double)stats->n_machines },
+                { "fleet_engine_units", "", "gauge", "Units that the leader sees.",
+                  (double)stats->n_units },
+                { "fleet_engine_unplaced_units", "", "gauge",
+                  "Units that shall be somewhere and fit nowhere.", (double)stats->n_unplaced },
+        };
+
+        return metrics_append(out, samples, ELEMENTSOF(samples));
+}
+
+static int append_engine(const Engine *engine, Buf *out) {
+        EngineStats stats = engine_stats(engine);
+        const MetricsSample samples[] = {
                 { "fleet_engine_reconcile_count_total", "", "counter", "Rounds of planning.",
                   (double)stats.n_plans },
+                { "fleet_engine_reconcile_failure_count_total", "{type=\"machine_away\"}",
+                  "counter",
+                  "Machines that went, rounds that failed, and units for which no machine was "
+                  "found.",
+                  (double)stats.n_machines_lost },
+                { "fleet_engine_reconcile_failure_count_total", "{type=\"run\"}", NULL, NULL,
+                  (double)(stats.n_plans_failed + stats.n_commits_failed) },
+                { "fleet_engine_reconcile_failure_count_total", "{type=\"schedule\"}", NULL, NULL,
+                  (double)stats.n_explained },
                 { "fleet_engine_task_count_total", "{type=\"attemptscheduleunit\"}", "counter",
                   "Schedule rows written and removed.", (double)stats.n_scheduled },
                 { "fleet_engine_task_count_total", "{type=\"unscheduleunit\"}", NULL, NULL,
                   (double)stats.n_unscheduled },
+                { "fleet_engine_task_failure_count_total", "{type=\"attemptscheduleunit\"}",
+                  "counter", "Of them, those whose transaction failed or was refused.",
+                  (double)stats.n_scheduled_failed },
+                { "fleet_engine_task_failure_count_total", "{type=\"unscheduleunit\"}", NULL, NULL,
+                  (double)stats.n_unscheduled_failed },
                 { "fleet_engine_commits_total", "", "counter", "Transactions of the engine.",
                   (double)stats.n_commits },
                 { "fleet_engine_commit_failures_total", "", "counter",
                   "Of them, those that failed or were refused.", (double)stats.n_commits_failed },
-                { "fleet_engine_machines", "", "gauge", "Machines that the leader sees.",
-                  (double)stats.n_machines },
-                { "fleet_engine_units", "", "gauge", "Units that the leader sees.",
-                  (double)stats.n_units },
-                { "fleet_engine_unplaced_units", "", "gauge",
-                  "Units that shall be somewhere and fit nowhere.", (double)stats.n_unplaced },
         };
+        int r;
 
-        return append(out, samples, ELEMENTSOF(samples));
+        r = append_leadership(&stats, out);
+        if (r == 0)
+                r = metrics_append_histogram(out, "fleet_engine_reconcile_duration_second", "",
+                                             "How long a round of planning took, in seconds.",
+                                             &stats.plans);
+        return r < 0 ? r : metrics_append(out, samples, ELEMENTSOF(samples));
 }
 
 static int append_agent(const Agent *agent, Buf *out) {
         AgentStats stats = agent_stats(agent);
-        const Sample samples[] = {
+        const MetricsSample samples[] = {
                 { "fleet_agent_units", "", "gauge",
                   "Units scheduled to this machine or still on it.", (double)stats.n_units },
                 { "fleet_agent_busy_units", "", "gauge", "Of them, those being worked on.",
@@ -90,16 +93,16 @@ static int append_agent(const Agent *agent, Buf *out) {
                   (double)stats.n_reports },
         };
 
-        return append(out, samples, ELEMENTSOF(samples));
+        return metrics_append(out, samples, ELEMENTSOF(samples));
 }
 
 static int append_http(const HttpServer *http, Buf *out) {
-        const Sample samples[] = {
+        const MetricsSample samples[] = {
                 { "fleet_http_connections", "", "gauge", "Open connections to the API.",
                   http_server_connections(http) },
         };
 
-        return append(out, samples, ELEMENTSOF(samples));
+        return metrics_append(out, samples, ELEMENTSOF(samples));
 }
 
 static double count_descriptors(void) {
@@ -114,25 +117,54 @@ static double count_descriptors(void) {
         return n - 1; /* not the one that reads */
 }
 
-static int append_process(Buf *out) {
+/* Memory in bytes (proc(5), statm); 0 where it cannot be told. */
+static void read_memory(double *ret_virtual, double *ret_resident) {
+        FILE *file = fopen("/proc/self/statm", "re");
+        unsigned long virtual = 0, resident = 0;
+        double page_bytes = (double)sysconf(_SC_PAGESIZE);
+
+        if (file && fscanf(file, "%lu %lu", &virtual, &resident) != 2)
+                virtual = resident = 0;
+        if (file)
+                (void)fclose(file);
+        *ret_virtual = (double)virtual * page_bytes;
+        *ret_resident = (double)resident * page_bytes;
+}
+
+static double cpu_seconds(const struct rusage *usage) {
+        return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
+               (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / US_PER_S;
+}
+
+static int append_process(uint64_t started_us, Buf *out) {
         struct rusage usage = { 0 };
         struct rlimit limit = { 0 };
+        double virtual, resident;
 
         (void)getrusage(RUSAGE_SELF, &usage);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
+        read_memory(&virtual, &resident);
 
-        const Sample samples[] = {
+        const MetricsSample samples[] = {
                 { "fleet_process_wakeups_total", "", "counter", "Times that the daemon woke up.",
                   (double)usage.ru_nvcsw },
+                { "process_cpu_seconds_total", "", "counter", "Processor time spent, in seconds.",
+                  cpu_seconds(&usage) },
                 { "process_open_fds", "", "gauge", "Open descriptors.", count_descriptors() },
                 { "process_max_fds", "", "gauge", "Descriptors that may be open.",
                   (double)limit.rlim_cur },
+                { "process_resident_memory_bytes", "", "gauge", "Resident memory, in bytes.",
+                  resident },
+                { "process_virtual_memory_bytes", "", "gauge", "Virtual memory, in bytes.",
+                  virtual },
+                { "process_start_time_seconds", "", "gauge",
+                  "When the daemon was started, in seconds since the epoch.", seconds(started_us) },
         };
 
-        return append(out, samples, ELEMENTSOF(samples));
+        return metrics_append(out, samples, ELEMENTSOF(samples));
 }
 
-int metrics_append(const MetricsSources *sources, Buf *out) {
+int daemon_metrics_append(const MetricsSources *sources, Buf *out) {
         int r;
 
         r = append_engine(sources->engine, out);
@@ -144,5 +176,5 @@ int metrics_append(const MetricsSources *sources, Buf *out) {
         r = append_http(sources->http, out);
         if (r < 0)
                 return r;
-        return append_process(out);
+        return append_process(sources->started_us, out);
 }

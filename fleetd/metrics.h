@@ -14,7 +14,8 @@ typedef struct MetricsSources {
         const Agent *agent;
         const Engine *engine;
         const HttpServer *http;
+        uint64_t started_us; /* env_wall_us() when the daemon was started */
 } MetricsSources;
 
 /* Append all families. Errors as buf_append(). */
-int metrics_append(const MetricsSources *sources, Buf *out);
+int daemon_metrics_append(const MetricsSources *sources, Buf *out);

@@ -177,6 +177,14 @@ const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes
         return exchange->body;
 }
 
+void http_exchange_set_tag(HttpExchange *exchange, unsigned tag) {
+        exchange->tag = tag;
+}
+
+unsigned http_exchange_tag(const HttpExchange *exchange) {
+        return exchange->tag;
+}
+
 void http_exchange_set_closed(HttpExchange *exchange,
                               void (*closed)(HttpExchange *exchange, void *userdata),
                               void *userdata) {

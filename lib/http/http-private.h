@@ -37,6 +37,7 @@ struct HttpExchange {
         const char *query;              /* borrowed from `path`'s allocation, or NULL */
         const char *body;               /* borrowed from the request */
         size_t n_body_bytes;
+        unsigned tag;
         bool hides_server;
         bool has_begun; /* a reply in pieces is under way */
         void (*closed)(HttpExchange *exchange, void *userdata);

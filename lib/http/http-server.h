@@ -85,6 +85,10 @@ const char *http_exchange_body(const HttpExchange *exchange, size_t *ret_n_bytes
  * there are fewer. The caller frees. */
 char *http_exchange_parameter(const HttpExchange *exchange, const char *name, unsigned index);
 
+/* A number of the handler's own that goes with the exchange, at first 0. */
+void http_exchange_set_tag(HttpExchange *exchange, unsigned tag);
+unsigned http_exchange_tag(const HttpExchange *exchange);
+
 /* Percent-decode a path segment; the caller frees. NULL on out of memory or a malformed escape or
  * an encoded NUL. */
 char *http_path_decode(const char *segment, size_t n_bytes);

@@ -34,7 +34,7 @@ const char *store_outcome_to_string(int status) {
         return status < _STORE_E_MAX ? outcomes[status] : "unknown outcome";
 }
 
-static int store_begin(Store *store, StoreRequest *request, StoreDone done) {
+static int store_begin(Store *store, StoreRequest *request, StoreKind kind, StoreDone done) {
         assert(store);
         assert(done);
         assert(!request->store);
@@ -42,7 +42,7 @@ static int store_begin(Store *store, StoreRequest *request, StoreDone done) {
         if (store->is_closing)
                 return -ESHUTDOWN;
 
-        *request = (StoreRequest){ .done = done, .store = store };
+        *request = (StoreRequest){ .done = done, .store = store, .kind = kind };
         return 0;
 }
 
@@ -55,13 +55,14 @@ static int store_began(Store *store, StoreRequest *request, int r) {
 
         request->started_us = loop_now_us(store->loop);
         store->stats.n_requests++;
+        store->stats.n_started[request->kind]++;
         store->stats.n_pending++;
         return 0;
 }
 
 int store_range(Store *store, StoreRequest *request, const StoreRange *range, uint64_t timeout_us,
                 StoreDone done) {
-        int r = store_begin(store, request, done);
+        int r = store_begin(store, request, STORE_KIND_RANGE, done);
 
         assert(range->limit >= 0 && range->revision >= 0);
         if (r < 0)
@@ -71,7 +72,7 @@ int store_range(Store *store, StoreRequest *request, const StoreRange *range, ui
 
 int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us,
               StoreDone done) {
-        int r = store_begin(store, request, done);
+        int r = store_begin(store, request, STORE_KIND_TXN, done);
 
         if (r < 0)
                 return r;
@@ -83,7 +84,7 @@ int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t
 
 int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
                       StoreDone done) {
-        int r = store_begin(store, request, done);
+        int r = store_begin(store, request, STORE_KIND_LEASE_GRANT, done);
 
         assert(ttl_s > 0);
         if (r < 0)
@@ -94,7 +95,7 @@ int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64
 
 int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
                            StoreDone done) {
-        int r = store_begin(store, request, done);
+        int r = store_begin(store, request, STORE_KIND_LEASE_KEEP_ALIVE, done);
 
         assert(lease != 0);
         if (r < 0)
@@ -105,7 +106,7 @@ int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, u
 
 int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
                        StoreDone done) {
-        int r = store_begin(store, request, done);
+        int r = store_begin(store, request, STORE_KIND_LEASE_REVOKE, done);
 
         assert(lease != 0);
         if (r < 0)
@@ -131,8 +132,9 @@ void store_request_finish(StoreRequest *request, int status, const StoreReply *r
         assert((status == 0) == !!reply);
 
         store->stats.n_pending--;
-        store->stats.n_failed += status != 0;
-        store->stats.latency_us += loop_now_us(store->loop) - request->started_us;
+        store->stats.n_failed[request->kind] += status != 0;
+        metrics_observe(&store->stats.durations[request->kind],
+                        loop_now_us(store->loop) - request->started_us);
         request->store = NULL;
         done(request, status, reply);
 }

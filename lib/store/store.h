@@ -21,6 +21,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/macro.h"
+#include "lib/base/metrics.h"
 #include "lib/loop/loop.h"
 
 typedef struct Store Store;
@@ -94,12 +95,23 @@ typedef struct StoreReply {
 /* Ends a request. `reply` is not NULL exactly when status is 0. */
 typedef void (*StoreDone)(StoreRequest *request, int status, const StoreReply *reply);
 
+/* The kinds of requests, one per function that starts them. */
+typedef enum StoreKind {
+        STORE_KIND_RANGE,
+        STORE_KIND_TXN,
+        STORE_KIND_LEASE_GRANT,
+        STORE_KIND_LEASE_KEEP_ALIVE,
+        STORE_KIND_LEASE_REVOKE,
+        _STORE_KIND_MAX,
+} StoreKind;
+
 /* A request; embed it and zero it before the first use. Everything in it belongs to the store
  * between start and callback. */
 struct StoreRequest {
         StoreDone done;
-        Store *store;            /* borrowed; NULL while idle */
-        void *backend;           /* the backend's state of this request */
+        Store *store;  /* borrowed; NULL while idle */
+        void *backend; /* the backend's state of this request */
+        StoreKind kind;
         uint64_t started_us;     /* loop_now_us() when it was started */
         ListNode node;           /* for the backend */
         LoopTimer deadline;      /* for the backend */
@@ -214,12 +226,13 @@ bool store_is_connected(const Store *store);
 
 /* Numbers for /metrics, since the start. */
 typedef struct StoreStats {
-        uint64_t n_requests;    /* started */
-        uint64_t n_failed;      /* ended with anything but 0 */
-        uint64_t n_pending;     /* in flight now */
-        uint64_t n_watches;     /* on now */
-        uint64_t n_connections; /* made so far */
-        uint64_t latency_us;    /* sum over the ended ones */
+        uint64_t n_requests; /* started, of all kinds */
+        uint64_t n_started[_STORE_KIND_MAX];
+        uint64_t n_failed[_STORE_KIND_MAX];          /* ended with anything but 0 */
+        MetricsHistogram durations[_STORE_KIND_MAX]; /* of the ended ones */
+        uint64_t n_pending;                          /* in flight now */
+        uint64_t n_watches;                          /* on now */
+        uint64_t n_connections;                      /* made so far */
 } StoreStats;
 
 /* Read the numbers. */

@@ -297,7 +297,11 @@ START_TEST(test_stats) {
 
         after = store_stats(harness_store());
         ck_assert_uint_eq(after.n_requests, before.n_requests + 2);
-        ck_assert_uint_eq(after.n_failed, before.n_failed + 1);
+        ck_assert_uint_eq(after.n_started[STORE_KIND_TXN], before.n_started[STORE_KIND_TXN] + 1);
+        ck_assert_uint_eq(after.n_started[STORE_KIND_RANGE],
+                          before.n_started[STORE_KIND_RANGE] + 1);
+        ck_assert_uint_eq(after.n_failed[STORE_KIND_TXN], before.n_failed[STORE_KIND_TXN]);
+        ck_assert_uint_eq(after.n_failed[STORE_KIND_RANGE], before.n_failed[STORE_KIND_RANGE] + 1);
         ck_assert_uint_eq(after.n_pending, 0);
         ck_assert_uint_eq(after.n_connections, 1);
         ck_assert(store_is_connected(harness_store()));

@@ -14,6 +14,7 @@ struct HttpExchange {
         HttpMethod method;
         char *path; /* owned */
         char *body; /* owned */
+        unsigned tag;
         int status; /* of a reply in pieces */
         Buf reply;
         void (*closed)(HttpExchange *exchange, void *userdata);
@@ -134,6 +135,14 @@ int http_reply_piece(HttpExchange *exchange, const void *bytes, size_t n_bytes) 
 
 void http_reply_end(HttpExchange *exchange) {
         exchange_end(exchange, exchange->status);
+}
+
+void http_exchange_set_tag(HttpExchange *exchange, unsigned tag) {
+        exchange->tag = tag;
+}
+
+unsigned http_exchange_tag(const HttpExchange *exchange) {
+        return exchange->tag;
 }
 
 void http_exchange_set_closed(HttpExchange *exchange,
