@@ -16,6 +16,9 @@ import time
 import unittest
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "functional"))
+import prometheus
+
 FLEETD = os.path.abspath(sys.argv.pop())
 HAS_ID = os.path.exists("/etc/machine-id") and len(Path("/etc/machine-id").read_text().strip()) == 32
 
@@ -297,11 +300,14 @@ class LifeWithEtcd(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertIn("\nfleet_engine_leading 1\n", body)
         self.assertIn("\nfleet_agent_units 0\n", body)
-        kinds = [line for line in body.splitlines() if line.startswith("# TYPE ")]
-        samples = [line.split(" ")[0] for line in body.splitlines() if not line.startswith("#")]
-        self.assertEqual(len(set(kinds)), len(kinds), "a family comes twice")
-        self.assertEqual(len(set(samples)), len(samples), "a sample comes twice")
-        self.assertLessEqual({sample.split("{")[0] for sample in samples}, {kind.split(" ")[2] for kind in kinds})
+        families = prometheus.parse(body)
+        self.assertEqual(prometheus.exposed(families), prometheus.documented())
+        now = time.time()
+        self.assertTrue(now - 60 < families["process_start_time_seconds"].value() <= now)
+        self.assertTrue(now - 60 < families["fleet_engine_leader_start_time"].value() <= now)
+        self.assertGreater(families["process_resident_memory_bytes"].value(), 1e6)
+        self.assertGreater(families["process_virtual_memory_bytes"].value(), families["process_resident_memory_bytes"].value())
+        self.assertGreater(families["fleet_registry_operation_duration_second"].count(type="range"), 0)
         self.end(manager)
 
     def test_etcd_goes_and_comes_back(self):
