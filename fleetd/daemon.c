@@ -286,6 +286,7 @@ static void note_turn(Daemon *daemon) {
 static void on_status(LoopHook *hook) {
         Daemon *daemon = container_of(hook, Daemon, status);
         DaemonPhase phase = daemon_phase(daemon);
+        bool shows_trouble = *daemon->trouble && phase != PHASE_MEMBER && phase != PHASE_LEADER;
         char text[sizeof(daemon->trouble) + 128];
 
         note_turn(daemon);
@@ -294,8 +295,8 @@ static void on_status(LoopHook *hook) {
 
         daemon->phase = phase;
         daemon->is_trouble_new = false;
-        (void)snprintf(text, sizeof(text), "%s%s%s", phase_texts[phase],
-                       *daemon->trouble ? ": " : "", daemon->trouble);
+        (void)snprintf(text, sizeof(text), "%s%s%s", phase_texts[phase], shows_trouble ? ": " : "",
+                       shows_trouble ? daemon->trouble : "");
         notify_status(text);
 }
 

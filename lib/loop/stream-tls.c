@@ -141,8 +141,7 @@ static void tls_on_timer(LoopTimer *timer) {
 
         if (tls->state == TLS_SHAKING_HANDS)
                 (void)diag_set(&tls->explanation, 0,
-                               "it takes the connection, but does not answer to TLS in time%s",
-                               tls->has_heard ? "" : "; is it http:// in place of https://?");
+                               "it takes the connection, but does not answer to TLS in time");
         tls_end(tls, -ETIMEDOUT);
 }
 

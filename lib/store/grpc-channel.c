@@ -415,6 +415,10 @@ static void channel_on_closed(GrpcChannel *channel) {
 
         if (explanation)
                 (void)snprintf(reason, sizeof reason, "%s", explanation);
+        else if (channel->session && !channel->has_heard)
+                (void)snprintf(reason, sizeof reason,
+                               "it ended the connection before it said anything%s",
+                               channel->is_tls ? "" : "; is it https:// in place of http://?");
         else if (error == 0)
                 (void)snprintf(reason, sizeof reason, "the server closed the connection");
         else

@@ -140,7 +140,11 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
         }
 
         if (!goes_again || call_wait(call) < 0) {
-                call_finish(call, etcd_outcome(status, call->method->is_write, elapsed_us));
+                int outcome = etcd_outcome(status, call->method->is_write, elapsed_us);
+
+                if (outcome == STORE_E_DENIED)
+                        etcd_link_note_denial(etcd, status->message);
+                call_finish(call, outcome);
                 return;
         }
 

@@ -289,6 +289,21 @@ void etcd_link_use(EtcdStore *etcd) {
                 link_connect(etcd);
 }
 
+void etcd_link_note_denial(EtcdStore *etcd, const char *message) {
+        EtcdLink *link = &etcd->link;
+        char why[sizeof link->reason], detail[sizeof link->reason + 256];
+
+        (void)snprintf(why, sizeof why, "it denies %s%s%s what is asked of it: %s",
+                       etcd->username ? "user \"" : "us", etcd->username ? etcd->username : "",
+                       etcd->username ? "\"" : "", message);
+        if (!etcd_endpoints_note_trouble(&link->endpoints, why))
+                return;
+
+        (void)snprintf(detail, sizeof detail, "%s: %s",
+                       etcd_endpoints_current(&link->endpoints)->url, why);
+        store_tell_trouble(&etcd->store, detail);
+}
+
 void etcd_link_reauthenticate(EtcdStore *etcd, unsigned token_number) {
         EtcdLink *link = &etcd->link;
 

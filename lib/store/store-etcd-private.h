@@ -138,6 +138,7 @@ void etcd_link_use(EtcdStore *etcd); /* bring it up if nobody has yet */
 bool etcd_link_is_ready(const EtcdStore *etcd);
 void etcd_link_suspect(EtcdStore *etcd,
                        const char *reason); /* from anywhere; acts in the next turn */
+void etcd_link_note_denial(EtcdStore *etcd, const char *message); /* of a request, by etcd */
 void etcd_link_reauthenticate(EtcdStore *etcd,
                               unsigned token_number); /* unless a newer token than that is there */
 

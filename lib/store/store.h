@@ -202,8 +202,8 @@ typedef struct StoreListener StoreListener;
  * endpoint or why not, for the log. */
 typedef void (*StoreConnectionFn)(StoreListener *listener, bool is_connected, const char *detail);
 
-/* While the store cannot be reached: why not, as a sentence's worth of words that name the endpoint.
- * Told once per endpoint and cause, not per attempt. */
+/* Why the store cannot be reached, or that it denies what is asked of it, as a sentence's worth of
+ * words that name the endpoint. Told once per endpoint and cause, not per attempt. */
 typedef void (*StoreTroubleFn)(StoreListener *listener, const char *why);
 
 /* Who is told when the connection comes and goes; embed it, zero it before the first use. */

@@ -235,7 +235,7 @@ class Machine:
 class Cluster:
     """Machines with fleet on them, over etcd."""
 
-    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S):
+    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S, etcd_guard=()):
         self.install_root = root
         self.ttl_s = ttl_s
         self.seen_reports = set()
@@ -244,7 +244,7 @@ class Cluster:
         try:
             self.lab.call("up", n_machines).ok()
             if n_etcd:
-                self.lab.call("etcd", n_etcd).ok()
+                self.lab.call("etcd", n_etcd, *etcd_guard).ok()
             self.lab.call("install", root).ok()
             self.machines = [Machine(self.lab, f"m{index + 1}") for index in range(n_machines)]
             if configured:
@@ -420,11 +420,12 @@ class ClusterTest(unittest.TestCase):
     n_machines = 3
     n_etcd = 1
     options = {}  # machine name -> list of fleet.conf lines
+    etcd_guard = ()  # ("tls",): it wants client certificates; ("tls", "users"): a user besides, whose tokens expire quickly
     install_root = None  # set by `run`
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options)
+        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options, etcd_guard=cls.etcd_guard)
 
     @classmethod
     def tearDownClass(cls):
