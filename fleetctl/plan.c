@@ -47,6 +47,8 @@ void plan_done(Plan *plan) {
         for (size_t i = 0; plan->cluster_templates && i < plan->templates.n_items; i++)
                 unit_done(&plan->cluster_templates[i]);
 
+        page_done(&plan->listed);
+        free(plan->instances);
         hash_map_done(&plan->by_name);
         free(plan->entries);
         free(plan->cluster_templates);
@@ -142,6 +144,7 @@ static int gather_entries(Plan *plan) {
 
                 entry->name = names->items[i];
                 entry->path = plan->resolved.paths.items[i];
+                entry->is_template = unit_name_is_template(entry->name);
                 r = hash_map_put(&plan->by_name, &entry->node, entry->name);
         }
         return r;
@@ -442,5 +445,5 @@ int plan_make(Client *client, const StrList *words, const PlanOptions *options, 
                 r = decide_all(ret_plan, options, diag);
         for (size_t i = 0; r == 0 && i < ret_plan->n_entries; i++)
                 r = check(ret_plan, &ret_plan->entries[i], diag);
-        return r;
+        return r < 0 ? r : plan_find_instances(ret_plan, client, diag);
 }

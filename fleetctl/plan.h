@@ -40,7 +40,14 @@ typedef struct PlanEntry {
         UnitFile *content; /* owned; what to write; NULL for PLAN_KEEP */
         PlanAction action;
         bool is_global;
+        bool is_template; /* --replace swaps the content of one, and brings it to no state */
 } PlanEntry;
+
+/* An instance in the cluster that has the content which a template loses by the plan. */
+typedef struct PlanInstance {
+        const Unit *unit;          /* borrowed from Plan.listed */
+        const PlanEntry *template; /* borrowed from Plan.entries */
+} PlanInstance;
 
 /* The units in the order of the command line. Zeroed is empty. */
 typedef struct Plan {
@@ -50,6 +57,9 @@ typedef struct Plan {
         HashMap by_name;
         StrList templates;       /* names of templates looked up in the cluster */
         Unit *cluster_templates; /* owned array, parallel to templates; zeroed where unknown */
+        Page listed;             /* the cluster's units, when a template is replaced */
+        PlanInstance *instances; /* owned array, by name; those that the plan has not anyway */
+        size_t n_instances;      /* how many */
         StrList notes;           /* for stdout: what was found to be the same */
         StrList warnings;        /* for stderr: what differs and was left */
         StrList spelling;        /* for the log: options and sections that mean nothing */
@@ -70,3 +80,7 @@ void plan_done(Plan *plan);
  * fault. The caller calls plan_done(), also after an error. */
 int plan_make(Client *client, const StrList *words, const PlanOptions *options, Plan *ret_plan,
               Diag *diag);
+
+/* Find the instances that have the content which templates of the finished plan lose. Part of
+ * plan_make(). */
+int plan_find_instances(Plan *plan, Client *client, Diag *diag);

@@ -51,11 +51,14 @@ class CommandTest(unittest.TestCase):
         return subprocess.run([FLEETCTL, *args], cwd=self.directory, env=self.environment(**env), capture_output=True,
                               text=True, timeout=60, check=False)
 
-    def run_on_terminal(self, *args):
+    def run_on_terminal(self, *args, answer=""):
+        """What a person sees who types `answer` when asked."""
         pid, terminal = pty.fork()
         if pid == 0:
+            os.chdir(self.directory)
             os.execve(FLEETCTL, [FLEETCTL, *args], self.environment())
         text = b""
+        os.write(terminal, answer.encode())
         try:
             while chunk := os.read(terminal, 4096):
                 text += chunk
@@ -356,6 +359,78 @@ class Start(CommandTest):
         text = self.run_on_terminal("start", "--block-attempts=1", "a", "b")
         self.assertIn("1/2 units launched", text)
         self.assertIn("\r\033[KError waiting for units: timed out waiting for unit b.service", text)
+
+
+class ReplaceTemplate(CommandTest):
+    """Instances that have the old content of a template that is replaced."""
+
+    NEW = "[Service]\nExecStart=/bin/false\n"
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.add("web@.service", PLAIN)
+        self.cluster.add("web@1.service", PLAIN, "launched")
+        self.cluster.add("web@2.service", PLAIN)
+        self.cluster.add("web@3.service", PLAIN, "loaded")
+        self.cluster.add("web@4.service", PLAIN, "launched")
+        self.cluster.add("web@own.service", "[Service]\nExecStart=/bin/sleep 9\n", "launched")
+        self.cluster.add("db@1.service", PLAIN, "launched")
+        self.file("d/web@.service", self.NEW)
+
+    def content(self, name):
+        return self.cluster.units[name]["options"][0]["value"]
+
+    def test_a_script_is_told(self):
+        """Which keep the old content, and the commands that replace them, which do."""
+        told = ("4 instances of what was replaced still have the old content. To replace them, too:\n"
+                "  fleetctl start --replace d/web@1.service d/web@4.service\n  fleetctl load --replace d/web@3.service\n"
+                "  fleetctl submit --replace d/web@2.service\n")
+        self.check("submit --replace d/web@.service", out="Unit web@.service inactive\n", err=told)
+        self.assertEqual((self.content("web@.service"), self.content("web@1.service")), ("/bin/false", "/bin/true"))
+        for line in told.splitlines()[1:]:
+            self.assertEqual(self.run_raw(*line.split()[1:]).returncode, 0, line)
+        for i, desired in enumerate(("launched", "inactive", "loaded", "launched"), 1):
+            self.assertEqual((self.content("web@%d.service" % i), self.cluster.units["web@%d.service" % i]["desiredState"]),
+                             ("/bin/false", desired))
+        self.assertEqual((self.content("web@own.service"), self.content("db@1.service")), ("/bin/sleep 9", "/bin/true"))
+        self.check("submit --replace d/web@.service", out="Found same Unit(web@.service) in Registry, nothing to do\n")
+
+    def test_a_person_is_asked(self):
+        """Yes replaces all in one request, each in its desired state."""
+        text = self.run_on_terminal("start", "--replace", "d/web@.service", answer="y\n")
+        self.assertIn("  web@3.service (loaded)\r\n", text)
+        self.assertIn("Replace them, too? Those that run are restarted. [y/N] ", text)
+        self.assertIn("Unit web@1.service launched on", text)
+        self.assertNotIn("Unit web@3.service launched", text)
+        (body,) = self.sent("POST", "/fleet/v1/units")
+        self.assertEqual([(u["name"], u["desiredState"]) for u in body["units"]],
+                         [("web@.service", "inactive"), ("web@1.service", "launched"), ("web@2.service", "inactive"),
+                          ("web@3.service", "loaded"), ("web@4.service", "launched")])
+        self.assertEqual(self.content("web@2.service"), "/bin/false")
+
+    def test_no_is_the_default(self):
+        text = self.run_on_terminal("submit", "--replace", "d/web@.service", answer="\n")
+        self.assertIn("  fleetctl load --replace d/web@3.service\r\n", text)
+        self.assertEqual((self.content("web@.service"), self.content("web@1.service")), ("/bin/false", "/bin/true"))
+
+    def test_named_instances_follow(self):
+        """Who names them need not be asked."""
+        self.check("start --replace d/web@.service d/web@1 d/web@{2..4}", out="Unit web@.service inactive\n" + "".join(
+            "Unit web@%d.service launched on %s\n" % (i, M1) for i in (1, 2, 3, 4)))
+        self.assertEqual({self.content("web@%d.service" % i) for i in (1, 2, 3, 4)}, {"/bin/false"})
+
+    def test_an_instance_never_gets_the_old_content(self):
+        """Its template beside it counts before that in the cluster; without one, that in the cluster."""
+        self.check("start --replace d/web@1", out="Unit web@1.service launched on %s\n" % M1)
+        self.assertEqual(self.content("web@1.service"), "/bin/false")
+        self.cluster.add("web@.service", "[Service]\nExecStart=/bin/cat\n")
+        self.check("start --replace web@1", out="Unit web@1.service launched on %s\n" % M1)
+        self.assertEqual(self.content("web@1.service"), "/bin/cat")
+
+    def test_a_new_template_cannot_be_started(self):
+        self.file("x@.service", PLAIN)
+        self.check("start --replace x@.service", code=1,
+                   err='Error starting units: googleapi: Error 400: cannot activate template "x@.service"\n')
 
 
 class Load(CommandTest):
