@@ -9,9 +9,19 @@
 
 #include "api/wait.h"
 
+static bool is_global(const WaitUnit *unit) {
+        return !unit->machine && unit->kind == WAIT_KIND_GLOBAL;
+}
+
+const char *wait_unit_machine(const WaitUnit *unit) {
+        return is_global(unit) ? unit->hint : unit->machine;
+}
+
 const WaitState *wait_unit_state(const WaitUnit *unit) {
-        for (size_t i = 0; unit->machine && i < unit->n_states; i++) {
-                if (streq(unit->states[i].machine, unit->machine))
+        const char *machine = wait_unit_machine(unit);
+
+        for (size_t i = 0; machine && i < unit->n_states; i++) {
+                if (streq(unit->states[i].machine, machine))
                         return &unit->states[i];
         }
         return NULL;
@@ -34,8 +44,10 @@ static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, Wai
                                const char **ret_why) {
         const char *active = state->active ? state->active : "";
 
-        if (state->generation < unit->generation)
-                return WAIT_PENDING;
+        if (state->generation < (is_global(unit) ? unit->hint_generation : unit->generation)) {
+                *ret_why = state->waits;
+                return state->waits ? WAIT_HELD_UP : WAIT_PENDING;
+        }
         if (state->why) {
                 *ret_why = state->why;
                 return WAIT_FAILED;
@@ -69,15 +81,21 @@ static WaitOutcome judge_arrival(const WaitUnit *unit, WaitTarget target, const 
                 *ret_why = "its record is damaged: submit the unit again";
                 return WAIT_FAILED;
         }
-        if (!unit->machine && unit->kind == WAIT_KIND_GLOBAL)
+        if (is_global(unit) && !unit->hint)
                 return WAIT_REACHED;
         if (state)
                 outcome = judge_state(unit, state, target, ret_why);
-        if (outcome != WAIT_PENDING)
+        if (outcome != WAIT_PENDING && outcome != WAIT_HELD_UP)
                 return outcome;
         if (is_overruled(unit, target == WAIT_LOADED ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED,
                          ret_why))
                 return WAIT_FAILED;
+        if (outcome == WAIT_HELD_UP)
+                return outcome;
+        if (is_global(unit) && !state) {
+                *ret_why = "the machine reports no state of it";
+                return WAIT_UNPLACED;
+        }
         if (!unit->machine && unit->kind != WAIT_KIND_PLAIN)
                 return WAIT_PENDING;
         if (!unit->machine && unit->placement_why &&

@@ -28,6 +28,7 @@ static void unit_clear_placement(WaitUnit *unit) {
 static void state_done(WaitState *state) {
         free(state->machine);
         free(state->active);
+        free(state->waits);
         free(state->why);
 }
 
@@ -57,6 +58,9 @@ static void take_unit(WaitUnit *unit, const Record *record) {
         unit->record = (UnitRecord){ .desired = record->unit.desired,
                                      .generation = record->unit.generation };
         memcpy(unit->record.file, record->unit.file, sizeof(unit->record.file));
+        unit->hint_generation_last = unit->hint
+                                             ? unit_record_generation_on(&record->unit, unit->hint)
+                                             : 0;
 }
 
 static int take_placement(WaitUnit *unit, const Record *record) {
@@ -96,6 +100,7 @@ static int take_state(WaitUnit *unit, const Record *record) {
         unit->states = states;
         if (!copy_string(record->key.machine, &state.machine) ||
             (!record->is_bad && (!copy_string(record->state.active, &state.active) ||
+                                 !copy_string(record->state.waits, &state.waits) ||
                                  !copy_string(record->state.why, &state.why)))) {
                 state_done(&state);
                 return -ENOMEM;
@@ -132,6 +137,7 @@ static void unit_synced(WaitUnit *unit) {
         if (!unit->has_generation) {
                 unit->has_generation = true;
                 unit->generation = unit->exists && !unit->is_bad ? unit->record.generation : 0;
+                unit->hint_generation = unit->hint_generation_last;
         }
         wait_mark(unit);
 }

@@ -246,20 +246,21 @@ static void wait_send(WaitCall *wait, const void *bytes, size_t n_bytes) {
 static const char *unit_state_word(const WaitUnit *unit) {
         const WaitState *state = wait_unit_state(unit);
 
-        if (!unit->exists || unit->kind == WAIT_KIND_GLOBAL || !wait_watch_is_synced(unit))
+        if (!unit->exists || (unit->kind == WAIT_KIND_GLOBAL && !unit->hint) ||
+            !wait_watch_is_synced(unit))
                 return NULL;
         return job_state_to_string(state ? state->state : JOB_STATE_INACTIVE);
 }
 
 static void unit_tell(WaitUnit *unit, const char *outcome, const char *why) {
         WaitCall *wait = unit->wait;
-        const WaitMachine *machine = wait_machine(wait, unit->machine);
+        const WaitMachine *machine = wait_machine(wait, wait_unit_machine(unit));
         Buf line = buf_make(WAIT_LINE_MAX_BYTES);
         WaitResult result = {
                 .name = unit->name,
                 .outcome = (char *)outcome,
                 .state = (char *)unit_state_word(unit),
-                .machine_id = unit->machine,
+                .machine_id = (char *)wait_unit_machine(unit),
                 .primary_ip = machine ? machine->address : NULL,
                 .why = (char *)why,
         };
@@ -282,22 +283,23 @@ static void unit_close(WaitUnit *unit, const char *outcome, const char *why) {
         unit->wait->n_open--;
 }
 
-static void unit_tell_unplaced(WaitUnit *unit, const char *why) {
+/* What is not final is told once, and again when the reason changes. */
+static void unit_tell_meanwhile(WaitUnit *unit, const char *outcome, const char *why) {
         if (unit->told && streq(unit->told, why))
                 return;
 
         free(unit->told);
         unit->told = strdup(why);
         if (unit->told)
-                unit_tell(unit, "unplaced", why);
+                unit_tell(unit, outcome, why);
         else
                 wait_break(unit->wait, -ENOMEM);
 }
 
 static void unit_evaluate(WaitUnit *unit) {
         static const char *const words[] = {
-                [WAIT_REACHED] = "reached",
-                [WAIT_FAILED] = "failed",
+                [WAIT_UNPLACED] = "unplaced",         [WAIT_HELD_UP] = "waiting",
+                [WAIT_REACHED] = "reached",           [WAIT_FAILED] = "failed",
                 [WAIT_UNKNOWN_UNIT] = "unknown-unit",
         };
         WaitCall *wait = unit->wait;
@@ -315,16 +317,17 @@ static void unit_evaluate(WaitUnit *unit) {
         outcome = wait_judge(unit, wait->target, &why);
         if (outcome == WAIT_PENDING)
                 return;
-        if (outcome == WAIT_UNPLACED) {
-                unit_tell_unplaced(unit, why);
-                return;
-        }
+        if (wait_unit_machine(unit))
+                wait_want_machine(wait, wait_unit_machine(unit));
 
         /* Its address is being read: all are looked at again when it is known. */
-        machine = wait_machine(wait, unit->machine);
+        machine = wait_machine(wait, wait_unit_machine(unit));
         if (machine && !machine->is_known)
                 return;
-        unit_close(unit, words[outcome], why);
+        if (outcome == WAIT_UNPLACED || outcome == WAIT_HELD_UP)
+                unit_tell_meanwhile(unit, words[outcome], why);
+        else
+                unit_close(unit, words[outcome], why);
 }
 
 static void on_evaluate(LoopDeferred *deferred) {
@@ -347,16 +350,23 @@ static void on_evaluate(LoopDeferred *deferred) {
 
 /* Timers */
 
+/* The last word on why it is not there; borrowed, or NULL. */
+static const char *unit_last_reason(const WaitUnit *unit) {
+        const WaitState *state = wait_unit_state(unit);
+
+        if (state && (state->why || state->waits))
+                return state->why ? state->why : state->waits;
+        return unit->placement_why;
+}
+
 static void on_timeout(LoopTimer *timer) {
         WaitCall *wait = container_of(timer, WaitCall, timeout);
 
         for (size_t i = 0; i < wait->n_units; i++) {
                 WaitUnit *unit = &wait->units[i];
-                const WaitState *state = wait_unit_state(unit);
 
                 if (!unit->is_done)
-                        unit_close(unit, "timeout",
-                                   state && state->why ? state->why : unit->placement_why);
+                        unit_close(unit, "timeout", unit_last_reason(unit));
         }
         wait_finish(wait);
 }

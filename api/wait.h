@@ -23,7 +23,8 @@ typedef enum WaitTarget {
 /* What is to be said of a unit. */
 typedef enum WaitOutcome {
         WAIT_PENDING,  /* nothing */
-        WAIT_UNPLACED, /* not final */
+        WAIT_UNPLACED, /* not final: no machine has it */
+        WAIT_HELD_UP,  /* not final: its machine waits for another */
         WAIT_REACHED,
         WAIT_FAILED,
         WAIT_UNKNOWN_UNIT,
@@ -34,6 +35,7 @@ typedef enum WaitOutcome {
 typedef struct WaitState {
         char *machine;
         char *active; /* or NULL */
+        char *waits;  /* or NULL */
         char *why;    /* or NULL */
         uint64_t generation;
         JobState state;
@@ -53,14 +55,17 @@ typedef struct WaitNarrow {
 typedef struct WaitUnit {
         WaitCall *wait; /* borrowed */
         char *name;
-        char *hint;    /* machine that it was on, or NULL */
+        char *hint;    /* machine that it was on, or, for a global one, that is asked about; or
+                          NULL */
         HashNode node; /* key: name */
         ListNode dirty;
         bool exists;
         bool is_bad;       /* its record does not parse */
         UnitRecord record; /* while it exists */
         bool has_generation;
-        uint64_t generation; /* of the request waited for */
+        uint64_t generation;           /* of the request waited for */
+        uint64_t hint_generation;      /* the same on the hinted machine */
+        uint64_t hint_generation_last; /* as the record has it now */
         enum {
                 WAIT_KIND_UNKNOWN,
                 WAIT_KIND_READING,
@@ -113,7 +118,10 @@ struct WaitCall {
 
 /* What can be said of a unit now; `ret_why` borrowed from the unit or static, or NULL. */
 WaitOutcome wait_judge(const WaitUnit *unit, WaitTarget target, const char **ret_why);
-/* The state reported by the machine that the unit is placed on, or NULL. */
+/* The machine that counts: where the unit is placed, or, of a global one, the one asked about; or
+ * NULL. Borrowed. */
+const char *wait_unit_machine(const WaitUnit *unit);
+/* The state reported by the machine that counts, or NULL. */
 const WaitState *wait_unit_state(const WaitUnit *unit);
 
 /* Start to watch. Returns 0 or -ENOMEM. */

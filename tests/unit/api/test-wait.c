@@ -93,6 +93,95 @@ START_TEST(test_launch) {
 }
 END_TEST
 
+/* The unit's machine waits for another one: that is told, and the wait goes on to the end. */
+START_TEST(test_held_up) {
+        Fixture *f = start();
+        Client client;
+
+        put_unit(f, "a.service", "launched", 7);
+        put(f, "/fleet/placement/a.service", "{\"generation\":7,\"machine\":\"m1\"}");
+        put(f, "/fleet/state/m1/a.service",
+            "{\"active\":\"inactive\",\"generation\":0,\"load\":\"not-found\",\"state\":"
+            "\"inactive\","
+            "\"sub\":\"dead\",\"waits\":\"waits for machine m2 to end it\"}");
+        client = wait_open(f, LAUNCH);
+        expect_line(&client, "{\"machineID\":\"m1\",\"name\":\"a.service\",\"outcome\":\"waiting\","
+                             "\"primaryIP\":\"10.0.0.1\",\"state\":\"inactive\","
+                             "\"why\":\"waits for machine m2 to end it\"}\n");
+        expect(f, "GET", "/fleet/v1/state/a.service", NULL, 200,
+               "{\"machineID\":\"m1\",\"name\":\"a.service\",\"systemdActiveState\":\"inactive\","
+               "\"systemdLoadState\":\"not-found\",\"systemdSubState\":\"dead\","
+               "\"why\":\"waits for machine m2 to end it\"}");
+        ck_assert(!client.is_closed);
+        put_state(f, "a.service", "launched", "active", 7, NULL);
+        fixture_settle(f, &client);
+        expect_line(&client, "\"outcome\":\"reached\"");
+        ck_assert(client.is_closed);
+        client_close(&client);
+
+        /* Who waits no longer is told, too. */
+        put_unit(f, "a.service", "launched", 8);
+        put(f, "/fleet/state/m1/a.service",
+            "{\"generation\":7,\"state\":\"inactive\",\"waits\":\"waits for machine m2 to end "
+            "it\"}");
+        client = wait_open(f, "{\"state\":\"launched\",\"timeoutMs\":100,"
+                              "\"units\":[{\"name\":\"a.service\"}]}");
+        fixture_advance(f, &client, 200000);
+        expect_line(&client, "\"outcome\":\"timeout\",\"primaryIP\":\"10.0.0.1\","
+                             "\"state\":\"inactive\",\"why\":\"waits for machine m2 to end it\"}");
+        client_close(&client);
+        fixture_free(f);
+}
+END_TEST
+
+/* One copy of a global unit: the state on that machine has to answer the restart that was asked for
+ * there, whatever the others do. */
+START_TEST(test_one_copy_of_a_global_unit) {
+        static const char global[] = "[X-Fleet]\nGlobal=true\n";
+        static const char wait_for_m1[] =
+                "{\"state\":\"launched\",\"timeoutMs\":0,"
+                "\"units\":[{\"machineID\":\"m1\",\"name\":\"g.service\"}]}";
+        char hash[UNIT_HASH_BYTES], key[128], value[256];
+        Fixture *f = start();
+        Client client;
+
+        unit_text_hash(global, sizeof(global) - 1, hash);
+        (void)snprintf(key, sizeof(key), "/fleet/file/%s", hash);
+        put(f, key, global);
+        (void)snprintf(value, sizeof(value),
+                       "{\"desired\":\"launched\",\"file\":\"%s\",\"generation\":3,"
+                       "\"restarts\":{\"m1\":5,\"m2\":9}}",
+                       hash);
+        put(f, "/fleet/unit/g.service", value);
+        put_state(f, "g.service", "launched", "active", 3, NULL);
+        client = wait_open(f, wait_for_m1);
+        ck_assert_ptr_null(strstr(client.text, "outcome"));
+        put(f, "/fleet/state/m2/g.service",
+            "{\"active\":\"active\",\"generation\":9,\"state\":\"launched\"}");
+        fixture_settle(f, &client);
+        ck_assert_ptr_null(strstr(client.text, "outcome"));
+        put_state(f, "g.service", "launched", "active", 5, NULL);
+        fixture_settle(f, &client);
+        expect_line(&client, "{\"machineID\":\"m1\",\"name\":\"g.service\",\"outcome\":\"reached\","
+                             "\"primaryIP\":\"10.0.0.1\",\"state\":\"launched\"}\n");
+        client_close(&client);
+
+        put_state(f, "g.service", "launched", "failed", 5, "the restart job failed");
+        client = wait_open(f, wait_for_m1);
+        expect_line(&client, "\"outcome\":\"failed\"");
+        expect_line(&client, "\"why\":\"the restart job failed\"}\n");
+        client_close(&client);
+
+        put(f, "/fleet/state/m1/g.service", NULL);
+        client = wait_open(f, wait_for_m1);
+        expect_line(&client,
+                    "\"outcome\":\"unplaced\",\"primaryIP\":\"10.0.0.1\","
+                    "\"state\":\"inactive\",\"why\":\"the machine reports no state of it\"}");
+        client_close(&client);
+        fixture_free(f);
+}
+END_TEST
+
 /* A table of states: what each is for a wait for "launched" at generation 5. */
 START_TEST(test_outcomes) {
         static const struct {
@@ -309,9 +398,12 @@ START_TEST(test_cut) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_launch,    test_outcomes, test_special_units,
-                                       test_departure, test_timeout,  test_wide,
-                                       test_ends,      test_cut };
+        const TTest *const tests[] = {
+                test_launch,   test_held_up,       test_one_copy_of_a_global_unit,
+                test_outcomes, test_special_units, test_departure,
+                test_timeout,  test_wide,          test_ends,
+                test_cut
+        };
 
         return tests_run("api wait", tests, ELEMENTSOF(tests));
 }
