@@ -13,6 +13,8 @@
 static void on_up(int64_t lease, void *userdata) {
         SimMachine *machine = userdata;
 
+        if (machine->is_closing)
+                return;
         agent_set_lease(machine->agent, lease);
         engine_set_lease(machine->engine, lease);
         api_set_available(machine->server.api, true);
@@ -21,6 +23,8 @@ static void on_up(int64_t lease, void *userdata) {
 static void on_down(void *userdata) {
         SimMachine *machine = userdata;
 
+        if (machine->is_closing)
+                return;
         agent_set_lease(machine->agent, 0);
         engine_set_lease(machine->engine, 0);
         api_set_available(machine->server.api, false);
@@ -62,6 +66,7 @@ void sim_start(Sim *sim, size_t i) {
         Registry *registry;
 
         ck_assert_ptr_null(machine->agent);
+        machine->is_closing = false;
         machine->client = rig_connect_on(&sim->rig, machine->loop);
         registry = sim->rig.registries[machine->client];
         ck_assert_int_eq(host_fake_new(&machine->host, machine->fake, machine->loop), 0);
@@ -93,6 +98,7 @@ static bool is_closed(void *userdata) {
 void sim_stop(Sim *sim, size_t i) {
         SimMachine *machine = &sim->machines[i];
 
+        machine->is_closing = true;
         sim_pause(sim, i, false);
         exchange_break_all(&machine->server);
         machine->n_closing = 3;

@@ -35,6 +35,7 @@ typedef struct SimMachine {
         Engine *engine;
         Presence *presence;
         ExchangeServer server; /* of its API */
+        bool is_closing;       /* it ends */
         unsigned n_closing;    /* parts that have not closed */
         unsigned n_changes;    /* of activity of its units so far */
 } SimMachine;

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the store holds, as the simulator sees it: a copy kept up to date commit by commit, decoded,
+ * with the times of the changes that judgements need. */
+
+#include "lib/model/record.h"
+#include "tests/sim/cluster.h"
+
+enum {
+        MIRROR_UNITS_MAX = 64,
+        MIRROR_CLIENTS_MAX = 65536, /* clients that one run may have, restarts included */
+};
+
+/* A schedule row, or where one was. */
+typedef struct MirrorRow {
+        bool exists;
+        bool is_bad;
+        char file[UNIT_HASH_BYTES];
+        JobState desired;
+        uint64_t restart;
+        uint64_t same_since_us; /* since when it has said the same */
+} MirrorRow;
+
+/* A unit. */
+typedef struct MirrorUnit {
+        const char *name; /* borrowed */
+        bool exists;
+        char file[UNIT_HASH_BYTES];
+        JobState desired;
+        uint64_t generation;
+        uint64_t changed_us; /* when it was last written or removed */
+        bool is_placed;      /* the placement names a machine... */
+        char machine[33];    /* ...this one */
+        MirrorRow rows[SIM_MACHINES_MAX];
+        bool has_state[SIM_MACHINES_MAX];
+        char active[SIM_MACHINES_MAX][24]; /* as reported */
+} MirrorUnit;
+
+/* A machine. */
+typedef struct MirrorMachine {
+        bool is_present;
+        uint64_t absent_us;   /* when it was last not there; 0 = never was there */
+        uint64_t metadata_us; /* when its metadata changed last */
+} MirrorMachine;
+
+/* The copy. */
+typedef struct Mirror {
+        MirrorUnit units[MIRROR_UNITS_MAX];
+        size_t n_units;
+        MirrorMachine machines[SIM_MACHINES_MAX];
+        size_t n_machines;
+        char leader[33]; /* machine ID of the leader; empty = none */
+} Mirror;
+
+/* The unit of this name, or NULL. */
+MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
+
+/* The number of the machine with this ID, or -1. */
+int mirror_machine(const Mirror *mirror, const char *id, size_t n_id);
+
+/* What a key is about. */
+typedef enum MirrorKind {
+        MIRROR_OTHER,
+        MIRROR_UNIT,
+        MIRROR_MACHINE,
+        MIRROR_METADATA,
+        MIRROR_SCHEDULE,
+        MIRROR_PLACEMENT,
+        MIRROR_STATE,
+        MIRROR_LEADER,
+} MirrorKind;
+
+/* A key taken apart. */
+typedef struct MirrorKey {
+        MirrorKind kind;
+        int machine;      /* number, or -1 */
+        MirrorUnit *unit; /* or NULL */
+} MirrorKey;
+
+/* Take a key apart. */
+MirrorKey mirror_key(Mirror *mirror, StoreBytes key);
+
+/* Apply a change that was made at this time. */
+void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool is_deletion,
+                  uint64_t now_us);

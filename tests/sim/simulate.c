@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* simulate: stories from seeds (story.h). Each prints nothing when every promise was kept; otherwise what was
+ * broken, and the seed, with which it plays again, step by step. */
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "tests/sim/story.h"
+
+static struct {
+        StoryOptions story;
+        uint64_t n_seeds;
+} options = { .story = { .n_steps = 20000, .n_machines = 5, .n_units = 40 }, .n_seeds = 1 };
+
+static Story story; /* large */
+
+START_TEST(test_stories) {
+        uint64_t n_steps = 0, n_requests = 0, n_faults = 0;
+
+        for (uint64_t i = 0; i < options.n_seeds; i++) {
+                bool is_kept = story_play(&story, &options.story);
+
+                n_steps += story.sim.rig.env.n_turns;
+                n_requests += story.n_requests;
+                n_faults += story.n_faults;
+                ck_assert_msg(is_kept,
+                              "seed %llu breaks a promise; play it again: --seed %llu --trace",
+                              (unsigned long long)options.story.seed,
+                              (unsigned long long)options.story.seed);
+                options.story.seed++;
+        }
+        (void)printf("%llu stories, %llu steps, %llu requests, %llu troubles\n",
+                     (unsigned long long)options.n_seeds, (unsigned long long)n_steps,
+                     (unsigned long long)n_requests, (unsigned long long)n_faults);
+}
+END_TEST
+
+static bool read_number(int argc, char **argv, int *i, const char *name, uint64_t *ret_number) {
+        if (!streq(argv[*i], name) || *i + 1 == argc)
+                return false;
+        *ret_number = strtoull(argv[++*i], NULL, 0);
+        return true;
+}
+
+static bool read_arguments(int argc, char **argv) {
+        for (int i = 1; i < argc; i++) {
+                uint64_t number;
+
+                if (read_number(argc, argv, &i, "--seed", &options.story.seed) ||
+                    read_number(argc, argv, &i, "--seeds", &options.n_seeds) ||
+                    read_number(argc, argv, &i, "--steps", &options.story.n_steps))
+                        continue;
+                if (read_number(argc, argv, &i, "--machines", &number))
+                        options.story.n_machines = number;
+                else if (read_number(argc, argv, &i, "--units", &number))
+                        options.story.n_units = number;
+                else if (streq(argv[i], "--trace"))
+                        options.story.is_traced = true;
+                else if (streq(argv[i], "--fresh"))
+                        (void)getrandom(&options.story.seed, 4, 0);
+                else
+                        return false;
+        }
+        return options.story.n_machines >= 2 && options.story.n_machines <= SIM_MACHINES_MAX &&
+               options.story.n_units >= 1 && options.story.n_units <= STORY_UNITS_MAX;
+}
+
+int main(int argc, char **argv) {
+        Suite *suite = suite_create("simulate");
+        TCase *tcase = tcase_create("stories");
+        SRunner *runner;
+        int n_failed;
+
+        if (!read_arguments(argc, argv)) {
+                (void)fprintf(stderr,
+                              "Usage: %s [--seed N | --fresh] [--seeds HOW-MANY] [--steps N] "
+                              "[--machines 2..%d] "
+                              "[--units 1..%d] [--trace]\n",
+                              argv[0], SIM_MACHINES_MAX, STORY_UNITS_MAX);
+                return EXIT_FAILURE;
+        }
+
+        tcase_set_timeout(tcase, 0);
+        tcase_add_test(tcase, test_stories);
+        suite_add_tcase(suite, tcase);
+        runner = srunner_create(suite);
+        srunner_set_fork_status(runner, CK_NOFORK);
+        srunner_run_all(runner, CK_NORMAL);
+        n_failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

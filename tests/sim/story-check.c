@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The promises (docs/design-notes.md), as what can be seen from outside: commits, units that start
+ * and end. What a daemon knows it knows some time later, so a cause counts for a while after it has
+ * gone. */
+
+#include <string.h>
+
+#include "tests/sim/story.h"
+
+enum {
+        CAUSE_US =
+                40 *
+                US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
+        DOUBLE_US =
+                60 *
+                US_PER_S, /* two copies on machines that have been well for so long are too many */
+};
+
+static uint64_t now_us(const Story *story) {
+        return story->sim.rig.env.now_us;
+}
+
+/* Can the machine have learnt only a short while ago of what happened then? */
+static bool is_news(const Story *story, uint64_t at_us, int machine) {
+        if (machine >= 0 && story->machines[machine].fault != STORY_FINE)
+                return true;
+        if (machine >= 0 && story->machines[machine].fine_us > at_us)
+                at_us = story->machines[machine].fine_us;
+        if (story->quorum_us > at_us)
+                at_us = story->quorum_us;
+        return at_us + CAUSE_US >= now_us(story);
+}
+
+static bool is_plain(const StoryUnit *unit) {
+        return unit->kind == STORY_PLAIN || unit->kind == STORY_SLOW_STOP ||
+               unit->kind == STORY_SLOW_START;
+}
+
+/* Has the engine a reason to take the unit from the machine? */
+static bool may_be_taken(const Story *story, const MirrorUnit *unit, const StoryUnit *role,
+                         size_t machine) {
+        const MirrorMachine *host = &story->mirror.machines[machine];
+        const int leader = mirror_machine(&story->mirror, story->mirror.leader,
+                                          strlen(story->mirror.leader));
+
+        if (!unit->exists || unit->desired == JOB_STATE_INACTIVE ||
+            is_news(story, unit->changed_us, leader))
+                return true;
+        if (!host->is_present || is_news(story, host->absent_us, leader))
+                return true;
+        if (role->kind == STORY_ZONED && is_news(story, host->metadata_us, leader))
+                return true;
+        for (size_t i = 0; i < story->mirror.n_machines; i++)
+                if (i != machine && unit->rows[i].exists)
+                        return true;
+        return !is_plain(role) && role->kind != STORY_ZONED;
+}
+
+static void check_row(Story *story, const MirrorKey *key, bool is_deletion) {
+        StoryUnit *role = &story->units[key->unit - story->mirror.units];
+
+        if (is_deletion && key->unit->rows[key->machine].exists &&
+            !may_be_taken(story, key->unit, role, (size_t)key->machine))
+                story_violate(story, "%s is taken from machine %d without a cause", role->name,
+                              key->machine);
+}
+
+void story_check_commit(Story *story, unsigned client, const MirrorKey *key, StoreBytes value,
+                        bool is_deletion) {
+        int from = client < MIRROR_CLIENTS_MAX ? story->owner[client] - 1 : -1;
+        bool is_engine = key->kind == MIRROR_SCHEDULE || key->kind == MIRROR_PLACEMENT;
+
+        (void)value;
+        if (is_engine && (from < 0 || mirror_machine(&story->mirror, story->mirror.leader,
+                                                     strlen(story->mirror.leader)) != from))
+                story_violate(story, "machine %d writes schedule or placement, and %.1s leads",
+                              from, story->mirror.leader[0] ? story->mirror.leader : "nobody");
+        if ((key->kind == MIRROR_STATE || key->kind == MIRROR_MACHINE) && client != 0 &&
+            from != key->machine)
+                story_violate(story, "machine %d writes what machine %d reports", from,
+                              key->machine);
+        if (key->kind == MIRROR_SCHEDULE && key->unit && key->machine >= 0)
+                check_row(story, key, is_deletion);
+}
+
+/* A copy starts here: has every other one ended that ran on a machine that was well and there? */
+static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
+        const int here = (int)machine;
+
+        if (unit->kind == STORY_GLOBAL || is_news(story, 0, here))
+                return;
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                const MirrorMachine *other = &story->mirror.machines[i];
+
+                if (i != machine && other->is_present &&
+                    !is_news(story, other->absent_us, (int)i) &&
+                    fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name))
+                        story_violate(story,
+                                      "%s starts on machine %zu, and still runs on machine %zu",
+                                      unit->name, machine, i);
+        }
+}
+
+void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active) {
+        const MirrorUnit *record = &story->mirror.units[unit - story->units];
+        const MirrorRow *row = &record->rows[machine];
+
+        if (is_active) {
+                unit->has_exited[machine] = false;
+                check_start(story, machine, unit);
+                return;
+        }
+        if (story->machines[machine].is_dying || unit->has_exited[machine])
+                return;
+        if (row->exists && row->desired == JOB_STATE_LAUNCHED &&
+            !is_news(story, row->same_since_us, (int)machine))
+                story_violate(story,
+                              "%s is stopped on machine %zu, where it shall run as it has for long",
+                              unit->name, machine);
+}
+
+void story_check_copies(Story *story) {
+        if (now_us(story) < story->quorum_us + DOUBLE_US || story->no_quorum_until_us)
+                return;
+
+        for (size_t u = 0; u < story->options.n_units; u++) {
+                unsigned n = 0;
+
+                if (story->units[u].kind == STORY_GLOBAL)
+                        continue;
+                for (size_t i = 0; i < story->options.n_machines; i++)
+                        n += story->machines[i].fault == STORY_FINE &&
+                             story->machines[i].fine_us + DOUBLE_US < now_us(story) &&
+                             fake_machine_unit_is_active(story->sim.machines[i].fake,
+                                                         story->units[u].name);
+                if (n > 1)
+                        story_violate(story, "%u copies of %s on machines that have long been well",
+                                      n, story->units[u].name);
+        }
+}
+
+/* What is not yet, or not any more, as it should be with a unit: NULL when all is. */
+static const char *unit_differs(const Story *story, const StoryUnit *unit, const MirrorUnit *record,
+                                unsigned n_rows, unsigned n_copies, unsigned n_fit) {
+        const bool is_wanted = record->exists && record->desired != JOB_STATE_INACTIVE;
+        const unsigned n_expected = !is_wanted ? 0 : unit->kind == STORY_GLOBAL ? n_fit : n_fit > 0;
+
+        (void)story;
+        if (n_rows != n_expected)
+                return "is not scheduled as it should be";
+        if (unit->kind != STORY_GLOBAL && record->is_placed != (n_expected > 0))
+                return "has a placement that is not true";
+        if (!is_wanted || record->desired == JOB_STATE_LOADED || unit->kind == STORY_FAILS ||
+            unit->kind == STORY_ONESHOT)
+                return n_copies > 0 ? "runs, and should not" : NULL;
+        return NULL;
+}
+
+/* The same for a unit on a machine. */
+static const char *copy_differs(const Story *story, const StoryUnit *unit, const MirrorUnit *record,
+                                size_t machine) {
+        const MirrorRow *row = &record->rows[machine];
+        const bool is_active = fake_machine_unit_is_active(story->sim.machines[machine].fake,
+                                                           unit->name);
+        const bool runs = unit->kind != STORY_FAILS && unit->kind != STORY_ONESHOT;
+
+        if (!row->exists && is_active)
+                return "runs where it is not scheduled";
+        if (row->exists != record->has_state[machine])
+                return row->exists ? "is not reported" : "is reported where it is not scheduled";
+        if (row->exists && !streq(row->file, record->file))
+                return "is scheduled with other content";
+        if (record->has_state[machine] && streq(record->active[machine], "active") != is_active)
+                return "is reported otherwise than it is";
+        if (row->exists && row->desired == JOB_STATE_LAUNCHED && runs && !is_active &&
+            !unit->has_exited[machine])
+                return "does not run where it should";
+        return NULL;
+}
+
+const char *story_check_end(Story *story) {
+        static char text[128];
+
+        for (size_t u = 0; u < story->options.n_units; u++) {
+                const StoryUnit *unit = &story->units[u];
+                const MirrorUnit *record = &story->mirror.units[u];
+                unsigned n_rows = 0, n_copies = 0, n_fit = 0;
+                const char *what = NULL;
+
+                for (size_t i = 0; !what && i < story->options.n_machines; i++) {
+                        n_rows += record->rows[i].exists;
+                        n_copies += fake_machine_unit_is_active(story->sim.machines[i].fake,
+                                                                unit->name);
+                        n_fit += story_fits(story, unit, i);
+                        what = copy_differs(story, unit, record, i);
+                }
+                if (!what)
+                        what = unit_differs(story, unit, record, n_rows, n_copies, n_fit);
+                if (what) {
+                        (void)snprintf(text, sizeof(text), "%s %s", unit->name, what);
+                        return text;
+                }
+        }
+        return NULL;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The course of a story: what happens next, and when. Time passes in between on the virtual clock;
+ * the dice are the story's own. */
+
+#include "tests/sim/story.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <string.h>
+
+enum {
+        PAUSE_MEAN_MS = 150,       /* between two things that happen */
+        FAULT_MAX_MS = 40000,      /* longest trouble */
+        CALM_US = 150 * US_PER_S,  /* after so long a calm everything is as it should be */
+        STEADY_US = 20 * US_PER_S, /* and stays so */
+        LOOK_US = US_PER_S,        /* between looks while calm comes back */
+};
+
+uint64_t story_draw(Story *story, uint64_t bound) {
+        /* splitmix64 */
+        uint64_t z = story->random_state += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return (z ^ (z >> 31)) % bound;
+}
+
+static void tell(const Story *story, FILE *out, const char *format, va_list args)
+        __attribute__((format(printf, 3, 0)));
+
+static void tell(const Story *story, FILE *out, const char *format, va_list args) {
+        (void)fprintf(out, "%10.3f s  ", (double)story->sim.rig.env.now_us / US_PER_S);
+        (void)vfprintf(out, format, args);
+        (void)fputc('\n', out);
+}
+
+void story_tell(Story *story, const char *format, ...) {
+        va_list args;
+
+        if (!story->options.is_traced)
+                return;
+        va_start(args, format);
+        tell(story, stdout, format, args);
+        va_end(args);
+}
+
+void story_violate(Story *story, const char *format, ...) {
+        va_list args;
+
+        va_start(args, format);
+        if (!story->is_violated)
+                (void)printf("seed %llu, step %llu:\n", (unsigned long long)story->options.seed,
+                             (unsigned long long)story->sim.rig.env.n_turns);
+        tell(story, stdout, format, args);
+        va_end(args);
+        story->is_violated = true;
+}
+
+bool story_fits(const Story *story, const StoryUnit *unit, size_t machine) {
+        _cleanup_(metadata_done) Metadata over = { 0 };
+        StoreBytes value;
+        const char *zone;
+        char key[128];
+
+        if (unit->kind == STORY_FOLLOWER)
+                return story->mirror.units[0].rows[machine].exists;
+        if (unit->kind != STORY_ZONED)
+                return true;
+
+        (void)snprintf(key, sizeof(key), "/fleet/metadata/%s", story->sim.machines[machine].id);
+        if (memory_store_read(story->sim.rig.memory, key, &value))
+                ck_assert_int_eq(metadata_record_decode((const char *)value.data, value.n_bytes,
+                                                        &over, NULL),
+                                 0);
+        zone = metadata_get(&over, "zone");
+        return streq(zone ? zone : story->sim.machines[machine].metadata + strlen("zone="), "a");
+}
+
+/* What the simulated world tells */
+
+static void on_commit(unsigned from, const StoreKv *kv, bool is_deletion, void *userdata) {
+        Story *story = userdata;
+        MirrorKey key = mirror_key(&story->mirror, kv->key);
+
+        story_tell(story, "  store, by %d: %.*s %s%.*s",
+                   from < MIRROR_CLIENTS_MAX ? story->owner[from] - 1 : -1, (int)kv->key.n_bytes,
+                   (const char *)kv->key.data, is_deletion ? "deleted" : "= ",
+                   is_deletion ? 0 : (int)kv->value.n_bytes, (const char *)kv->value.data);
+        story_check_commit(story, from, &key, kv->value, is_deletion);
+        mirror_apply(&story->mirror, &key, kv->value, is_deletion, story->sim.rig.env.now_us);
+}
+
+static void on_activity(const char *name, bool is_active, void *userdata) {
+        StoryMachine *machine = userdata;
+        Story *story = machine->story;
+        MirrorUnit *unit = mirror_find(&story->mirror, name, strlen(name));
+        size_t i = (size_t)(machine - story->machines);
+
+        if (story->is_over)
+                return;
+        story_tell(story, "  machine %zu: %s %s", i, name, is_active ? "is active" : "ends");
+        story_check_activity(story, i, &story->units[unit - story->mirror.units], is_active);
+}
+
+/* Trouble */
+
+/* What the daemon's client of the store writes is the machine's. */
+static void own_client(Story *story, size_t i) {
+        unsigned client = store_memory_number(story->sim.rig.stores[story->sim.machines[i].client]);
+
+        ck_assert_uint_lt(client, MIRROR_CLIENTS_MAX);
+        story->owner[client] = (unsigned char)(i + 1);
+}
+
+static void start_daemon(Story *story, size_t i) {
+        sim_start(&story->sim, i);
+        own_client(story, i);
+}
+
+static void set_flaky(Story *story, size_t i, bool is_flaky) {
+        static const StoreFaults flaky = {
+                .latency_us = 20 * US_PER_MS,
+                .latency_jitter_us = 900 * US_PER_MS,
+                .lose_request_ppm = 30000,
+                .lose_reply_ppm = 30000,
+                .late_apply_ppm = 500000,
+                .late_apply_us = 4 * US_PER_S,
+                .unreachable_ppm = 20000,
+        };
+        static const StoreFaults none = { 0 };
+
+        store_memory_set_faults(story->sim.rig.stores[story->sim.machines[i].client],
+                                is_flaky ? &flaky : &none);
+}
+
+static const char *const fault_names[_STORY_FAULT_MAX] = {
+        [STORY_FINE] = "is well",
+        [STORY_CUT] = "is cut off from the store",
+        [STORY_CRASHED] = "has its daemon crash",
+        [STORY_STOPPED] = "has its daemon stopped",
+        [STORY_OFF] = "loses power",
+        [STORY_PAUSED] = "has its daemon paused",
+        [STORY_NO_SYSTEMD] = "has a service manager that is silent",
+        [STORY_FLAKY] = "has a bad connection to the store",
+};
+
+static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_us) {
+        StoryMachine *machine = &story->machines[i];
+
+        story_tell(story, "machine %zu %s for %llu ms", i, fault_names[fault],
+                   (unsigned long long)(for_us / US_PER_MS));
+        machine->fault = fault;
+        machine->until_us = story->sim.rig.env.now_us + for_us;
+        story->n_faults++;
+        switch (fault) {
+        case STORY_CUT:
+                sim_cut(&story->sim, i, true);
+                break;
+        case STORY_CRASHED:
+                sim_crash(&story->sim, i);
+                break;
+        case STORY_STOPPED:
+                sim_stop(&story->sim, i);
+                break;
+        case STORY_OFF:
+                machine->is_dying = true;
+                sim_power_off(&story->sim, i);
+                machine->is_dying = false;
+                break;
+        case STORY_PAUSED:
+                sim_pause(&story->sim, i, true);
+                break;
+        case STORY_NO_SYSTEMD:
+                fake_machine_set_connected(story->sim.machines[i].fake, false);
+                break;
+        case STORY_FLAKY:
+                set_flaky(story, i, true);
+                break;
+        default:
+                break;
+        }
+}
+
+static void end_fault(Story *story, size_t i) {
+        StoryMachine *machine = &story->machines[i];
+
+        story_tell(story, "machine %zu is well again", i);
+        switch (machine->fault) {
+        case STORY_CUT:
+                sim_cut(&story->sim, i, false);
+                break;
+        case STORY_CRASHED:
+        case STORY_STOPPED:
+        case STORY_OFF:
+                start_daemon(story, i);
+                break;
+        case STORY_PAUSED:
+                sim_pause(&story->sim, i, false);
+                break;
+        case STORY_NO_SYSTEMD:
+                fake_machine_set_connected(story->sim.machines[i].fake, true);
+                break;
+        case STORY_FLAKY:
+                set_flaky(story, i, false);
+                break;
+        default:
+                break;
+        }
+        machine->fault = STORY_FINE;
+        machine->fine_us = story->sim.rig.env.now_us;
+}
+
+static void set_quorum(Story *story, uint64_t for_us) {
+        story_tell(story, "the store %s", for_us ? "has no leader" : "has a leader again");
+        memory_store_set_quorum(story->sim.rig.memory, for_us == 0);
+        story->quorum_us = story->sim.rig.env.now_us;
+        story->no_quorum_until_us = for_us ? story->sim.rig.env.now_us + for_us : 0;
+        for (size_t i = 0; i < story->options.n_machines; i++)
+                if (story->machines[i].fault == STORY_FINE || story->machines[i].fault == STORY_CUT)
+                        sim_cut(&story->sim, i,
+                                for_us > 0 || story->machines[i].fault == STORY_CUT);
+}
+
+static void trouble_comes(Story *story) {
+        uint64_t for_us = (100 + story_draw(story, FAULT_MAX_MS)) * US_PER_MS;
+        size_t i = story_draw(story, story->options.n_machines);
+        unsigned what = (unsigned)story_draw(story, 20);
+
+        if (story_draw(story, 2) == 0)
+                for_us /= 20;
+        if (what == 0 && !story->no_quorum_until_us)
+                set_quorum(story, for_us);
+        else if (what == 1)
+                memory_store_compact(story->sim.rig.memory, rig_revision(&story->sim.rig));
+        else if (what == 2)
+                story->sim.rig.env.wall_offset_us += (story_draw(story, 2) ? 1 : -1) * 3600LL *
+                                                     US_PER_S;
+        else if (story->machines[i].fault == STORY_FINE && !story->no_quorum_until_us)
+                begin_fault(
+                        story, i,
+                        (StoryFault)(STORY_CUT + story_draw(story, _STORY_FAULT_MAX - STORY_CUT)),
+                        for_us);
+}
+
+static void end_what_is_over(Story *story, bool is_all) {
+        uint64_t now_us = story->sim.rig.env.now_us;
+
+        if (story->no_quorum_until_us && (is_all || story->no_quorum_until_us <= now_us))
+                set_quorum(story, 0);
+        for (size_t i = 0; i < story->options.n_machines; i++)
+                if (story->machines[i].fault != STORY_FINE &&
+                    (is_all || story->machines[i].until_us <= now_us))
+                        end_fault(story, i);
+}
+
+/* The course */
+
+static void set_up(Story *story) {
+        static const StoryKind specials[] = { STORY_FOLLOWER,   STORY_GLOBAL,    STORY_LONER,
+                                              STORY_LONER,      STORY_ZONED,     STORY_ZONED,
+                                              STORY_ZONED,      STORY_ONESHOT,   STORY_FAILS,
+                                              STORY_SLOW_START, STORY_SLOW_STOP, STORY_SLOW_STOP };
+
+        sim_init(&story->sim, story->options.seed, story->options.n_machines, false);
+        memory_store_set_observer(story->sim.rig.memory, on_commit, story);
+        story->mirror.n_machines = story->options.n_machines;
+        story->mirror.n_units = story->options.n_units;
+        for (size_t i = 0; i < story->options.n_units; i++) {
+                StoryUnit *unit = &story->units[i];
+                size_t from_end = story->options.n_units - 1 - i;
+
+                unit->story = story;
+                unit->kind = i > 0 && from_end < ELEMENTSOF(specials) ? specials[from_end]
+                                                                      : STORY_PLAIN;
+                (void)snprintf(unit->name, sizeof(unit->name), "%s%02zu.service",
+                               unit->kind == STORY_LONER ? "loner" : "u", i);
+                story->mirror.units[i].name = unit->name;
+        }
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                story->machines[i].story = story;
+                fake_machine_set_observer(story->sim.machines[i].fake, on_activity,
+                                          &story->machines[i]);
+                story->sim.machines[i].metadata = i % 2 == 0 ? "zone=a" : "zone=b";
+                own_client(story, i);
+        }
+        for (size_t i = 0; i < story->options.n_machines; i++) { /* with their metadata */
+                sim_stop(&story->sim, i);
+                start_daemon(story, i);
+        }
+}
+
+static void run_for_us(Story *story, uint64_t us) {
+        virtual_env_run_for(&story->sim.rig.env, story->sim.rig.loop, us);
+}
+
+static void play_trouble(Story *story) {
+        while (!story->is_violated && story->sim.rig.env.n_turns < story->options.n_steps) {
+                run_for_us(story, story_draw(story, (uint64_t)2 * PAUSE_MEAN_MS) * US_PER_MS + 1);
+                end_what_is_over(story, false);
+                if (story_draw(story, 5) == 0)
+                        trouble_comes(story);
+                else
+                        story_user_acts(story);
+                story_check_copies(story);
+        }
+}
+
+static void play_calm(Story *story) {
+        const char *what = "";
+        uint64_t waited_us = 0;
+
+        story_tell(story, "calm comes back");
+        end_what_is_over(story, true);
+        for (; !story->is_violated && what && waited_us < CALM_US; waited_us += LOOK_US) {
+                run_for_us(story, LOOK_US);
+                what = story_check_end(story);
+        }
+        if (what)
+                story_violate(story, "%llu s after all trouble ended: %s",
+                              (unsigned long long)(waited_us / US_PER_S), what);
+        for (waited_us = 0; !story->is_violated && waited_us < STEADY_US; waited_us += LOOK_US) {
+                run_for_us(story, LOOK_US);
+                what = story_check_end(story);
+                if (what)
+                        story_violate(story, "in calm weather: %s", what);
+        }
+}
+
+bool story_play(Story *story, const StoryOptions *options) {
+        *story = (Story){ .options = *options, .random_state = options->seed };
+        set_up(story);
+        run_for_us(story, 5 * US_PER_S);
+        play_trouble(story);
+        if (!story->is_violated)
+                play_calm(story);
+        story->is_over = true;
+        memory_store_set_observer(story->sim.rig.memory, NULL, NULL);
+        for (size_t i = 0; i < options->n_machines; i++) {
+                story->machines[i].is_dying = true;
+                end_fault(story, i);
+        }
+        sim_done(&story->sim);
+        return !story->is_violated;
+}
