@@ -95,23 +95,6 @@ int unit_args_template_path(const char *path, char **ret_path) {
         return r < 0 ? r : unit_args_path(path, name, ret_path);
 }
 
-static int read_all(int fd, Buf *text) {
-        char chunk[16 * 1024];
-        ssize_t n;
-        int r;
-
-        while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                r = buf_append(text, chunk, (size_t)n);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 int unit_args_load_file(const char *path, UnitFile **ret_file, Diag *diag) {
         _cleanup_(buf_done) Buf text = buf_make(UNIT_FILE_MAX_BYTES);
         _cleanup_(closep) int fd = -1;
@@ -131,7 +114,7 @@ int unit_args_load_file(const char *path, UnitFile **ret_file, Diag *diag) {
         if (!S_ISREG(status.st_mode))
                 return diag_set(diag, -EINVAL, "it is no regular file");
 
-        r = read_all(fd, &text);
+        r = buf_append_fd(&text, fd);
         if (r == -ENOBUFS)
                 return diag_set(diag, -EFBIG, "the file is larger than %d bytes",
                                 UNIT_FILE_MAX_BYTES);

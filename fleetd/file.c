@@ -15,26 +15,6 @@
 
 #include "lib/base/buf.h"
 
-static int read_all(int fd, Buf *buf) {
-        char chunk[4096];
-
-        for (;;) {
-                ssize_t n = read(fd, chunk, sizeof(chunk));
-                int r;
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-
-                r = buf_append(buf, chunk, (size_t)n);
-                if (r < 0)
-                        return r == -ENOBUFS ? -EFBIG : r;
-                if (n == 0)
-                        return 0;
-        }
-}
-
 int file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_n_bytes) {
         _cleanup_(buf_done) Buf buf = buf_make(max_bytes);
         size_t n_bytes;
@@ -45,10 +25,10 @@ int file_read(const char *path, size_t max_bytes, char **ret_text, size_t *ret_n
         if (fd < 0)
                 return -errno;
 
-        r = read_all(fd, &buf);
+        r = buf_append_fd(&buf, fd);
         (void)close(fd);
         if (r < 0)
-                return r;
+                return r == -ENOBUFS ? -EFBIG : r;
 
         n_bytes = buf.n_bytes;
         text = buf_take_string(&buf);

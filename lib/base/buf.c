@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { BUF_FIRST_BYTES = 128 };
 
@@ -66,6 +67,23 @@ int buf_append(Buf *buf, const void *bytes, size_t n_bytes) {
 
 int buf_append_string(Buf *buf, const char *string) {
         return buf_append(buf, string, strlen(string));
+}
+
+int buf_append_fd(Buf *buf, int fd) {
+        char chunk[4096];
+        ssize_t n;
+        int r;
+
+        while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                r = buf_append(buf, chunk, (size_t)n);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int buf_printf(Buf *buf, const char *format, ...) {

@@ -36,6 +36,10 @@ int buf_append(Buf *buf, const void *bytes, size_t n_bytes);
 /* Append a string without its NUL. Errors as buf_append(). */
 int buf_append_string(Buf *buf, const char *string);
 
+/* Append everything up to the end of the file. Returns 0, or as buf_append() and read(2): after an
+ * error a part of it may be there. */
+int buf_append_fd(Buf *buf, int fd);
+
 /* Append formatted text. Errors as buf_append(), and -EINVAL for a format that libc refuses. */
 int buf_printf(Buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

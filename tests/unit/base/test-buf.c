@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "tests/unit/fault.h"
 
@@ -73,6 +75,31 @@ START_TEST(test_take_string) {
 }
 END_TEST
 
+/* A file is read to its end, in as many pieces as it takes, unless it passes the limit. */
+START_TEST(test_append_fd) {
+        _cleanup_(buf_done) Buf buf = buf_make(10001), small = buf_make(9999);
+        FILE *file = tmpfile();
+        int fd;
+
+        ck_assert_ptr_nonnull(file);
+        fd = fileno(file);
+        for (int i = 0; i < 1000; i++)
+                ck_assert_int_eq(fprintf(file, "%09d\n", i), 10);
+        ck_assert_int_eq(fflush(file), 0);
+
+        ck_assert_int_eq(buf_append_string(&buf, "x"), 0);
+        ck_assert_int_eq((int)lseek(fd, 0, SEEK_SET), 0);
+        ck_assert_int_eq(buf_append_fd(&buf, fd), 0);
+        ck_assert_uint_eq(buf.n_bytes, 10001);
+        ck_assert_str_eq(buf.data + 9991, "000000999\n");
+
+        ck_assert_int_eq((int)lseek(fd, 0, SEEK_SET), 0);
+        ck_assert_int_eq(buf_append_fd(&small, fd), -ENOBUFS);
+        ck_assert_int_eq(fclose(file), 0);
+        ck_assert_int_eq(buf_append_fd(&buf, -1), -EBADF);
+}
+END_TEST
+
 static int run_all(void *context) {
         _cleanup_(buf_done) Buf buf = buf_make(10000);
         int r;
@@ -95,8 +122,13 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_append_keeps_order_and_nul, test_limit_is_exact, test_huge_length_is_refused,
-                test_growth_keeps_content,       test_take_string,    test_survives_oom,
+                test_append_keeps_order_and_nul,
+                test_limit_is_exact,
+                test_huge_length_is_refused,
+                test_growth_keeps_content,
+                test_take_string,
+                test_append_fd,
+                test_survives_oom,
         };
 
         return tests_run("buf", tests, ELEMENTSOF(tests));
