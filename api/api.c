@@ -54,6 +54,8 @@ void api_handle(HttpExchange *exchange, void *userdata) {
         Api *api = userdata;
 
         if (!api->is_available || api->is_closing) {
+                /* Nothing was done yet, which no other 503 says. */
+                (void)http_exchange_add_header(exchange, "Retry-After", "1");
                 api_reply_unavailable(api, exchange);
                 return;
         }

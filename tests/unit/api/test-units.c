@@ -389,7 +389,7 @@ START_TEST(test_compacted) {
 END_TEST
 
 /* Without a store in reach, and while the daemon says so, the answer is 503 without a Server
- * header. */
+ * header; as long as nothing was tried it says when to come again. */
 START_TEST(test_unavailable) {
         static const char unavailable[] = ERROR(503,
                                                 "fleet server unable to communicate with etcd");
@@ -401,12 +401,17 @@ START_TEST(test_unavailable) {
         reply = request(f, "GET", "/nothing", NULL, NULL);
         ck_assert_int_eq(reply.status, 503);
         ck_assert_ptr_null(strstr(reply.head, "Server:"));
+        ck_assert_ptr_nonnull(strstr(reply.head, "Retry-After: 1\r\n"));
         reply_free(&reply);
 
         api_set_available(f->api, true);
         store_memory_set_faults(f->store, &(StoreFaults){ .is_cut = true });
         expect(f, "GET", "/fleet/v1/units", NULL, 503, unavailable);
-        expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 503, unavailable);
+        reply = request(f, "PUT", "/fleet/v1/units/a.service", "Content-Type: application/json\r\n",
+                        "{" OPTIONS "}");
+        ck_assert_int_eq(reply.status, 503);
+        ck_assert_ptr_null(strstr(reply.head, "Retry-After:"));
+        reply_free(&reply);
         store_memory_set_faults(f->store, &(StoreFaults){ 0 });
         expect(f, "GET", "/fleet/v1/units", NULL, 200, "{}");
         fixture_free(f);
