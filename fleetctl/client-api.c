@@ -4,9 +4,10 @@
  * the words for what the server refuses.
  *
  * Reads and removals of many units are one request per unit, in flight together; changes of many
- * units are one request, since only that is all or nothing; a wait is one request whose reply is a
- * line of JSON per outcome.
+ * units are one request, since only that is all or nothing. Waiting stands in client-wait.c.
  */
+
+#include "fleetctl/client-api.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -14,20 +15,18 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "fleetctl/client.h"
-#include "fleetctl/http.h"
 #include "lib/base/buf.h"
 
 enum {
         PATH_MAX_BYTES = 8 * 1024,         /* of one request, encoded */
         BODY_MAX_BYTES = 64 * 1024 * 1024, /* of one request; the server's limit is lower */
-        LINE_MAX_BYTES = 1024 * 1024,      /* of a wait's reply */
-        STATUS_NOT_FOUND = 404,            /* RFC 9110 */
+        RESUME_FACTOR = 10,                /* a daemon needs longer to come back than to answer */
 };
 
 typedef struct ApiClient {
         Client client;
-        Http *http; /* owned */
+        Http *http;         /* owned */
+        uint64_t resume_ms; /* how long a wait is asked for again when its answer breaks off */
 } ApiClient;
 
 static ApiClient *api_client(Client *client) {
@@ -66,20 +65,32 @@ static int unit_path(const char *name, char **ret_path) {
         return *ret_path ? 0 : -ENOMEM;
 }
 
-/* Turn a reply that is no success into an error with the contract's words (section 2.5). */
-static int reply_check(const HttpRequest *request, Diag *diag) {
+int api_reply_check(const HttpRequest *request, Diag *diag) {
         _cleanup_(freep) char *message = NULL;
         const char *body = request->reply.data ? request->reply.data : "";
-        int code;
+        int code, error;
 
         if (request->status >= 200 && request->status < 300)
                 return 0;
+        error = request->status == HTTP_STATUS_UNAVAILABLE ? -EAGAIN : -EREMOTEIO;
 
         if (error_decode(body, request->reply.n_bytes, &code, &message) == 0 && message &&
             message[0] != '\0')
-                return diag_set(diag, -EREMOTEIO, "googleapi: Error %d: %s", code, message);
-        return diag_set(diag, -EREMOTEIO, "googleapi: got HTTP response code %ld with body: %s",
+                return diag_set(diag, error, "googleapi: Error %d: %s", code, message);
+        return diag_set(diag, error, "googleapi: got HTTP response code %ld with body: %s",
                         request->status, body);
+}
+
+/* api_reply_check() for what changes something: a 503 leaves open whether it did (docs/api.md). */
+static int change_check(const HttpRequest *request, Diag *diag) {
+        Diag refusal = { 0 };
+        int r = api_reply_check(request, &refusal);
+
+        if (r == 0)
+                return 0;
+        if (r == -EAGAIN && !request->was_turned_away)
+                return diag_set(diag, r, "%s; %s", refusal.message, http_in_doubt);
+        return diag_set(diag, r, "%s", refusal.message);
 }
 
 static int reply_not_understood(const HttpRequest *request, int error, Diag *diag) {
@@ -123,9 +134,9 @@ static int requests_new(const char *method, const StrList *names, HttpRequest **
 static int unit_from_reply(const HttpRequest *request, Unit *ret_unit, Diag *diag) {
         int r;
 
-        if (request->status == STATUS_NOT_FOUND)
+        if (request->status == HTTP_STATUS_NOT_FOUND)
                 return 0;
-        r = reply_check(request, diag);
+        r = api_reply_check(request, diag);
         if (r < 0)
                 return r;
 
@@ -160,8 +171,8 @@ static int api_delete_units(Client *client, const StrList *names, Diag *ret_diag
 
         r = http_run(api_client(client)->http, requests, names->n_items, diag);
         for (size_t i = 0; r == 0 && i < names->n_items; i++)
-                if (requests[i].status != STATUS_NOT_FOUND)
-                        (void)reply_check(&requests[i], &ret_diags[i]);
+                if (requests[i].status != HTTP_STATUS_NOT_FOUND)
+                        (void)change_check(&requests[i], &ret_diags[i]);
 
         requests_free(requests, names->n_items);
         return r;
@@ -204,7 +215,7 @@ static int api_set_units(Client *client, const Unit *units, size_t n_units, Diag
         request.n_body_bytes = body.n_bytes;
         r = http_run(api_client(client)->http, &request, 1, &local);
         if (r == 0) {
-                r = reply_check(&request, &local);
+                r = change_check(&request, &local);
                 if (r < 0)
                         drop_repeated_name(units, n_units, message_within(&local));
         }
@@ -212,94 +223,11 @@ static int api_set_units(Client *client, const Unit *units, size_t n_units, Diag
         return r < 0 && local.message[0] ? diag_set(diag, r, "%s", local.message) : r;
 }
 
-/* --- waiting
- * ------------------------------------------------------------------------------------------------------------
- */
-
-/* The reply to a wait, cut into lines. */
-typedef struct LineReader {
-        HttpStream stream;
-        ClientWaiter *waiter; /* borrowed */
-        Buf line;             /* what came of the current line */
-        Diag *diag;           /* borrowed */
-} LineReader;
-
-static int reader_on_line(LineReader *reader) {
-        WaitResult result = { 0 };
-        int r;
-
-        if (reader->line.n_bytes == 0)
-                return 0;
-
-        r = wait_result_decode(reader->line.data, reader->line.n_bytes, &result, reader->diag);
-        if (r < 0)
-                return diag_wrap(reader->diag, r,
-                                 "the reply to the wait is not what the fleet API sends");
-        if (!result.name || !result.outcome)
-                r = diag_set(reader->diag, -EBADMSG,
-                             "the reply to the wait has a line without name or outcome: %s",
-                             reader->line.data);
-        else
-                r = reader->waiter->on_result(reader->waiter, &result);
-
-        wait_result_done(&result);
-        buf_clear(&reader->line);
-        return r;
-}
-
-static int reader_on_bytes(HttpStream *stream, const char *bytes, size_t n_bytes) {
-        LineReader *reader = container_of(stream, LineReader, stream);
-        int r;
-
-        while (n_bytes > 0) {
-                const char *end = memchr(bytes, '\n', n_bytes);
-                size_t n = end ? (size_t)(end - bytes) : n_bytes;
-
-                r = buf_append(&reader->line, bytes, n);
-                if (r == 0 && end)
-                        r = reader_on_line(reader);
-                if (r != 0)
-                        return r;
-
-                bytes += n + (end != NULL);
-                n_bytes -= n + (end != NULL);
-        }
-        return 0;
-}
-
-static int reader_on_tick(HttpStream *stream) {
-        LineReader *reader = container_of(stream, LineReader, stream);
-
-        return reader->waiter->on_tick(reader->waiter);
-}
-
-static int api_wait_units(Client *client, const WaitRequest *wait, ClientWaiter *waiter,
+static int api_wait_units(Client *client, const WaitRequest *request, ClientWaiter *waiter,
                           Diag *diag) {
-        _cleanup_(buf_done) Buf body = buf_make(BODY_MAX_BYTES);
-        HttpRequest request = { .method = "POST", .path = "/fleet/v1/wait" };
-        LineReader reader = {
-                .stream = { reader_on_bytes, reader_on_tick },
-                .waiter = waiter,
-                .line = buf_make(LINE_MAX_BYTES),
-                .diag = diag,
-        };
-        int r;
+        ApiClient *api = api_client(client);
 
-        r = wait_request_encode(wait, &body);
-        if (r < 0)
-                return r;
-
-        request.body = body.data;
-        request.n_body_bytes = body.n_bytes;
-        r = http_stream(api_client(client)->http, &request, &reader.stream, diag);
-        if (r == 0)
-                r = reply_check(&request, diag);
-        if (r == 0)
-                r = reader_on_line(&reader);
-
-        buf_done(&reader.line);
-        buf_done(&request.reply);
-        return r;
+        return api_wait(api->http, request, api->resume_ms, waiter, diag);
 }
 
 /* --- lists
@@ -383,7 +311,7 @@ static int fetch_page(ApiClient *api, const ListQuery *query, Page *all, Diag *d
         request.path = path;
         r = http_run(api->http, &request, 1, diag);
         if (r == 0)
-                r = reply_check(&request, diag);
+                r = api_reply_check(&request, diag);
         if (r == 0) {
                 r = page_decode(request.reply.data ? request.reply.data : "", request.reply.n_bytes,
                                 &page, diag);
@@ -473,6 +401,7 @@ int client_new(const Options *options, HttpRelay *relay, Client **ret_client, Di
         }
 
         api->client.vtable = &vtable;
+        api->resume_ms = options->request_timeout_ms * RESUME_FACTOR;
         *ret_client = &api->client;
         return 0;
 }

@@ -6,7 +6,7 @@
  *
  * Every call waits for its answer and returns 0, or a negative errno with a message for a person in
  * `diag`. What the server refuses is -EREMOTEIO with the message of contract section 2.5,
- * "googleapi: Error 404: ...".
+ * "googleapi: Error 404: ..."; -EAGAIN when it cannot answer at the moment (503).
  */
 
 #include <stddef.h>
@@ -30,6 +30,9 @@ struct ClientWaiter {
         int (*on_result)(ClientWaiter *waiter,
                          const WaitResult *result); /* an outcome, final or not */
         int (*on_tick)(ClientWaiter *waiter);       /* several times a second */
+        /* The answer broke off, as `cause` says, and is asked for again for at most `resume_ms`.
+         * NULL = not told. */
+        void (*on_break)(ClientWaiter *waiter, const Diag *cause, uint64_t resume_ms);
 };
 
 /* What a client does; see the front-ends below. */

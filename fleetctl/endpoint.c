@@ -6,6 +6,7 @@
 
 #include "fleetctl/endpoint.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@ void endpoint_done(Endpoint *endpoint) {
         *endpoint = (Endpoint){ 0 };
 }
 
+static const char how_to_write[] = "write unix:///PATH, http://HOST:PORT or https://HOST:PORT";
+
 static int parse_unix(const char *scheme, const char *rest, Endpoint *endpoint, Diag *diag) {
         if (rest[0] != '/')
                 return diag_set(
@@ -41,17 +44,20 @@ static int parse_unix(const char *scheme, const char *rest, Endpoint *endpoint, 
         return endpoint->socket_path && endpoint->base_url ? 0 : -ENOMEM;
 }
 
-static int parse_http(const char *rest, Endpoint *endpoint, Diag *diag) {
+static int parse_http(const char *scheme, const char *rest, Endpoint *endpoint, Diag *diag) {
         size_t n = strlen(rest);
 
         while (n > 0 && rest[n - 1] == '/')
                 n--;
         if (n == 0 || rest[0] == '/' || rest[0] == ':')
-                return diag_set(diag, -EINVAL,
-                                "the endpoint \"%s\" names no host: http://HOST:PORT",
-                                endpoint->text);
+                return diag_set(diag, -EINVAL, "the endpoint \"%s\" names no host: %s://HOST:PORT",
+                                endpoint->text, scheme);
 
-        return asprintf(&endpoint->base_url, "http://%.*s", (int)n, rest) < 0 ? -ENOMEM : 0;
+        if (asprintf(&endpoint->base_url, "%s://%.*s", scheme, (int)n, rest) < 0) {
+                endpoint->base_url = NULL;
+                return -ENOMEM;
+        }
+        return 0;
 }
 
 static int parse_one(Endpoint *endpoint, Diag *diag) {
@@ -59,22 +65,21 @@ static int parse_one(Endpoint *endpoint, Diag *diag) {
         _cleanup_(freep) char *scheme = NULL;
 
         if (!mark || mark == endpoint->text)
-                return diag_set(
-                        diag, -EINVAL,
-                        "URL scheme undefined in \"%s\": write unix:///PATH or http://HOST:PORT",
-                        endpoint->text);
+                return diag_set(diag, -EINVAL, "URL scheme undefined in \"%s\": %s", endpoint->text,
+                                how_to_write);
 
         scheme = strndup(endpoint->text, (size_t)(mark - endpoint->text));
         if (!scheme)
                 return -ENOMEM;
+        for (char *c = scheme; *c; c++)
+                *c = (char)tolower((unsigned char)*c);
 
         if (streq(scheme, "unix") || streq(scheme, "file"))
                 return parse_unix(scheme, mark + 3, endpoint, diag);
-        if (streq(scheme, "http"))
-                return parse_http(mark + 3, endpoint, diag);
-        return diag_set(diag, -EINVAL,
-                        "unsupported URL scheme \"%s\": write unix:///PATH or http://HOST:PORT",
-                        scheme);
+        endpoint->is_tls = streq(scheme, "https");
+        if (endpoint->is_tls || streq(scheme, "http"))
+                return parse_http(scheme, mark + 3, endpoint, diag);
+        return diag_set(diag, -EINVAL, "unsupported URL scheme \"%s\": %s", scheme, how_to_write);
 }
 
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, Diag *diag) {
@@ -104,5 +109,8 @@ int endpoint_append_target(const Endpoint *endpoint, Buf *out) {
         const char *end = memrchr(host, ']', n_host);
         bool has_port = memchr(end ? end : host, ':', n_host - (size_t)((end ? end : host) - host));
 
-        return buf_printf(out, "%.*s%s", (int)n_host, host, has_port ? "" : ":80");
+        return buf_printf(out, "%.*s%s", (int)n_host, host,
+                          has_port           ? ""
+                          : endpoint->is_tls ? ":443"
+                                             : ":80");
 }

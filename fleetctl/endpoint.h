@@ -3,6 +3,8 @@
 
 /* Where the API is, taken apart (contract sections 2.1, 2.5). */
 
+#include <stdbool.h>
+
 #include "lib/base/buf.h"
 #include "lib/base/diag.h"
 
@@ -12,13 +14,14 @@ typedef struct Endpoint {
         char *socket_path; /* of a unix socket, absolute; NULL for TCP */
         char *base_url;    /* what paths are appended to, without a slash at the end:
                               "http://host:port" */
+        bool is_tls;       /* is it https://? */
 } Endpoint;
 
 /* Free the members; zeroed afterwards. */
 void endpoint_done(Endpoint *endpoint);
 
-/* Parse unix:///PATH (or file:///PATH, its old name) and http://HOST[:PORT]. Of a comma-separated
- * list the first counts; the rest is warned about in the log. Returns 0, -ENOMEM, or -EINVAL with a
+/* Parse unix:///PATH (or file:///PATH, its old name), http://HOST[:PORT] and https://HOST[:PORT]. Of
+ * a comma-separated list the first counts; the rest is warned about in the log. Returns 0, -ENOMEM, or -EINVAL with a
  * message. */
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, Diag *diag);
 

@@ -4,6 +4,7 @@
 /* HTTP requests to one endpoint: several at a time, or one whose reply is a stream. The only
  * implementation is http-curl.c. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,14 +20,22 @@ enum {
                 8, /* connections of a relay: sshd allows 10 sessions per login by default
                                 (MaxSessions, sshd_config(5)) */
         HTTP_REPLY_MAX_BYTES = 64 * 1024 * 1024, /* larger replies are refused */
-        HTTP_CONNECT_MS =
-                2500,      /* until a connection stands: an absent host is told of within 3 s */
-        HTTP_REPLY_S = 40, /* until a reply is complete: beyond the daemon's own deadline of 30 s
-                              for lists */
-        HTTP_SILENCE_S =
-                45, /* longest silence in a stream: three of its signs of life (docs/api.md) */
-        HTTP_TICK_MS = 100, /* how often a stream's on_tick() is called while nothing arrives */
+        HTTP_CHANGE_S = 40,  /* longest silence after a change was asked for: beyond the daemon's
+                                own deadlines, after which it says how it went */
+        HTTP_SILENCE_S = 45, /* longest silence in a stream: three of its signs of life
+                                (docs/api.md) */
+        HTTP_TICK_MS = 100,  /* how often a stream's on_tick() is called while nothing arrives */
 };
+
+/* Statuses that mean something to us (RFC 9110). */
+enum {
+        HTTP_STATUS_OK = 200,
+        HTTP_STATUS_NOT_FOUND = 404,
+        HTTP_STATUS_UNAVAILABLE = 503,
+};
+
+/* For whoever asked for a change and did not hear how it went: it may have been made. */
+extern const char http_in_doubt[];
 
 typedef struct Http Http;
 typedef struct HttpRequest HttpRequest;
@@ -39,7 +48,8 @@ struct HttpRelay {
         /* Take the connections that wait there to the endpoint. Returns 0, or a negative errno with
          * a message. */
         int (*serve)(HttpRelay *relay, const Endpoint *endpoint, Diag *diag);
-        /* Set the message for a connection that ended with `cause`; returns a negative errno. */
+        /* Set the message for a connection that ended with `cause`; returns a negative errno, which
+         * is -EHOSTUNREACH when another one may fare better. */
         int (*explain)(HttpRelay *relay, const Endpoint *endpoint, const char *cause, Diag *diag);
 };
 
@@ -50,8 +60,9 @@ struct HttpRequest {
         const char *body;   /* JSON, borrowed; NULL for none */
         size_t n_body_bytes;
 
-        long status; /* HTTP status of the reply; 0 while there is none */
-        Buf reply;   /* its body, owned; the caller calls buf_done() */
+        long status;          /* HTTP status of the reply; 0 while there is none */
+        bool was_turned_away; /* a 503 that says when to come again: nothing was done */
+        Buf reply;            /* its body, owned; the caller calls buf_done() */
 };
 
 /* Whoever reads a stream; embed it. A return value other than 0 ends the stream, and http_stream()
@@ -72,8 +83,10 @@ Http *http_free(Http *http);
 DEFINE_CLEANUP(Http, http_free)
 
 /* Carry out requests, HTTP_PARALLEL_MAX at a time, and wait for all replies of whatever status.
- * Returns 0, or a negative errno with a message that names the endpoint, the cause and a remedy, as
- * soon as one cannot be carried out; the others are then abandoned. */
+ * What may be asked twice (GET, DELETE), or has certainly not been done, is asked again for as long
+ * as --request-timeout allows. Returns 0, or a negative errno with a message that names the
+ * endpoint, the cause and a remedy, as soon as one cannot be carried out; the others are then
+ * abandoned. -EHOSTUNREACH is what may pass by itself: nobody listens, or the answer broke off. */
 int http_run(Http *http, HttpRequest *requests, size_t n_requests, Diag *diag);
 
 /* Carry out one request whose reply is handed to `stream` as it arrives; a reply of another status

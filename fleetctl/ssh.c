@@ -320,11 +320,11 @@ static int explain(HttpRelay *relay, const Endpoint *endpoint, const char *cause
         wait_for_channel(ssh);
         if (ssh->master > 0 && waitpid(ssh->master, NULL, WNOHANG) != 0) {
                 ssh->master = 0;
-                return diag_set(diag, -EHOSTUNREACH, "the SSH connection to %s was lost", host);
+                return diag_set(diag, -ENOTCONN, "the SSH connection to %s was lost", host);
         }
         if (ssh->channel_code == SHELL_NOT_FOUND && endpoint->socket_path)
                 return diag_set(
-                        diag, -EHOSTUNREACH,
+                        diag, -ENOENT,
                         "unable to talk to fleet at %s on %s: fleetctl was not found there; "
                         "install it on %s, or name a TCP endpoint with --endpoint",
                         endpoint->text, host, host);

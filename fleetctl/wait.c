@@ -205,7 +205,8 @@ static int find_placed(Wait *wait, bool *ret_found) {
                 Awaited *unit = container_of(hash_map_get(&wait->awaited, names.items[i]), Awaited,
                                              node);
 
-                if (r == 0 && units[i].machine_id) {
+                /* While we asked, its outcome may have come. */
+                if (r == 0 && units[i].machine_id && unit->is_unplaced) {
                         unit->is_unplaced = false;
                         wait->n_unplaced--;
                         *ret_found = true;
@@ -238,6 +239,16 @@ static int wait_on_tick(ClientWaiter *waiter) {
         if (r < 0)
                 return r;
         return found ? 0 : WAIT_OVER;
+}
+
+static void wait_on_break(ClientWaiter *waiter, const Diag *cause, uint64_t resume_ms) {
+        Wait *wait = container_of(waiter, Wait, waiter);
+
+        progress_clear(&wait->progress);
+        (void)fprintf(stderr,
+                      "The answer of fleet broke off: %s\nThe units go on; waiting at most %g s "
+                      "for fleet to answer again\n",
+                      cause->message, (double)resume_ms / 1000);
 }
 
 /* --- the wait
@@ -306,21 +317,13 @@ static int wait_run(Wait *wait, const Unit *units, Diag *diag) {
 
         r = client_wait_units(wait->client, &request, &wait->waiter, diag);
         progress_clear(&wait->progress);
-        if (r < 0)
-                return r;
-        if (r == 0 && wait->n_done < wait->n_units)
-                return diag_set(
-                        diag, -EPIPE,
-                        "fleet ended its answer before the outcome of %zu of %zu units was known; "
-                        "'fleetctl list-units' shows where they are",
-                        wait->n_units - wait->n_done, wait->n_units);
-        return 0;
+        return r < 0 ? r : 0;
 }
 
 static int wait_for_some(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
                          Tally *tally, Diag *diag) {
         Wait wait = {
-                .waiter = { wait_on_result, wait_on_tick },
+                .waiter = { wait_on_result, wait_on_tick, wait_on_break },
                 .client = client,
                 .spec = spec,
                 .n_units = n_units,

@@ -11,6 +11,8 @@ does slowly or badly is asked for in the unit file itself, in a section that fle
     Outcome=hidden       likewise, but the wait tells nothing until the unit is up
     Outcome=silent       no outcome ever comes
     Outcome=cut          the wait's reply ends before the outcome
+
+Trouble with the connection and the store is asked for in Cluster.trouble, see there.
 """
 
 import http.server
@@ -43,6 +45,13 @@ class Cluster:
         self.requests = []
         self.connections = 0
         self.refuse = {}  # (method, path) -> (status, message)
+        # (method, path) -> what happens to the next requests there, one after the other:
+        #   "503"    the store cannot be reached, and nobody knows whether anything was done
+        #   "done"   likewise, but it was done
+        #   "later"  the daemon turns the request away before anything is done
+        #   "cut"    the connection breaks before an answer, or, in a wait, after the first outcome
+        #   "hang"   no answer comes
+        self.trouble = {}
 
     def add(self, name, text, desired="inactive"):
         self.units[name] = {"name": name, "options": parse(text), "desiredState": desired}
@@ -128,16 +137,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def address_string(self):
         return "client"
 
-    def reply(self, status, body=None):
+    def reply(self, status, body=None, headers=None):
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
-    def fail(self, status, message):
-        self.reply(status, {"error": {"code": status, "message": message}})
+    def fail(self, status, message, headers=None):
+        self.reply(status, {"error": {"code": status, "message": message}}, headers)
 
     def handle_any(self):
         cluster = self.server.cluster
@@ -148,6 +159,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with cluster.lock:
             cluster.requests.append((self.command, self.path, body))
             refusal = cluster.refuse.get((self.command, path))
+            trouble = (cluster.trouble.get((self.command, path)) or [None]).pop(0)
+        if trouble and not (trouble == "cut" and path == "/fleet/v1/wait"):
+            return self.be_in_trouble(cluster, trouble, body)
         if refusal:
             if refusal[1] is None:
                 return self.reply(refusal[0])
@@ -155,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(url.query)
         parts = path.split("/")
         if path == "/fleet/v1/wait":
-            return self.wait(cluster, body)
+            return self.wait(cluster, body, trouble == "cut")
         if path in ("/fleet/v1/units", "/fleet/v1/state", "/fleet/v1/machines") and self.command == "GET":
             return self.page(cluster, parts[-1], query)
         if path == "/fleet/v1/units" and self.command == "POST":
@@ -165,6 +179,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith("/fleet/v1/units/"):
             return self.one(cluster, parts[-1])
         return self.fail(404, "")
+
+    def be_in_trouble(self, cluster, trouble, body):
+        if trouble == "hang":
+            self.server.stopping.wait()
+        if trouble in ("hang", "cut"):
+            self.close_connection = True
+            return None
+        if trouble == "done":
+            with cluster.lock:
+                cluster.set_units(body["units"])
+        return self.fail(503, "fleet server unable to communicate with etcd", {"Retry-After": "1"} if trouble == "later" else {})
 
     def handle(self):
         try:
@@ -211,7 +236,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.line(name=name, outcome="reached", state="inactive" if state == "gone" else state,
                   machineID=machine if with_machine else None, primaryIP=address if with_machine else None)
 
-    def wait(self, cluster, body):
+    def wait(self, cluster, body, is_cut):
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
@@ -220,7 +245,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         begin = time.monotonic()
         try:
             for u in body["units"]:
-                if not self.wait_one(cluster, body, u["name"], begin):
+                if not self.wait_one(cluster, body, u["name"], begin) or is_cut:
                     self.close_connection = True
                     return
             self.chunk("")
@@ -286,13 +311,15 @@ class TcpServer(http.server.ThreadingHTTPServer):
 
 
 class Stub:
-    """A running API. `endpoint` is its URL."""
+    """A running API. `endpoint` is its URL. `tls`, an ssl.SSLContext, puts it behind TLS."""
 
-    def __init__(self, directory, tcp=False):
+    def __init__(self, directory, tcp=False, tls=None):
         self.cluster = Cluster()
-        if tcp:
+        if tcp or tls:
             self.server = TcpServer(("127.0.0.1", 0), Handler)
-            self.endpoint = "http://127.0.0.1:%d" % self.server.server_address[1]
+            self.endpoint = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.server.server_address[1])
+            if tls:
+                self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         else:
             path = os.path.join(directory, "fleet.sock")
             self.server = UnixServer(path, Handler)

@@ -14,11 +14,16 @@
 START_TEST(test_good) {
         static const struct {
                 const char *text, *socket_path, *base_url;
+                bool is_tls;
         } cases[] = {
-                { "unix:///var/run/fleet.sock", "/var/run/fleet.sock", "http://domain-sock" },
-                { "file:///tmp/f.sock", "/tmp/f.sock", "http://domain-sock" },
-                { "http://10.77.0.11:49153", NULL, "http://10.77.0.11:49153" },
-                { "http://[::1]:80//", NULL, "http://[::1]:80" },
+                { "unix:///var/run/fleet.sock", "/var/run/fleet.sock", "http://domain-sock",
+                  false },
+                { "file:///tmp/f.sock", "/tmp/f.sock", "http://domain-sock", false },
+                { "http://10.77.0.11:49153", NULL, "http://10.77.0.11:49153", false },
+                { "http://[::1]:80//", NULL, "http://[::1]:80", false },
+                { "https://fleet.example:8443/", NULL, "https://fleet.example:8443", true },
+                { "HTTPS://h", NULL, "https://h", true },
+                { "Unix:///S", "/S", "http://domain-sock", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -28,29 +33,27 @@ START_TEST(test_good) {
                 ck_assert_str_eq(endpoint.text, cases[i].text);
                 ck_assert_str_eq(endpoint.base_url, cases[i].base_url);
                 ck_assert_pstr_eq(endpoint.socket_path, cases[i].socket_path);
+                ck_assert_int_eq(endpoint.is_tls, cases[i].is_tls);
         }
 }
 END_TEST
+
+#define HOW_TO_WRITE ": write unix:///PATH, http://HOST:PORT or https://HOST:PORT"
 
 /* What is bad says what is wrong with it and what is right. */
 START_TEST(test_bad) {
         static const struct {
                 const char *text, *message;
         } cases[] = {
-                { "", "URL scheme undefined in \"\": write unix:///PATH or http://HOST:PORT" },
-                { "10.0.0.1:49153", "URL scheme undefined in \"10.0.0.1:49153\": write "
-                                    "unix:///PATH or http://HOST:PORT" },
-                { "://x",
-                  "URL scheme undefined in \"://x\": write unix:///PATH or http://HOST:PORT" },
+                { "", "URL scheme undefined in \"\"" HOW_TO_WRITE },
+                { "10.0.0.1:49153", "URL scheme undefined in \"10.0.0.1:49153\"" HOW_TO_WRITE },
+                { "://x", "URL scheme undefined in \"://x\"" HOW_TO_WRITE },
                 { "unix://var/run/x", "unable to connect to host \"var\" with scheme \"unix\": the "
-                                      "path of a socket begins "
-                                      "with a third slash, unix:///PATH" },
-                { "ftp://h",
-                  "unsupported URL scheme \"ftp\": write unix:///PATH or http://HOST:PORT" },
-                { "https://h",
-                  "unsupported URL scheme \"https\": write unix:///PATH or http://HOST:PORT" },
+                                      "path of a socket begins with a third slash, unix:///PATH" },
+                { "ftp://h", "unsupported URL scheme \"ftp\"" HOW_TO_WRITE },
                 { "http://", "the endpoint \"http://\" names no host: http://HOST:PORT" },
                 { "http://:80", "the endpoint \"http://:80\" names no host: http://HOST:PORT" },
+                { "https:///x", "the endpoint \"https:///x\" names no host: https://HOST:PORT" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -110,6 +113,7 @@ static int run_parse(void *context) {
 /* Without memory it fails and leaks nothing. */
 START_TEST(test_survives_oom) {
         ck_assert_uint_ge(fault_sweep(run_parse, (void *)"unix:///x"), 3);
+        ck_assert_uint_ge(fault_sweep(run_parse, (void *)"https://x"), 2);
 }
 END_TEST
 
