@@ -7,10 +7,15 @@
 #include "lib/base/macro.h"
 
 const Command *const commands[] = {
-        &cmd_submit,  &cmd_load,       &cmd_start,           &cmd_stop,          &cmd_unload,
-        &cmd_destroy, &cmd_cat,        &cmd_verify,          &cmd_status,        &cmd_journal,
-        &cmd_ssh,     &cmd_list_units, &cmd_list_unit_files, &cmd_list_machines, &cmd_fd_forward,
-        &cmd_version, &cmd_help,
+        &cmd_submit,        &cmd_load,
+        &cmd_start,         &cmd_stop,
+        &cmd_unload,        &cmd_restart,
+        &cmd_destroy,       &cmd_cat,
+        &cmd_verify,        &cmd_status,
+        &cmd_journal,       &cmd_ssh,
+        &cmd_list_units,    &cmd_list_unit_files,
+        &cmd_list_machines, &cmd_fd_forward,
+        &cmd_version,       &cmd_help,
 };
 const size_t n_commands = ELEMENTSOF(commands);
 

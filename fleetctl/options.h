@@ -37,6 +37,7 @@ typedef struct Options {
 
         /* commands that change units */
         Count block_attempts; /* how often WAIT_ATTEMPT_MS to wait; 0 = for ever */
+        Count parallel;       /* how many restarts at a time */
         bool no_block;        /* do not wait for the outcome */
         bool replace;         /* replace units whose local file differs */
         bool sign;            /* accepted and ignored, as fleet 1.0 did */

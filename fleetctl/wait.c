@@ -102,8 +102,18 @@ static void print_failed(const WaitResult *result) {
 }
 
 static void print_unplaced(const WaitResult *result) {
-        (void)fprintf(stderr, "Unit %s cannot be placed: %s\n", result->name,
+        _cleanup_(buf_done) Buf place = buf_make(LABEL_MAX_BYTES);
+
+        (void)fprintf(stderr, "Unit %s%s: %s\n", result->name,
+                      result->machine_id ? where(result, &place) : " cannot be placed",
                       result->why ? result->why : "no machine fits");
+}
+
+static void print_waiting(const WaitResult *result) {
+        _cleanup_(buf_done) Buf place = buf_make(LABEL_MAX_BYTES);
+
+        (void)fprintf(stderr, "Unit %s%s %s\n", result->name, where(result, &place),
+                      result->why ? result->why : "waits");
 }
 
 /* --- outcomes
@@ -158,14 +168,21 @@ static void on_unplaced(Wait *wait, Awaited *unit, const WaitResult *result) {
         unit->is_unplaced = true;
 }
 
+static void on_waiting(Wait *wait, Awaited *unit, const WaitResult *result) {
+        print_waiting(result);
+        if (unit->is_unplaced)
+                wait->n_unplaced--;
+        unit->is_unplaced = false;
+}
+
 static int wait_on_result(ClientWaiter *waiter, const WaitResult *result) {
         static const struct {
                 const char *outcome;
                 void (*handle)(Wait *wait, Awaited *unit, const WaitResult *result);
         } outcomes[] = {
-                { "reached", on_reached },      { "failed", on_failed },
-                { "timeout", on_timeout },      { "unplaced", on_unplaced },
-                { "unknown-unit", on_unknown },
+                { "reached", on_reached }, { "failed", on_failed },
+                { "timeout", on_timeout }, { "unplaced", on_unplaced },
+                { "waiting", on_waiting }, { "unknown-unit", on_unknown },
         };
         Wait *wait = container_of(waiter, Wait, waiter);
         HashNode *node = hash_map_get(&wait->awaited, result->name);
