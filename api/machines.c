@@ -313,6 +313,12 @@ void api_machines_patch(Api *api, HttpExchange *exchange, const char *name) {
                 return;
         }
 
+        if (n_changes > API_BATCH_MAX) {
+                metadata_changes_free(changes, n_changes);
+                api_reply_error(api, exchange, 413, "more than %d changes", API_BATCH_MAX);
+                return;
+        }
+
         patch = api_call_new(sizeof(*patch), api, exchange, &patch_vtable);
         if (!patch) {
                 metadata_changes_free(changes, n_changes);
