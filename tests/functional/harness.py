@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -187,6 +188,23 @@ class Machine:
             return Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def hammer(self, n_requests, n_connections):
+        """Ask this machine's API for everything that can be read, over and over, on connections that stay."""
+        paths = [f"/fleet/v1/{path}" for path in ("units", "state", "machines", "units/none.service", "discovery")] + ["/metrics"]
+
+        def converse(first):
+            connection = _UnixConnection(str(self.root / "run/fleet.sock"), 60)
+            for n in range(n_requests // n_connections):
+                connection.request("GET", paths[(first + n) % len(paths)])
+                response = connection.getresponse()
+                response.read()
+                assert response.status in (200, 404), response.status
+            connection.close()
+
+        with ThreadPoolExecutor(n_connections) as pool:
+            for done in [pool.submit(converse, n) for n in range(n_connections)]:
+                done.result()
 
     def show(self, unit, *properties):
         """systemd's own view of a unit: a property's value, or a list of several."""
