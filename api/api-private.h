@@ -151,6 +151,8 @@ void api_call_ended_one(ApiCall *call);
 void api_call_cancel(ApiCall *call);
 void api_fetch_cancel(ApiFetch *fetch);
 
+/* Is it application/json, in any case, with whatever parameters? */
+bool api_type_is_json(const char *content_type);
 /* Check Content-Type (contract section 4.6, item 1). False after having answered. */
 bool api_check_content_type(Api *api, HttpExchange *exchange);
 

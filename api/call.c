@@ -99,23 +99,26 @@ void api_reply_failure(Api *api, HttpExchange *exchange, int status) {
         }
 }
 
+bool api_type_is_json(const char *content_type) {
+        size_t n_bytes = strcspn(content_type, ";");
+
+        while (n_bytes > 0 &&
+               (content_type[n_bytes - 1] == ' ' || content_type[n_bytes - 1] == '\t'))
+                n_bytes--;
+        return n_bytes == sizeof(json_type) - 1 &&
+               strncasecmp(content_type, json_type, n_bytes) == 0;
+}
+
 bool api_check_content_type(Api *api, HttpExchange *exchange) {
         unsigned n = http_exchange_count_header(exchange, "Content-Type");
-        const char *type = http_exchange_header(exchange, "Content-Type");
-        size_t n_bytes;
 
-        if (n != 1) {
+        if (n != 1)
                 api_reply_error(api, exchange, 415, "expected 1 Content-Type, got %u", n);
-                return false;
-        }
-
-        n_bytes = strcspn(type, ";");
-        while (n_bytes > 0 && (type[n_bytes - 1] == ' ' || type[n_bytes - 1] == '\t'))
-                n_bytes--;
-        if (n_bytes == sizeof(json_type) - 1 && strncasecmp(type, json_type, n_bytes) == 0)
+        else if (!api_type_is_json(http_exchange_header(exchange, "Content-Type")))
+                api_reply_error(api, exchange, 415,
+                                "only acceptable Content-Type is application/json");
+        else
                 return true;
-
-        api_reply_error(api, exchange, 415, "only acceptable Content-Type is application/json");
         return false;
 }
 

@@ -89,6 +89,9 @@ char *http_exchange_parameter(const HttpExchange *exchange, const char *name, un
 void http_exchange_set_tag(HttpExchange *exchange, unsigned tag);
 unsigned http_exchange_tag(const HttpExchange *exchange);
 
+/* The same of a query: what is behind '?', or NULL. */
+char *http_query_parameter(const char *query, const char *name, unsigned index);
+
 /* Percent-decode a path segment; the caller frees. NULL on out of memory or a malformed escape or
  * an encoded NUL. */
 char *http_path_decode(const char *segment, size_t n_bytes);

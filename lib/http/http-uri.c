@@ -65,12 +65,12 @@ static char *pair_value(const char *pair, size_t n_bytes, const char *name) {
         return decode(equals + 1, n_bytes - n_name_bytes - 1, true);
 }
 
-char *http_exchange_parameter(const HttpExchange *exchange, const char *name, unsigned index) {
-        const char *at = http_exchange_query(exchange);
+char *http_query_parameter(const char *query, const char *name, unsigned index) {
+        const char *at = query;
 
         while (at && *at) {
                 size_t n_bytes = strcspn(at, "&");
-                char *value = pair_value(at, n_bytes, name);
+                char *value = n_bytes > 0 ? pair_value(at, n_bytes, name) : NULL;
 
                 if (value && index-- == 0)
                         return value;
@@ -80,4 +80,8 @@ char *http_exchange_parameter(const HttpExchange *exchange, const char *name, un
         }
 
         return NULL;
+}
+
+char *http_exchange_parameter(const HttpExchange *exchange, const char *name, unsigned index) {
+        return http_query_parameter(http_exchange_query(exchange), name, index);
 }

@@ -43,8 +43,42 @@ START_TEST(test_path_decode_bounds) {
 }
 END_TEST
 
+/* The values of a name, in their order; a malformed pair counts as not sent, an empty one is none. */
+START_TEST(test_query) {
+        static const struct {
+                const char *query, *name;
+                unsigned index;
+                const char *value;
+        } rows[] = {
+                { NULL, "a", 0, NULL },
+                { "", "a", 0, NULL },
+                { "a", "a", 0, "" },
+                { "a=", "a", 0, "" },
+                { "a=1&b=2&a=3", "a", 0, "1" },
+                { "a=1&b=2&a=3", "a", 1, "3" },
+                { "a=1&b=2&a=3", "a", 2, NULL },
+                { "a=b=c", "a", 0, "b=c" },
+                { "%61=x+%2b%26", "a", 0, "x +&" },
+                { "a=%zz&a=%&a=%00&a=1", "a", 0, "1" },
+                { "%00=1&%zz=2", "", 0, NULL },
+                { "&&a=1&&", "a", 0, "1" },
+                { "&&", "", 0, NULL },
+                { "aa=1", "a", 0, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                char *value = http_query_parameter(rows[i].query, rows[i].name, rows[i].index);
+
+                ck_assert_msg(value && rows[i].value ? streq(value, rows[i].value)
+                                                     : !value && !rows[i].value,
+                              "row %zu: %s", i, value ? value : "(none)");
+                free(value);
+        }
+}
+END_TEST
+
 int main(void) {
-        const TTest *const tests[] = { test_path_decode, test_path_decode_bounds };
+        const TTest *const tests[] = { test_path_decode, test_path_decode_bounds, test_query };
 
         return tests_run("http-uri", tests, ELEMENTSOF(tests));
 }
