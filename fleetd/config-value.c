@@ -32,6 +32,8 @@ enum {
                 255, /* the registry allows 256, and adds a slash at the end where there is none */
 };
 
+static const double SECONDS_MIN = 0.1;
+
 static int replace_string(char **target, const char *text) {
         char *copy = strdup(text);
 
@@ -104,9 +106,9 @@ int config_value_seconds(const char *text, void *target, Diag *diag) {
         number = strtod(text, &end);
         if (end == text || *end || isspace((unsigned char)*text))
                 return diag_set(diag, -EINVAL, "\"%s\" is not a number of seconds", text);
-        if (!isfinite(number) || number <= 0 || number > DAY_S)
-                return diag_set(diag, -EINVAL, "%s seconds are not more than 0 and at most a day",
-                                text);
+        if (!isfinite(number) || number < SECONDS_MIN || number > DAY_S)
+                return diag_set(diag, -EINVAL,
+                                "%s seconds are not in the range from 0.1 seconds to a day", text);
 
         *(double *)target = number;
         return 0;

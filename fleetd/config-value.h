@@ -17,7 +17,7 @@ int config_value_verbosity(const char *text, void *target, Diag *diag);
 /* uint16_t: 1 to 65535. */
 int config_value_page_size(const char *text, void *target, Diag *diag);
 
-/* double: a positive number of seconds, at most a day. */
+/* double: a number of seconds, from 0.1 to a day. */
 int config_value_seconds(const char *text, void *target, Diag *diag);
 
 /* uint64_t: a duration (fleetd/duration.h) from 2 s, the shortest lease that etcd grants, to a day;

@@ -33,11 +33,26 @@ static const char environment_prefix[] = "FLEET_";
 
 typedef int (*ConfigValueFn)(const char *text, void *target, Diag *diag);
 
+/* What a member of Config is: by that values are compared and exchanged. */
+typedef enum ConfigKind {
+        KIND_STRING, /* char *; what is not said is one */
+        KIND_LIST,   /* StrList */
+        KIND_METADATA,
+        KIND_BOOL,
+        KIND_INT,
+        KIND_UINT16,
+        KIND_UINT64,
+        KIND_SECONDS, /* double */
+        _KIND_MAX,
+} ConfigKind;
+
 /* A key. */
 typedef struct ConfigKey {
         const char *name;
         ConfigValueFn parse;
         size_t offset;       /* of the member of Config that `parse` fills */
+        ConfigKind kind;     /* of that member */
+        bool needs_restart;  /* a change has no effect before the daemon is started again */
         const char *initial; /* the default, as one would write it */
         const char *help;    /* one or more lines */
         const char *
@@ -49,6 +64,7 @@ static const ConfigKey keys[] = {
         { .name = "etcd_servers",
           .parse = config_value_endpoints,
           .offset = offsetof(Config, etcd_servers),
+          .kind = KIND_LIST,
           .initial = "http://127.0.0.1:2379",
           .help = "URLs of etcd's members, http://HOST:PORT or https://HOST:PORT, separated by\n"
                   "commas. Every machine of a cluster names the same etcd." },
@@ -84,6 +100,7 @@ static const ConfigKey keys[] = {
         { .name = "etcd_key_prefix",
           .parse = config_value_prefix,
           .offset = offsetof(Config, etcd_key_prefix),
+          .needs_restart = true,
           .initial = "/fleet/",
           .help = "Where in etcd the records of this cluster are. Every machine of a cluster has\n"
                   "the same; one etcd can hold several clusters." },
@@ -96,62 +113,78 @@ static const ConfigKey keys[] = {
         { .name = "metadata",
           .parse = config_value_metadata,
           .offset = offsetof(Config, metadata),
+          .kind = KIND_METADATA,
           .initial = "",
           .help = "What MachineMetadata= of a unit is compared with: KEY=VALUE,KEY=VALUE." },
         { .name = "agent_ttl",
           .parse = config_value_ttl,
           .offset = offsetof(Config, agent_ttl_us),
+          .kind = KIND_UINT64,
           .initial = "15s",
           .help = "After so long a silence the others consider this machine lost, and its units\n"
                   "run elsewhere. It says that it lives three times in this time. At least 2s." },
         { .name = "units_directory",
           .parse = config_value_path,
           .offset = offsetof(Config, units_directory),
+          .needs_restart = true,
           .initial = "/run/fleet/units/",
           .help = "Where the unit files of this machine are kept." },
         { .name = "systemd_user",
           .parse = config_value_bool,
           .offset = offsetof(Config, systemd_user),
+          .kind = KIND_BOOL,
+          .needs_restart = true,
           .initial = "false",
           .help = "Run units in the service manager of the user that runs fleetd, in place of the\n"
                   "system's. units_directory must be one that this user can write." },
         { .name = "token_limit",
           .parse = config_value_page_size,
           .offset = offsetof(Config, token_limit),
+          .kind = KIND_UINT16,
           .initial = "100",
           .help = "Entries of a page of the HTTP API, 1 to 65535." },
         { .name = "disable_engine",
           .parse = config_value_bool,
           .offset = offsetof(Config, disable_engine),
+          .kind = KIND_BOOL,
           .initial = "false",
           .help = "Never lead the cluster. At least one machine must be able to." },
         { .name = "verbosity",
           .parse = config_value_verbosity,
           .offset = offsetof(Config, verbosity),
+          .kind = KIND_INT,
           .initial = "0",
           .help = "Above 0, debug lines are logged." },
-
-        /* Checked, without effect. */
         { .name = "etcd_request_timeout",
           .parse = config_value_seconds,
-          .offset = offsetof(Config, unused.seconds),
-          .initial = "1.0",
-          .unused = "every request to etcd has a deadline that suits its kind" },
+          .offset = offsetof(Config, etcd_request_timeout),
+          .kind = KIND_SECONDS,
+          .initial = "3.0",
+          .help = "After so many seconds without an answer an ordinary request to etcd is given\n"
+                  "up. Renewals of leases and long lists have deadlines of their own." },
+        { .name = "disable_watches",
+          .parse = config_value_bool,
+          .offset = offsetof(Config, disable_watches),
+          .kind = KIND_BOOL,
+          .initial = "false",
+          .help = "Read etcd again and again in place of watching it: for networks that break\n"
+                  "long-lived streams. Costs etcd much, and every change waits for the next "
+                  "read." },
         { .name = "engine_reconcile_interval",
           .parse = config_value_seconds,
-          .offset = offsetof(Config, unused.seconds),
+          .offset = offsetof(Config, engine_reconcile_interval),
+          .kind = KIND_SECONDS,
           .initial = "2.0",
-          .unused = "the engine acts on every change at once, not by the clock" },
+          .help = "Seconds from one reading to the next with disable_watches. Without that, every\n"
+                  "change is acted upon at once, and nothing waits for this." },
+
+        /* Checked, without effect. */
         { .name = "enable_grpc",
           .parse = config_value_bool,
           .offset = offsetof(Config, unused.flag),
+          .kind = KIND_BOOL,
           .initial = "false",
           .unused = "machines share nothing but etcd" },
-        { .name = "disable_watches",
-          .parse = config_value_bool,
-          .offset = offsetof(Config, unused.flag),
-          .initial = "false",
-          .unused = "nothing is polled here, so there is nothing to do without watches" },
         { .name = "verify_units",
           .parse = config_value_string,
           .offset = offsetof(Config, unused.text),
@@ -206,8 +239,9 @@ static int key_apply(const ConfigKey *key, ConfigReader *reader, const char *whe
                 return r;
         if (!key->unused)
                 return 0;
-        return notice_add(reader->notices, "%s: %s has no effect: %s", where, key->name,
-                          key->unused);
+        return notice_add(reader->notices,
+                          "%s: Config option %s is no longer supported - ignoring: %s", where,
+                          key->name, key->unused);
 }
 
 static int on_assignment(const char *name, const char *value, unsigned line, void *userdata,
@@ -325,6 +359,78 @@ static int check(const Config *config, Diag *diag) {
         return check_tls(config, diag);
 }
 
+static bool is_same_list(const StrList *a, const StrList *b) {
+        if (a->n_items != b->n_items)
+                return false;
+
+        for (size_t i = 0; i < a->n_items; i++)
+                if (!streq(a->items[i], b->items[i]))
+                        return false;
+        return true;
+}
+
+static bool is_same_metadata(const Metadata *a, const Metadata *b) {
+        if (a->n_entries != b->n_entries)
+                return false;
+
+        for (size_t i = 0; i < a->n_entries; i++)
+                if (!streq(a->entries[i].key, b->entries[i].key) ||
+                    !streq(a->entries[i].value, b->entries[i].value))
+                        return false;
+        return true;
+}
+
+static const size_t kind_sizes[_KIND_MAX] = {
+        [KIND_STRING] = sizeof(char *),     [KIND_LIST] = sizeof(StrList),
+        [KIND_METADATA] = sizeof(Metadata), [KIND_BOOL] = sizeof(bool),
+        [KIND_INT] = sizeof(int),           [KIND_UINT16] = sizeof(uint16_t),
+        [KIND_UINT64] = sizeof(uint64_t),   [KIND_SECONDS] = sizeof(double),
+};
+
+static bool key_is_same(const ConfigKey *key, const Config *config, const Config *other) {
+        const void *a = (const char *)config + key->offset, *b = (const char *)other + key->offset;
+
+        switch (key->kind) {
+        case KIND_STRING:
+                return streq(*(char *const *)a, *(char *const *)b);
+        case KIND_LIST:
+                return is_same_list(a, b);
+        case KIND_METADATA:
+                return is_same_metadata(a, b);
+        default:
+                return memcmp(a, b, kind_sizes[key->kind]) == 0;
+        }
+}
+
+static void key_exchange(const ConfigKey *key, Config *config, Config *other) {
+        void *a = (char *)config + key->offset, *b = (char *)other + key->offset;
+        char kept[sizeof(Config)];
+
+        memcpy(kept, a, kind_sizes[key->kind]);
+        memcpy(a, b, kind_sizes[key->kind]);
+        memcpy(b, kept, kind_sizes[key->kind]);
+}
+
+int config_compare(const Config *config, const Config *other, StrList *changed,
+                   StrList *to_restart) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                int r;
+
+                if (keys[i].unused || key_is_same(&keys[i], config, other))
+                        continue;
+                r = strlist_add(keys[i].needs_restart ? to_restart : changed, keys[i].name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void config_replace(Config *config, Config *next) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (!keys[i].unused && !keys[i].needs_restart)
+                        key_exchange(&keys[i], config, next);
+}
+
 int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
                 Diag *diag) {
         _cleanup_(config_done) Config config = { 0 };
@@ -378,6 +484,7 @@ bool config_key_at(size_t i, ConfigKeyInfo *ret_key) {
                 .initial = keys[i].initial,
                 .help = keys[i].help,
                 .unused = keys[i].unused,
+                .needs_restart = keys[i].needs_restart,
         };
         return true;
 }
@@ -392,6 +499,8 @@ static void print_lines(FILE *file, const char *before, const char *text) {
         }
 }
 
+static const char restart_note[] = "A change needs a restart.";
+
 void config_print_help(FILE *file) {
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                 if (!keys[i].help)
@@ -400,6 +509,8 @@ void config_print_help(FILE *file) {
                               *keys[i].initial ? " (default " : "", keys[i].initial,
                               *keys[i].initial ? ")" : "");
                 print_lines(file, "      ", keys[i].help);
+                if (keys[i].needs_restart)
+                        print_lines(file, "      ", restart_note);
         }
 
         (void)fputs("  accepted from older configurations, without effect:\n", file);
@@ -409,7 +520,9 @@ void config_print_help(FILE *file) {
 }
 
 void config_print_sample(FILE *file) {
-        (void)fputs("# The configuration of fleetd, read when it starts: " CONFIG_DEFAULT_PATH ".\n"
+        (void)fputs("# The configuration of fleetd: " CONFIG_DEFAULT_PATH
+                    ". systemctl reload fleet reads "
+                    "it again.\n"
                     "#\n"
                     "# Every key is shown with its default. Values may be quoted with ' or \"; "
                     "there are no escapes. The environment variable\n"
@@ -420,6 +533,8 @@ void config_print_sample(FILE *file) {
                         continue;
                 (void)fputc('\n', file);
                 print_lines(file, "# ", keys[i].help);
+                if (keys[i].needs_restart)
+                        print_lines(file, "# ", restart_note);
                 (void)fprintf(file, "#%s=%s\n", keys[i].name, keys[i].initial);
         }
 }

@@ -35,9 +35,11 @@ typedef struct Config {
         bool systemd_user;     /* the user's service manager in place of the system's */
         uint16_t token_limit;  /* entries of a page of the API, >= 1 */
         bool disable_engine;   /* never lead */
+        double etcd_request_timeout;      /* seconds that an ordinary request may take */
+        bool disable_watches;             /* read again and again in place of watching */
+        double engine_reconcile_interval; /* seconds between these readings */
         struct {
                 bool flag;
-                double seconds;
                 char *text;
         } unused; /* where keys that are checked and have no effect end */
 } Config;
@@ -50,6 +52,15 @@ typedef struct Config {
 int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
                 Diag *diag);
 
+/* The names of the keys whose values differ, those with an effect: in `changed` the ones that can
+ * change while the daemon runs, in `to_restart` the others. Returns 0 or -ENOMEM. */
+int config_compare(const Config *config, const Config *other, StrList *changed,
+                   StrList *to_restart);
+
+/* Put `next` in force: of the keys that can change while the daemon runs the values are exchanged.
+ */
+void config_replace(Config *config, Config *next);
+
 /* Free the members (zeroed afterwards). */
 void config_done(Config *config);
 
@@ -59,6 +70,7 @@ typedef struct ConfigKeyInfo {
         const char *initial; /* the default, as one would write it; may be empty */
         const char *help;    /* what it does, in lines; NULL for a key without effect */
         const char *unused;  /* why it has no effect, or NULL */
+        bool needs_restart;  /* a change has no effect before the daemon is started again */
 } ConfigKeyInfo;
 
 /* The i-th key, in the order in which they are shown; false behind the last. */

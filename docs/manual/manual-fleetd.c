@@ -8,12 +8,14 @@ void manual_config_keys(FILE *out) {
         ConfigKeyInfo key;
 
         for (size_t i = 0; config_key_at(i, &key); i++) {
-                char tag[256];
+                char tag[256], text[1024];
 
                 if (!key.help)
                         continue;
                 (void)snprintf(tag, sizeof(tag), "%s=%s", key.name, key.initial);
-                roff_item(out, tag, key.help);
+                (void)snprintf(text, sizeof(text), "%s%s", key.help,
+                               key.needs_restart ? "\nA change needs a restart." : "");
+                roff_item(out, tag, text);
         }
 }
 

@@ -8,6 +8,8 @@
  *          +------------+ a while; compacted: from the start        |
  *          +--------------------------------------------------------+
  *
+ * Without watches (registry_set_polling()) SYNCED ends after a while, and all is listed again.
+ *
  * A store that is behind what it told itself is another one, or an old copy. To take its list for
  * what there is now would stop every unit that it does not know, so it is told nowhere.
  *
@@ -91,7 +93,16 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
                         return;
 }
 
-static void follow_synced(RegistryFollow *follow) {
+/* Has the follower list again after a while. Returns 0 or -ENOMEM. */
+static int follow_poll(RegistryFollow *follow) {
+        Registry *registry = follow->registry;
+        uint64_t spread_us = env_random_below(loop_env(registry->loop), registry->poll_us / 4 + 1);
+
+        return timer_set_in(registry->loop, &follow->retry, registry->poll_us - spread_us);
+}
+
+/* Returns 0 or a negative errno. */
+static int follow_watch(RegistryFollow *follow) {
         for (size_t i = 0; i < follow->n_parts; i++) {
                 RegistryFollowPart *part = &follow->parts[i];
                 int r;
@@ -102,10 +113,18 @@ static void follow_synced(RegistryFollow *follow) {
                                       (StoreBytes){ part->key.data, part->key.n_bytes },
                                       (StoreBytes){ part->end.data, part->end.n_bytes },
                                       follow->revision + 1, on_watch);
-                if (r < 0) {
-                        follow_retry_later(follow);
-                        return;
-                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void follow_synced(RegistryFollow *follow) {
+        int r = follow->registry->poll_us > 0 ? follow_poll(follow) : follow_watch(follow);
+
+        if (r < 0) {
+                follow_retry_later(follow);
+                return;
         }
 
         follow->is_synced = true;
@@ -210,7 +229,8 @@ static void follow_list_page(RegistryFollow *follow) {
 static void on_retry(LoopTimer *timer) {
         RegistryFollow *follow = container_of(timer, RegistryFollow, retry);
 
-        /* Watches that could not be started have nothing to resume from. */
+        /* Watches that could not be started have nothing to resume from; or it is time to look
+         * again, where there are none. */
         if (follow->i_listing == follow->n_parts)
                 registry_follow_restart(follow);
         else

@@ -25,6 +25,8 @@ struct Registry {
         StoreListener connection;       /* of the store */
         LoopTimer refresh;              /* set for a while after the store came back */
         bool was_connected;             /* ever */
+        uint64_t call_timeout_us;       /* of ordinary reads and writes */
+        uint64_t poll_us;               /* followers list again so often; 0 = they watch */
         int64_t seen;                   /* the newest revision that the store has told */
 };
 

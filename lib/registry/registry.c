@@ -45,6 +45,7 @@ int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *
         registry->store = store;
         registry->loop = loop;
         registry->prefix = buf_take_string(&text);
+        registry->call_timeout_us = STORE_CALL_TIMEOUT_US;
         registry->refresh.fn = on_refresh;
         store_listen(store, &registry->connection, on_connection);
         *ret_registry = TAKE(registry);
@@ -60,6 +61,20 @@ Registry *registry_free(Registry *registry) {
         free(registry->prefix);
         free(registry);
         return NULL;
+}
+
+void registry_set_call_timeout(Registry *registry, uint64_t timeout_us) {
+        assert(timeout_us > 0);
+
+        registry->call_timeout_us = timeout_us;
+}
+
+void registry_set_polling(Registry *registry, uint64_t interval_us) {
+        if (registry->poll_us == interval_us)
+                return;
+
+        registry->poll_us = interval_us;
+        registry_restart_follows(registry);
 }
 
 Store *registry_store(const Registry *registry) {
@@ -227,7 +242,7 @@ int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *r
         r = store_range(registry->store, &read->request, &args,
                         range->limit == 0 && !record_key_is_complete(&range->key)
                                 ? STORE_LIST_TIMEOUT_US
-                                : STORE_CALL_TIMEOUT_US,
+                                : registry->call_timeout_us,
                         on_range);
         if (r < 0)
                 return r;

@@ -313,8 +313,8 @@ int registry_write_commit(RegistryWrite *write, RegistryWriteDone done) {
         txn.compares = compares;
         txn.ops = ops;
         write->done = done;
-        return store_txn(write->registry->store, &write->request, &txn, STORE_CALL_TIMEOUT_US,
-                         on_txn);
+        return store_txn(write->registry->store, &write->request, &txn,
+                         write->registry->call_timeout_us, on_txn);
 }
 
 void registry_write_cancel(RegistryWrite *write) {

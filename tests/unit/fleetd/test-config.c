@@ -45,6 +45,9 @@ START_TEST(test_defaults) {
         ck_assert(!config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 100);
         ck_assert(!config.disable_engine);
+        ck_assert_double_eq(config.etcd_request_timeout, 3.0);
+        ck_assert(!config.disable_watches);
+        ck_assert_double_eq(config.engine_reconcile_interval, 2.0);
         ck_assert_uint_eq(notices.n_items, 0);
 }
 END_TEST
@@ -66,7 +69,10 @@ START_TEST(test_every_key) {
                               "units_directory=/var/units\n"
                               "systemd_user=true\n"
                               "token_limit=65535\n"
-                              "disable_engine=true\n",
+                              "disable_engine=true\n"
+                              "etcd_request_timeout=2.5\n"
+                              "disable_watches=yes\n"
+                              "engine_reconcile_interval=.5\n",
                               &notices, NULL),
                          0);
         ck_assert_int_eq(config.verbosity, 2);
@@ -84,6 +90,9 @@ START_TEST(test_every_key) {
         ck_assert(config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 65535);
         ck_assert(config.disable_engine);
+        ck_assert_double_eq(config.etcd_request_timeout, 2.5);
+        ck_assert(config.disable_watches);
+        ck_assert_double_eq(config.engine_reconcile_interval, 0.5);
         ck_assert_uint_eq(notices.n_items, 0);
 }
 END_TEST
@@ -169,7 +178,10 @@ START_TEST(test_bad_values) {
                 { "etcd_key_prefix=/a b/", "etcd_key_prefix: \"/a b/\" holds a blank" },
                 { "etcd_request_timeout=soon",
                   "etcd_request_timeout: \"soon\" is not a number of seconds" },
-                { "etcd_request_timeout=0", "etcd_request_timeout: 0 seconds are not more than 0" },
+                { "etcd_request_timeout=0", "etcd_request_timeout: 0 seconds are not in the range "
+                                            "from 0.1 seconds to a day" },
+                { "etcd_request_timeout=0.09", "etcd_request_timeout: 0.09 seconds are not in" },
+                { "engine_reconcile_interval=86401", "engine_reconcile_interval: 86401 seconds" },
                 { "etcd_request_timeout=nan", "etcd_request_timeout: nan seconds" },
                 { "engine_reconcile_interval=2s",
                   "engine_reconcile_interval: \"2s\" is not a number of seconds" },
@@ -225,9 +237,9 @@ END_TEST
  * keys are no wish for TLS. */
 START_TEST(test_unused_keys) {
         static const char *const lines[] = {
-                "enable_grpc=true",         "disable_watches=true",
-                "verify_units=true",        "authorized_keys_file=/k",
-                "etcd_request_timeout=2.5", "engine_reconcile_interval=10"
+                "enable_grpc=true",
+                "verify_units=true",
+                "authorized_keys_file=/k",
         };
         char text[512] = "etcd_keyfile=\netcd_certfile=''\netcd_cafile=\n";
         _cleanup_(config_done) Config config = { 0 };
@@ -240,12 +252,72 @@ START_TEST(test_unused_keys) {
 
         ck_assert_uint_eq(notices.n_items, ELEMENTSOF(lines));
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
-                char expected[128];
+                char expected[256];
 
-                (void)snprintf(expected, sizeof(expected), "%s:%zu: %.*s has no effect: ", path,
-                               i + 4, (int)strcspn(lines[i], "="), lines[i]);
+                (void)snprintf(expected, sizeof(expected),
+                               "%s:%zu: Config option %.*s is no longer supported - ignoring: ",
+                               path, i + 4, (int)strcspn(lines[i], "="), lines[i]);
                 ck_assert_msg(strncmp(notices.items[i], expected, strlen(expected)) == 0, "%s",
                               notices.items[i]);
+        }
+}
+END_TEST
+
+static void expect_names(const StrList *list, const char *names) {
+        char text[512] = "";
+
+        for (size_t i = 0; i < list->n_items; i++)
+                (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+                               i > 0 ? " " : "", list->items[i]);
+        ck_assert_str_eq(text, names);
+}
+
+/* A reload: what changed is named, key by key, and what can change does; the rest keeps its value,
+ * and is named again the next time. A value that is written in another way has not changed. */
+START_TEST(test_reload) {
+        static const struct {
+                const char *line, *changed, *to_restart;
+        } rows[] = {
+                { "", "", "" },
+                { "verbosity=1", "verbosity", "" },
+                { "etcd_servers=http://a:1", "etcd_servers", "" },
+                { "etcd_servers=[\"http://127.0.0.1:2379\"]", "", "" },
+                { "etcd_username=u", "etcd_username", "" },
+                { "etcd_username=u\netcd_password=p", "etcd_username etcd_password", "" },
+                { "etcd_key_prefix=/other/", "", "etcd_key_prefix" },
+                { "etcd_request_timeout=5", "etcd_request_timeout", "" },
+                { "etcd_request_timeout=3", "", "" },
+                { "engine_reconcile_interval=5", "engine_reconcile_interval", "" },
+                { "public_ip=10.0.0.1", "public_ip", "" },
+                { "metadata=a=b", "metadata", "" },
+                { "agent_ttl=30s", "agent_ttl", "" },
+                { "agent_ttl=15000ms", "", "" },
+                { "units_directory=/u/", "", "units_directory" },
+                { "systemd_user=yes", "", "systemd_user" },
+                { "token_limit=7", "token_limit", "" },
+                { "disable_engine=yes", "disable_engine", "" },
+                { "disable_watches=yes", "disable_watches", "" },
+                { "enable_grpc=yes", "", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(strlist_done) StrList notices = { 0 }, changed = { 0 },
+                                                to_restart = { 0 }, left = { 0 };
+                _cleanup_(config_done) Config config = { 0 }, next = { 0 };
+
+                ck_assert_int_eq(load(&config, "", &notices, NULL), 0);
+                ck_assert_int_eq(load(&next, rows[i].line, &notices, NULL), 0);
+                ck_assert_int_eq(config_compare(&config, &next, &changed, &to_restart), 0);
+                expect_names(&changed, rows[i].changed);
+                expect_names(&to_restart, rows[i].to_restart);
+
+                config_replace(&config, &next);
+                config_done(&next);
+                strlist_done(&to_restart);
+                ck_assert_int_eq(load(&next, rows[i].line, &notices, NULL), 0);
+                ck_assert_int_eq(config_compare(&config, &next, &left, &to_restart), 0);
+                expect_names(&left, "");
+                expect_names(&to_restart, rows[i].to_restart);
         }
 }
 END_TEST
@@ -423,7 +495,7 @@ START_TEST(test_sample_is_the_defaults) {
                                 "--help lacks%s", key);
                 }
         }
-        ck_assert_uint_eq(n_keys, 15);
+        ck_assert_uint_eq(n_keys, 18);
         ck_assert_msg(load(&config, sample, &notices, &diag) == 0, "%s", diag.message);
         ck_assert_uint_eq(notices.n_items, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
@@ -460,6 +532,7 @@ int main(void) {
                 test_bad_values,
                 test_shortest_ttl,
                 test_unused_keys,
+                test_reload,
                 test_set_twice,
                 test_environment,
                 test_bad_variables,

@@ -187,7 +187,7 @@ class Life(unittest.TestCase):
         self.assertIn("unable to communicate with etcd", body)
         self.assertNotIn("Server", headers)
         err = self.ends_well(manager, signal.SIGTERM)
-        self.assertIn(f"{manager.folder}/fleet.conf:4: enable_grpc has no effect", err)
+        self.assertIn(f"{manager.folder}/fleet.conf:4: Config option enable_grpc is no longer supported - ignoring", err)
         self.assertIn("runs as machine", err)
 
     def test_it_ends_on_an_interrupt_and_outlives_a_reload(self):

@@ -404,6 +404,40 @@ START_TEST(test_refresh_after_a_reconnection) {
 }
 END_TEST
 
+/* Without watches what changes is told by the next list, and nothing in between; with them again,
+ * at once. */
+START_TEST(test_polling) {
+        Fixture f;
+
+        set_up(&f);
+        registry_set_polling(f.registry, 2 * US_PER_S);
+        set_unit(&f, "a.service");
+        start_units(&f);
+        rig_run_ms(&f.rig, 1000);
+        expect(&f, "reset +a.service synced");
+        ck_assert_uint_eq(store_stats(f.rig.stores[0]).n_watches, 0);
+        set_unit(&f, "b.service");
+        rig_run_ms(&f.rig, 400);
+        expect(&f, "");
+        rig_run_ms(&f.rig, 610);
+        expect(&f, "reset +a.service +b.service synced");
+        rig_run_ms(&f.rig, 60000);
+        ck_assert_uint_ge(f.n_syncs, 2 + 60 / 2);
+        ck_assert_uint_le(f.n_syncs, 2 + 60 * 10 / 15);
+        expect(&f, f.told);
+
+        registry_set_polling(f.registry, 0);
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "reset +a.service +b.service synced");
+        set_unit(&f, "c.service");
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "+c.service");
+        rig_run_ms(&f.rig, 60000);
+        expect(&f, "");
+        stop(&f);
+}
+END_TEST
+
 /* A store that comes back behind what it told before is looked at again and again, and nothing of it
  * is told before it has caught up: not that everything is gone, nor what an old copy holds. */
 START_TEST(test_set_back) {
@@ -507,6 +541,7 @@ int main(void) {
                 test_stop_and_free_inside,
                 test_stop_from_outside,
                 test_refresh_after_a_reconnection,
+                test_polling,
                 test_set_back,
                 test_restart_while_listing,
                 test_out_of_memory,
