@@ -133,7 +133,7 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
         if (blames)
                 etcd_link_suspect(etcd, status->message);
 
-        if (etcd_status_wants_token(status) && etcd->username && !call->has_new_token) {
+        if (etcd_status_wants_token(status) && etcd->access.username && !call->has_new_token) {
                 call->has_new_token = true;
                 goes_again = true;
                 etcd_link_reauthenticate(etcd, call->token_number);

@@ -175,7 +175,7 @@ static void leases_on_ended(GrpcCall *call, const GrpcStatus *status) {
 
         grpc_call_done(call);
 
-        if (etcd->username && etcd_status_wants_token(status) &&
+        if (etcd->access.username && etcd_status_wants_token(status) &&
             leases_may_reauthenticate(leases, &token_number)) {
                 leases_take_back(leases);
                 etcd_link_reauthenticate(etcd, token_number);

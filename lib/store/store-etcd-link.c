@@ -60,10 +60,33 @@ static void link_tell_trouble(EtcdStore *etcd, const char *url, bool is_new) {
                 store_tell_trouble(&etcd->store, detail);
 }
 
+/* What was configured meanwhile comes into force. Returns whether there is anything. */
+static bool link_take_access(EtcdStore *etcd) {
+        if (etcd->next.endpoints.n_items == 0)
+                return false;
+
+        etcd_access_done(&etcd->access);
+        etcd->access = etcd->next;
+        etcd->next = (EtcdAccess){ 0 };
+        return true;
+}
+
+static void link_retry_in(EtcdStore *etcd, uint64_t delay_us) {
+        EtcdLink *link = &etcd->link;
+
+        log_line(LOG_DEBUG, "etcd: trying %s in %u ms",
+                 etcd_endpoints_current(&etcd->access.endpoints)->url,
+                 (unsigned)(delay_us / US_PER_MS));
+        link->state = ETCD_LINK_BACKOFF;
+        if (timer_set_in(etcd->store.loop, &link->retry, delay_us) < 0)
+                loop_defer(etcd->store.loop,
+                           &link->teardown); /* fails again, and comes back here */
+}
+
 /* Drops the connection and turns to the next member. */
 static void link_tear_down(EtcdStore *etcd) {
         EtcdLink *link = &etcd->link;
-        const char *url = etcd_endpoints_current(&link->endpoints)->url;
+        const char *url = etcd_endpoints_current(&etcd->access.endpoints)->url;
         Env *env = loop_env(etcd->store.loop);
         bool is_new_trouble;
         uint64_t delay_us;
@@ -77,19 +100,18 @@ static void link_tear_down(EtcdStore *etcd) {
 
         if (link->ready_since_us > 0 &&
             loop_now_us(etcd->store.loop) - link->ready_since_us >= ETCD_STEADY_US)
-                etcd_endpoints_succeed(&link->endpoints);
+                etcd_endpoints_succeed(&etcd->access.endpoints);
         link->ready_since_us = 0;
-        is_new_trouble = etcd_endpoints_note_trouble(&link->endpoints, link->reason);
-        delay_us = etcd_endpoints_fail(&link->endpoints, env);
+        is_new_trouble = etcd_endpoints_note_trouble(&etcd->access.endpoints, link->reason);
+        delay_us = etcd_endpoints_fail(&etcd->access.endpoints, env);
 
-        log_line(LOG_DEBUG, "etcd: gave up %s: %s; trying %s in %u ms", url, link->reason,
-                 etcd_endpoints_current(&link->endpoints)->url, (unsigned)(delay_us / US_PER_MS));
-
-        link->state = ETCD_LINK_BACKOFF;
-        if (timer_set_in(etcd->store.loop, &link->retry, delay_us) < 0)
-                loop_defer(etcd->store.loop,
-                           &link->teardown); /* fails again, and comes back here */
+        log_line(LOG_DEBUG, "etcd: gave up %s: %s", url, link->reason);
         link_tell_trouble(etcd, url, is_new_trouble);
+        if (etcd->store.is_closing)
+                return;
+        if (link_take_access(etcd))
+                delay_us = 0;
+        link_retry_in(etcd, delay_us);
 }
 
 static void link_on_teardown(LoopDeferred *deferred) {
@@ -122,8 +144,9 @@ static void link_become_ready(EtcdStore *etcd) {
         if (etcd->store.is_closing)
                 return;
 
-        etcd_endpoints_forget_trouble(&link->endpoints);
-        store_set_connected(&etcd->store, true, etcd_endpoints_current(&link->endpoints)->url);
+        etcd_endpoints_forget_trouble(&etcd->access.endpoints);
+        store_set_connected(&etcd->store, true,
+                            etcd_endpoints_current(&etcd->access.endpoints)->url);
         if (etcd->store.is_closing)
                 return;
 
@@ -137,7 +160,7 @@ static void link_on_denied(EtcdStore *etcd, const char *message) {
         char reason[sizeof etcd->link.reason];
 
         (void)snprintf(reason, sizeof reason, "it refuses the user name \"%s\" or the password: %s",
-                       etcd->username, message);
+                       etcd->access.username, message);
         etcd_link_suspect(etcd, reason);
         etcd_calls_on_denied(etcd);
         etcd_leases_on_denied(etcd);
@@ -213,7 +236,7 @@ static void link_on_proof_ended(GrpcCall *call, const GrpcStatus *status) {
         if (link->state != ETCD_LINK_PROVING)
                 return;
 
-        if (etcd->username)
+        if (etcd->access.username)
                 link_on_authenticated(etcd, status, answer);
         else if (etcd_status_blames_member(status, ETCD_PROOF_TIMEOUT_US))
                 etcd_link_suspect(etcd, status->message);
@@ -229,15 +252,16 @@ static const GrpcCallVtable proof_vtable = {
 /* Has the member prove itself. */
 static int link_prove(EtcdStore *etcd) {
         EtcdLink *link = &etcd->link;
-        bool all_failed = link->endpoints.n_failures >= link->endpoints.n_items;
+        bool all_failed = etcd->access.endpoints.n_failures >= etcd->access.endpoints.n_items;
         int r;
 
         grpc_call_init(&link->proof, &proof_vtable,
-                       etcd->username ? "/etcdserverpb.Auth/Authenticate"
-                                      : "/etcdserverpb.Maintenance/Status",
+                       etcd->access.username ? "/etcdserverpb.Auth/Authenticate"
+                                             : "/etcdserverpb.Maintenance/Status",
                        true);
-        r = etcd->username ? etcd_encode_authenticate(&link->proof, etcd->username, etcd->password)
-                           : etcd_encode_status(&link->proof);
+        r = etcd->access.username ? etcd_encode_authenticate(&link->proof, etcd->access.username,
+                                                             etcd->access.password)
+                                  : etcd_encode_status(&link->proof);
         if (r == 0)
                 r = grpc_call_start(link->channel, &link->proof,
                                     ETCD_PROOF_TIMEOUT_US * (all_failed ? 2 : 1));
@@ -248,12 +272,13 @@ static int link_prove(EtcdStore *etcd) {
 
 static void link_connect(EtcdStore *etcd) {
         EtcdLink *link = &etcd->link;
-        const EtcdEndpoint *endpoint = etcd_endpoints_current(&link->endpoints);
+        const EtcdEndpoint *endpoint = etcd_endpoints_current(&etcd->access.endpoints);
+        const EtcdTls *paths = &etcd->access.tls;
         const StreamTls tls = {
-                .module = etcd->tls.module,
-                .ca_path = etcd->tls.ca_path,
-                .cert_path = etcd->tls.cert_path,
-                .key_path = etcd->tls.key_path,
+                .module = paths->module,
+                .ca_path = paths->ca_path,
+                .cert_path = paths->cert_path,
+                .key_path = paths->key_path,
         };
         const GrpcTarget target = {
                 .host = endpoint->host,
@@ -292,22 +317,22 @@ void etcd_link_use(EtcdStore *etcd) {
 void etcd_link_note_denial(EtcdStore *etcd, const char *message) {
         EtcdLink *link = &etcd->link;
         char why[sizeof link->reason], detail[sizeof link->reason + 256];
+        const char *user = etcd->access.username;
 
         (void)snprintf(why, sizeof why, "it denies %s%s%s what is asked of it: %s",
-                       etcd->username ? "user \"" : "us", etcd->username ? etcd->username : "",
-                       etcd->username ? "\"" : "", message);
-        if (!etcd_endpoints_note_trouble(&link->endpoints, why))
+                       user ? "user \"" : "us", user ? user : "", user ? "\"" : "", message);
+        if (!etcd_endpoints_note_trouble(&etcd->access.endpoints, why))
                 return;
 
         (void)snprintf(detail, sizeof detail, "%s: %s",
-                       etcd_endpoints_current(&link->endpoints)->url, why);
+                       etcd_endpoints_current(&etcd->access.endpoints)->url, why);
         store_tell_trouble(&etcd->store, detail);
 }
 
 void etcd_link_reauthenticate(EtcdStore *etcd, unsigned token_number) {
         EtcdLink *link = &etcd->link;
 
-        assert(etcd->username);
+        assert(etcd->access.username);
 
         if (link->state != ETCD_LINK_READY || token_number != link->token_number)
                 return;
@@ -318,4 +343,53 @@ void etcd_link_reauthenticate(EtcdStore *etcd, unsigned token_number) {
         etcd_watches_restart(etcd);
         if (link_prove(etcd) < 0)
                 etcd_link_suspect(etcd, "out of memory");
+}
+
+static bool is_same_text(const char *a, const char *b) {
+        return a && b ? streq(a, b) : a == b;
+}
+
+static bool is_same_tls(const EtcdTls *a, const EtcdTls *b) {
+        return is_same_text(a->module, b->module) && is_same_text(a->ca_path, b->ca_path) &&
+               is_same_text(a->cert_path, b->cert_path) && is_same_text(a->key_path, b->key_path);
+}
+
+/* Would another connection be the same as this one? */
+static bool link_serves(const EtcdAccess *access, const EtcdAccess *next, size_t *ret_i) {
+        const char *url = etcd_endpoints_current(&access->endpoints)->url;
+
+        if (!is_same_text(access->username, next->username) ||
+            !is_same_text(access->password, next->password) ||
+            (etcd_endpoints_current(&access->endpoints)->is_tls &&
+             !is_same_tls(&access->tls, &next->tls)))
+                return false;
+
+        for (size_t i = 0; i < next->endpoints.n_items; i++)
+                if (streq(next->endpoints.items[i].url, url)) {
+                        *ret_i = i;
+                        return true;
+                }
+        return false;
+}
+
+void etcd_link_change(EtcdStore *etcd) {
+        EtcdLink *link = &etcd->link;
+
+        switch (link->state) {
+        case ETCD_LINK_PROVING:
+        case ETCD_LINK_READY:
+                if (link_serves(&etcd->access, &etcd->next, &etcd->next.endpoints.current))
+                        (void)link_take_access(etcd);
+                else
+                        etcd_link_suspect(etcd, "it was configured anew");
+                return;
+        case ETCD_LINK_SUSPECT:
+                return; /* taken when it is torn down */
+        case ETCD_LINK_BACKOFF:
+                (void)link_take_access(etcd);
+                link_retry_in(etcd, 0);
+                return;
+        case ETCD_LINK_OFF:
+                (void)link_take_access(etcd);
+        }
 }

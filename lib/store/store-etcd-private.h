@@ -64,7 +64,6 @@ typedef enum EtcdLinkState {
 /* The one connection. */
 typedef struct EtcdLink {
         EtcdLinkState state;
-        EtcdEndpoints endpoints;
         GrpcChannel *channel; /* owned; in PROVING, READY and SUSPECT */
         GrpcCall proof;
         GrpcMessage *answer; /* owned; to the proof */
@@ -109,12 +108,20 @@ typedef struct EtcdTls {
         char *key_path;
 } EtcdTls;
 
-/* The backend's object. */
-struct EtcdStore {
-        Store store;    /* first: the front-end's part */
+/* Whom to reach, and as whom. */
+typedef struct EtcdAccess {
+        EtcdEndpoints endpoints;
         char *username; /* owned; or NULL */
         char *password; /* owned; or NULL */
         EtcdTls tls;
+} EtcdAccess;
+
+/* The backend's object. */
+struct EtcdStore {
+        Store store; /* first: the front-end's part */
+        EtcdAccess access;
+        EtcdAccess next; /* takes its place when the connection has been given up; without endpoints
+                            = none does */
         EtcdLink link;
         EtcdCalls calls;
         EtcdLeases leases;
@@ -131,10 +138,14 @@ static inline EtcdStore *etcd_of(Store *store) {
  * it. */
 void etcd_finish_later(StoreRequest *request, int status);
 
+/* Free the members. */
+void etcd_access_done(EtcdAccess *access);
+
 /* The link. */
 void etcd_link_init(EtcdLink *link);
-void etcd_link_done(EtcdLink *link); /* not from below a callback of the channel */
-void etcd_link_use(EtcdStore *etcd); /* bring it up if nobody has yet */
+void etcd_link_done(EtcdLink *link);    /* not from below a callback of the channel */
+void etcd_link_use(EtcdStore *etcd);    /* bring it up if nobody has yet */
+void etcd_link_change(EtcdStore *etcd); /* EtcdStore.next is set */
 bool etcd_link_is_ready(const EtcdStore *etcd);
 void etcd_link_suspect(EtcdStore *etcd,
                        const char *reason); /* from anywhere; acts in the next turn */

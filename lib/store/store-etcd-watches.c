@@ -319,7 +319,7 @@ static void watches_on_canceled(EtcdStore *etcd, EtcdWatch *w, const EtcdWatchRe
         } else if (!reply->created) {
                 /* Nobody asked for it. */
                 etcd_link_suspect(etcd, "it ended a watch");
-        } else if (etcd->username && !w->has_new_token) {
+        } else if (etcd->access.username && !w->has_new_token) {
                 /* etcd 3.4 says the same of a token that has expired and of a key that is
                  * forbidden. */
                 w->has_new_token = true;
@@ -422,7 +422,7 @@ static void watches_on_ended(GrpcCall *call, const GrpcStatus *status) {
                 watches->items[i]->has_new_token = true;
                 token_number = watches->items[i]->token_number;
         }
-        if (etcd->username && etcd_status_wants_token(status) && may_reauthenticate)
+        if (etcd->access.username && etcd_status_wants_token(status) && may_reauthenticate)
                 etcd_link_reauthenticate(etcd, token_number);
         else if (etcd_outcome(status, false, 0) == STORE_E_DENIED)
                 etcd_watches_on_denied(etcd);

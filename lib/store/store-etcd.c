@@ -87,15 +87,8 @@ static void etcd_free(Store *store) {
         etcd_watches_close(etcd);
         etcd_leases_close(etcd);
         etcd_link_done(&etcd->link);
-        etcd_endpoints_done(&etcd->link.endpoints);
-        free(etcd->username);
-        if (etcd->password)
-                explicit_bzero(etcd->password, strlen(etcd->password));
-        free(etcd->password);
-        free(etcd->tls.module);
-        free(etcd->tls.ca_path);
-        free(etcd->tls.cert_path);
-        free(etcd->tls.key_path);
+        etcd_access_done(&etcd->access);
+        etcd_access_done(&etcd->next);
         free(etcd);
 }
 
@@ -112,13 +105,17 @@ static const StoreVtable etcd_vtable = {
         .free = etcd_free,
 };
 
-static int etcd_copy_credentials(EtcdStore *etcd, const StoreEtcdOptions *options) {
-        if (!options->username)
-                return 0;
-
-        etcd->username = strdup(options->username);
-        etcd->password = strdup(options->password ? options->password : "");
-        return etcd->username && etcd->password ? 0 : -ENOMEM;
+void etcd_access_done(EtcdAccess *access) {
+        etcd_endpoints_done(&access->endpoints);
+        free(access->username);
+        if (access->password)
+                explicit_bzero(access->password, strlen(access->password));
+        free(access->password);
+        free(access->tls.module);
+        free(access->tls.ca_path);
+        free(access->tls.cert_path);
+        free(access->tls.key_path);
+        *access = (EtcdAccess){ 0 };
 }
 
 static int copy_path(char **target, const char *path) {
@@ -140,6 +137,21 @@ static int etcd_copy_tls(EtcdTls *tls, const StoreEtcdOptions *options) {
         return r < 0 ? r : copy_path(&tls->key_path, options->key_path);
 }
 
+static int etcd_access_init(EtcdAccess *access, const StoreEtcdOptions *options, Env *env,
+                            Diag *diag) {
+        int r;
+
+        r = etcd_endpoints_init(&access->endpoints, options->endpoints, env, diag);
+        if (r == 0)
+                r = etcd_copy_tls(&access->tls, options);
+        if (r < 0 || !options->username)
+                return r;
+
+        access->username = strdup(options->username);
+        access->password = strdup(options->password ? options->password : "");
+        return access->username && access->password ? 0 : -ENOMEM;
+}
+
 int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *options, Diag *diag) {
         EtcdStore *etcd = calloc(1, sizeof *etcd);
         int r;
@@ -152,16 +164,29 @@ int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *option
         etcd->closing.fn = etcd_on_closing;
         etcd_link_init(&etcd->link);
         etcd_watches_init(&etcd->watches);
-        r = etcd_endpoints_init(&etcd->link.endpoints, options->endpoints, loop_env(loop), diag);
-        if (r == 0)
-                r = etcd_copy_credentials(etcd, options);
-        if (r == 0)
-                r = etcd_copy_tls(&etcd->tls, options);
+        r = etcd_access_init(&etcd->access, options, loop_env(loop), diag);
         if (r < 0) {
                 etcd_free(&etcd->store);
                 return r;
         }
 
         *ret_store = &etcd->store;
+        return 0;
+}
+
+int store_etcd_configure(Store *store, const StoreEtcdOptions *options, Diag *diag) {
+        EtcdStore *etcd = etcd_of(store);
+        EtcdAccess next = { 0 };
+        int r;
+
+        r = etcd_access_init(&next, options, loop_env(store->loop), diag);
+        if (r < 0) {
+                etcd_access_done(&next);
+                return r;
+        }
+
+        etcd_access_done(&etcd->next);
+        etcd->next = next;
+        etcd_link_change(etcd);
         return 0;
 }

@@ -26,3 +26,8 @@ typedef struct StoreEtcdOptions {
  * with back-off and jitter. Returns 0, -ENOMEM, or -EINVAL with a message that names the
  * endpoint that is none. */
 int store_etcd_new(Store **ret_store, Loop *loop, const StoreEtcdOptions *options, Diag *diag);
+
+/* Reach etcd in another way from now on. The connection stays while its endpoint is among the new
+ * ones and the credentials are as before; else it is made anew, to one of them, and what waits and
+ * what is watched goes on there. Returns 0, or as store_etcd_new(), and then nothing changes. */
+int store_etcd_configure(Store *store, const StoreEtcdOptions *options, Diag *diag);

@@ -30,6 +30,7 @@ typedef struct Fixture {
         TestEnv env;
         Loop *loop;
         FakeServer *server;
+        uint16_t port; /* of the server */
         Store *store;
         bool is_mute; /* the proof gets no answer */
         unsigned n_proofs;
@@ -122,6 +123,7 @@ static void set_up(Fixture *f, const char *username) {
         test_env_init(&f->env);
         ck_assert_int_eq(loop_new(&f->loop, &f->env.env), 0);
         f->server = fake_server_listen(f->loop, on_request, f, &port);
+        f->port = port;
         (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)port);
         ck_assert_int_eq(strlist_add(&endpoints, url), 0);
         ck_assert_int_eq(store_etcd_new(&f->store, f->loop,
@@ -689,6 +691,128 @@ START_TEST(test_close) {
 }
 END_TEST
 
+/* Reach the member at one of these ports, 0 ends the list, as this user. */
+static int configure(Fixture *f, const uint16_t *ports, const char *username, Diag *diag) {
+        StrList endpoints = { 0 };
+        int r;
+
+        for (; *ports; ports++) {
+                char url[64];
+
+                (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)*ports);
+                ck_assert_int_eq(strlist_add(&endpoints, url), 0);
+        }
+        r = store_etcd_configure(f->store,
+                                 &(StoreEtcdOptions){ .endpoints = &endpoints,
+                                                      .username = username,
+                                                      .password = "secret" },
+                                 diag);
+        strlist_done(&endpoints);
+        return r;
+}
+
+/* Other members besides the one in use: the connection stays, with all that is on it. */
+START_TEST(test_configured_with_the_same_member) {
+        Fixture f;
+        Request put;
+        Watch w;
+
+        set_up(&f, NULL);
+        start_watch(&f, &w, "k", 1);
+        send_created(&f, wait_seen(&f, 1)->stream, 1);
+        start_put(&f, &put);
+        (void)wait_seen(&f, 2);
+        ck_assert_int_eq(configure(&f, (uint16_t[]){ 1, f.port, 2, 0 }, NULL, NULL), 0);
+        turn_until_idle(f.loop);
+        ck_assert(store_is_connected(f.store));
+        ck_assert(!put.has_ended);
+        send_events(&f, f.seen[0].stream, 1, false, (int64_t[]){ 8, 0 }, 1);
+        turn_until(f.loop, &w.was_told);
+        ck_assert_uint_eq(f.n_seen, 2);
+        ck_assert_uint_eq(f.n_proofs, 1);
+        tear_down(&f);
+}
+END_TEST
+
+/* Another member, or the same as another user: what is watched goes on there without gap, a write
+ * that was sent is UNKNOWN. */
+START_TEST(test_configured_with_another) {
+        for (int is_user = 0; is_user < 2; is_user++) {
+                FakeServer *first;
+                uint16_t port;
+                Request put;
+                Fixture f;
+                Watch w;
+
+                set_up(&f, NULL);
+                first = f.server;
+                start_watch(&f, &w, "k", 1);
+                send_created(&f, wait_seen(&f, 1)->stream, 1);
+                send_events(&f, f.seen[0].stream, 1, false, (int64_t[]){ 8, 0 }, 1);
+                turn_until(f.loop, &w.was_told);
+                start_put(&f, &put);
+                (void)wait_seen(&f, 2);
+
+                port = f.port;
+                if (!is_user)
+                        f.server = fake_server_listen(f.loop, on_request, &f, &port);
+                ck_assert_int_eq(configure(&f, (uint16_t[]){ port, 0 }, is_user ? "u" : NULL, NULL),
+                                 0);
+                ck_assert(!put.has_ended);
+                ck_assert_int_eq(wait_seen(&f, 3)->watch->create->start_revision, 9);
+                ck_assert(put.has_ended);
+                ck_assert_int_eq(put.status, STORE_E_UNKNOWN);
+                ck_assert_uint_eq(f.n_authenticates, is_user);
+                if (!is_user)
+                        (void)fake_server_free(first);
+                tear_down(&f);
+        }
+}
+END_TEST
+
+/* What cannot be used changes nothing; where no member can be reached the new ones are tried at
+ * once. */
+START_TEST(test_configured_while_unreachable) {
+        Diag diag = { 0 };
+        uint16_t port;
+        Request put;
+        Fixture f;
+
+        set_up(&f, NULL);
+        port = f.port;
+        ck_assert_int_eq(configure(&f, (uint16_t[]){ 1, 0 }, NULL, NULL), 0);
+        start_put(&f, &put);
+        for (int i = 0; i < 3; i++)
+                pass_backoff(&f);
+        ck_assert(!store_is_connected(f.store));
+        ck_assert_int_eq(configure(&f, (uint16_t[]){ 0 }, NULL, &diag), -EINVAL);
+        ck_assert_str_eq(diag.message, "no etcd endpoint is given");
+        ck_assert_int_eq(configure(&f, (uint16_t[]){ port, 0 }, NULL, NULL), 0);
+        ck_assert_str_eq(wait_seen(&f, 1)->method, "Txn");
+        tear_down(&f);
+}
+END_TEST
+
+static int reconfigure(void *context) {
+        StrList endpoints = { .items = (char *[]){ (char *)"http://a:1", (char *)"http://b:2" },
+                              .n_items = 2 };
+
+        return store_etcd_configure(
+                ((Fixture *)context)->store,
+                &(StoreEtcdOptions){ .endpoints = &endpoints, .username = "u", .password = "p" },
+                NULL);
+}
+
+/* Without memory it stays as it was. */
+START_TEST(test_configured_out_of_memory) {
+        Fixture f;
+
+        set_up(&f, NULL);
+        ck_assert_uint_gt(fault_sweep(reconfigure, &f), 5);
+        tear_down(&f);
+}
+END_TEST
+
 static int make_and_free(void *context) {
         StrList endpoints = { .items = (char *[]){ (char *)"http://a:1", (char *)"http://b:2" },
                               .n_items = 2 };
@@ -734,6 +858,10 @@ int main(void) {
                 test_unconfirmed_watch,
                 test_stopped_watch,
                 test_nonsense,
+                test_configured_with_the_same_member,
+                test_configured_with_another,
+                test_configured_while_unreachable,
+                test_configured_out_of_memory,
                 test_close,
                 test_new_out_of_memory,
         };
