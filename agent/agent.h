@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/macro.h"
 #include "lib/host/host.h"
+#include "lib/model/dump.h"
 #include "lib/registry/registry.h"
 
 typedef struct Agent Agent;
@@ -50,6 +51,10 @@ void agent_set_lease(Agent *agent, int64_t lease);
 
 /* Read the numbers. */
 AgentStats agent_stats(const Agent *agent);
+
+/* What it knows of each unit, by name, for a dump of the state. The array is the caller's to free;
+ * its strings are borrowed, and good until the loop goes on. Returns 0 or -ENOMEM. */
+int agent_dump(const Agent *agent, DumpUnit **ret_units, size_t *ret_n_units);
 
 /* Begin to close: what is still to report is sent first, for at most a second; no unit is touched.
  * Then `closed` runs from the loop, once, and the agent may be freed. The host is closed with it.

@@ -290,3 +290,42 @@ void agent_report(Agent *agent) {
         else
                 (void)timer_set_at(agent->loop, &agent->report, next_us);
 }
+
+static DumpUnit unit_dump(const AgentUnit *unit) {
+        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
+        DumpUnit dump = {
+                .name = unit->name,
+                .target = unit->has_row ? job_state_to_string(unit->row.desired) : NULL,
+                .has_state = unit_has_state(unit, host_unit),
+                .is_published = unit->state_revision > 0,
+                .is_subscribed = host_unit,
+        };
+
+        if (dump.has_state)
+                dump.state = unit_state(unit, host_unit);
+        dump.is_to_publish = dump.has_state ? !dump.is_published ||
+                                                      unit->state_lease != unit->agent->lease ||
+                                                      unit->digest != state_digest(&dump.state)
+                                            : dump.is_published;
+        return dump;
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(((const DumpUnit *)a)->name, ((const DumpUnit *)b)->name);
+}
+
+int agent_dump(const Agent *agent, DumpUnit **ret_units, size_t *ret_n_units) {
+        DumpUnit *units = calloc(agent->units.n_nodes + 1, sizeof(*units));
+        size_t n = 0;
+
+        if (!units)
+                return -ENOMEM;
+
+        for (HashNode *node = hash_map_first(&agent->units); node;
+             node = hash_map_next(&agent->units, node))
+                units[n++] = unit_dump(container_of(node, AgentUnit, node));
+        qsort(units, n, sizeof(*units), compare_names);
+        *ret_units = units;
+        *ret_n_units = n;
+        return 0;
+}

@@ -8,9 +8,6 @@
  *     presence, store connection --> API               (available or 503)
  *     all of them --> status hook --> service manager  (STATUS=)
  *
- * The presence begins when the store is first reached, and not before: a machine that boots may
- * have no address until then.
- *
  * The end: SIGTERM closes the sockets, then API, agent and engine side by side (the engine gives up
  * its leader record, so that another leads at once), then presence and store. The lease is not
  * revoked and no unit is touched: a daemon that is started again goes on with both. All of it has
@@ -25,35 +22,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
-#include "agent/presence.h"
-#include "api/api.h"
-#include "engine/engine.h"
+#include "fleetd/daemon-private.h"
 #include "fleetd/listen.h"
-#include "fleetd/memory.h"
-#include "fleetd/metrics.h"
-#include "fleetd/notify.h"
 #include "lib/base/log.h"
-#include "lib/base/strlist.h"
 #include "lib/host/host-systemd.h"
-#include "lib/http/http-server.h"
-#include "lib/registry/follow.h"
 #include "lib/registry/registry.h"
-#include "lib/store/store-etcd.h"
 
 enum {
         /* From the signal to the end at the latest: under 2 s. Without the store there is nobody to
            wait for. */
         DAEMON_END_US = 1800 * US_PER_MS,
         DAEMON_END_CUT_OFF_US = 300 * US_PER_MS,
-
-        /* How long the store may be out of reach at the start before that is logged. */
-        DAEMON_PATIENCE_US = 3000 * US_PER_MS,
-
-        /* A window with fewer turns of the loop is rest: heartbeats at the shortest ttl take half
-           of them. */
-        DAEMON_WINDOW_US = 10000 * US_PER_MS,
-        DAEMON_REST_TURNS = 200,
 
         /* A body of several unit files; what the records of a request may take in the store is less
            (docs/api.md). */
@@ -64,251 +43,6 @@ enum {
         HTTP_REQUEST_TIMEOUT_S = 60,
         HTTP_REPLY_TIMEOUT_S = 300, /* tens of megabytes over a slow tunnel */
 };
-
-/* What the service manager is told that we do; the texts are in phase_texts. */
-typedef enum DaemonPhase {
-        PHASE_NONE,
-        PHASE_WAITING,
-        PHASE_JOINING,
-        PHASE_MEMBER,
-        PHASE_LEADER,
-        PHASE_CUT_OFF,
-} DaemonPhase;
-
-static const char *const phase_texts[] = {
-        [PHASE_WAITING] = "Waiting for etcd; units run, the API answers 503",
-        [PHASE_JOINING] = "Connected to etcd, joining the cluster",
-        [PHASE_MEMBER] = "Member of the cluster",
-        [PHASE_LEADER] = "Member of the cluster, leading it",
-        [PHASE_CUT_OFF] = "Lost etcd, trying to reach it again; units run, the API answers 503",
-};
-
-typedef struct Daemon {
-        const Config *config;     /* borrowed */
-        const Identity *identity; /* borrowed */
-        const Runtime *runtime;   /* borrowed */
-
-        Loop *loop; /* owned, as is all that follows; NULL while not made */
-        Store *store;
-        Registry *registry;
-        Host *host;
-        HttpServer *http;
-        Api *api;
-        Agent *agent;
-        Engine *engine;
-        Presence *presence;
-        StoreListener connection;
-        void *signals[3];
-        Notify notify;
-
-        LoopHook status;     /* compares `phase` with what is */
-        LoopTimer patience;  /* set until the store was first reached */
-        LoopTimer deadline;  /* set while closing */
-        StrList troubles;    /* why etcd cannot be reached, as far as it is not logged yet */
-        char trouble[512];   /* the last of all; empty while it can be */
-        bool is_trouble_new; /* not told to the service manager yet */
-        DaemonPhase phase;   /* told last */
-        uint64_t started_us; /* env_wall_us() */
-        uint64_t window_us;  /* when the turns began to be counted */
-        unsigned n_turns;    /* since then */
-        unsigned n_closing;  /* parts that have not said that they are closed */
-        int exit_code;
-        bool was_connected; /* ever */
-        bool was_busy;      /* in the window before */
-        bool is_closing;
-        bool is_closed; /* everything said so: it can be freed */
-} Daemon;
-
-static void daemon_close(Daemon *daemon, int exit_code);
-
-/* Membership */
-
-static void update_available(Daemon *daemon) {
-        api_set_available(daemon->api, store_is_connected(daemon->store) && daemon->presence &&
-                                               presence_lease(daemon->presence) != 0);
-}
-
-static void on_up(int64_t lease, void *userdata) {
-        Daemon *daemon = userdata;
-
-        if (daemon->is_closing)
-                return;
-        agent_set_lease(daemon->agent, lease);
-        engine_set_lease(daemon->engine, lease);
-        update_available(daemon);
-}
-
-static void on_down(void *userdata) {
-        Daemon *daemon = userdata;
-
-        if (daemon->is_closing)
-                return;
-        agent_set_lease(daemon->agent, 0);
-        engine_set_lease(daemon->engine, 0);
-        update_available(daemon);
-}
-
-/* The configured address, or else the one that is found. NULL when there is none, which is logged;
- * the caller frees. */
-static char *choose_address(const Config *config) {
-        char *address = NULL;
-        int r;
-
-        if (*config->public_ip)
-                return strdup(config->public_ip);
-
-        r = default_address(&address);
-        if (r < 0)
-                log_line(LOG_WARNING, "This machine has no global IPv4 address on the interface of "
-                                      "its default route; "
-                                      "others will not know how to reach it. Set public_ip, or "
-                                      "start fleet after the network");
-        return address;
-}
-
-static int join(Daemon *daemon) {
-        _cleanup_(freep) char *address = choose_address(daemon->config);
-        char version[] = FLEET_VERSION;
-        const MachineRecord record = {
-                .address = address,
-                .hostname = daemon->identity->hostname,
-                .version = version,
-                .boot_id = daemon->identity->boot_id,
-                .metadata = daemon->config->metadata,
-        };
-        const PresenceOptions options = {
-                .machine = daemon->identity->machine,
-                .record = &record,
-                .ttl_us = daemon->config->agent_ttl_us,
-                .lease_path = daemon->runtime->lease_path,
-        };
-        const PresenceListener listener = { .on_up = on_up,
-                                            .on_down = on_down,
-                                            .userdata = daemon };
-
-        return presence_new(&daemon->presence, daemon->registry, &options, &listener);
-}
-
-/* The store */
-
-/* Has the service manager told why etcd cannot be reached; "" when it can be. */
-static void note_trouble(Daemon *daemon, const char *why) {
-        (void)snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", why);
-        daemon->is_trouble_new = true;
-}
-
-static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
-        Daemon *daemon = container_of(listener, Daemon, connection);
-
-        if (daemon->is_closing)
-                return;
-
-        if (is_connected)
-                log_line(LOG_NOTICE, "Connected to etcd: %s", detail ? detail : "");
-        else if (daemon->was_connected)
-                log_line(LOG_WARNING,
-                         "Lost etcd (%s); units keep running, the API answers 503 until it is back",
-                         detail ? detail : "");
-
-        if (is_connected && !daemon->presence && join(daemon) < 0) {
-                log_line(LOG_ERR, "Cannot join the cluster: %s", strerror(ENOMEM));
-                daemon_close(daemon, DAEMON_EXIT_AGAIN);
-                return;
-        }
-        if (is_connected) {
-                daemon->was_connected = true;
-                timer_clear(&daemon->patience);
-        }
-        strlist_done(&daemon->troubles);
-        note_trouble(daemon, is_connected || !detail ? "" : detail);
-        update_available(daemon);
-}
-
-/* Told once for each endpoint and cause; in the first moments etcd may be starting, too. */
-static void on_trouble(StoreListener *listener, const char *why) {
-        Daemon *daemon = container_of(listener, Daemon, connection);
-
-        if (daemon->is_closing)
-                return;
-
-        note_trouble(daemon, why);
-        if (daemon->was_connected || !timer_is_set(&daemon->patience) ||
-            strlist_add(&daemon->troubles, why) < 0)
-                log_line(LOG_WARNING, "etcd cannot be used: %s", why);
-}
-
-static void on_patience(LoopTimer *timer) {
-        Daemon *daemon = container_of(timer, Daemon, patience);
-
-        log_line(LOG_WARNING,
-                 "etcd cannot be reached yet (%s%s); units run, the API answers 503. Still trying",
-                 daemon->config->etcd_servers.items[0],
-                 daemon->config->etcd_servers.n_items > 1 ? " and others" : "");
-        for (size_t i = 0; i < daemon->troubles.n_items; i++)
-                log_line(LOG_WARNING, "etcd cannot be used: %s", daemon->troubles.items[i]);
-        strlist_done(&daemon->troubles);
-}
-
-static void on_bad_record(const char *key, const char *why, void *userdata) {
-        (void)userdata;
-        log_line(LOG_WARNING, "The record %s in the store cannot be read and is skipped: %s", key,
-                 why);
-}
-
-/* Status */
-
-static DaemonPhase daemon_phase(const Daemon *daemon) {
-        if (!store_is_connected(daemon->store))
-                return daemon->was_connected ? PHASE_CUT_OFF : PHASE_WAITING;
-        if (!daemon->presence || presence_lease(daemon->presence) == 0)
-                return PHASE_JOINING;
-        return engine_is_leading(daemon->engine) ? PHASE_LEADER : PHASE_MEMBER;
-}
-
-/* Give memory back when there is rest after work, the work of the start included. It looks only
- * when the loop is awake anyway. */
-static void note_turn(Daemon *daemon) {
-        uint64_t now_us = loop_now_us(daemon->loop);
-        bool is_busy;
-
-        daemon->n_turns++;
-        if (now_us - daemon->window_us < DAEMON_WINDOW_US)
-                return;
-
-        is_busy = daemon->n_turns > DAEMON_REST_TURNS;
-        if (daemon->was_busy && !is_busy)
-                memory_release();
-        daemon->was_busy = is_busy;
-        daemon->window_us = now_us;
-        daemon->n_turns = 0;
-}
-
-static void on_status(LoopHook *hook) {
-        Daemon *daemon = container_of(hook, Daemon, status);
-        DaemonPhase phase = daemon_phase(daemon);
-        bool shows_trouble = *daemon->trouble && phase != PHASE_MEMBER && phase != PHASE_LEADER;
-        char text[sizeof(daemon->trouble) + 128];
-
-        note_turn(daemon);
-        if (phase == daemon->phase && !daemon->is_trouble_new)
-                return;
-
-        daemon->phase = phase;
-        daemon->is_trouble_new = false;
-        (void)snprintf(text, sizeof(text), "%s%s%s", phase_texts[phase], shows_trouble ? ": " : "",
-                       shows_trouble ? daemon->trouble : "");
-        notify_status(text);
-}
-
-static int on_metrics(Buf *out, void *userdata) {
-        const Daemon *daemon = userdata;
-        const MetricsSources sources = { .agent = daemon->agent,
-                                         .engine = daemon->engine,
-                                         .http = daemon->http,
-                                         .started_us = daemon->started_us };
-
-        return daemon_metrics_append(&sources, out);
-}
 
 /* The end */
 
@@ -352,7 +86,7 @@ static void on_deadline(LoopTimer *timer) {
 }
 
 /* Take the parts down, in the order that the head of this file gives. */
-static void daemon_close(Daemon *daemon, int exit_code) {
+void daemon_close(Daemon *daemon, int exit_code) {
         if (daemon->is_closing)
                 return;
 
@@ -380,24 +114,17 @@ static void on_end_signal(void *userdata) {
         daemon_close(userdata, EXIT_SUCCESS);
 }
 
-static void on_reload_signal(void *userdata) {
-        (void)userdata;
-        log_line(LOG_NOTICE, "The configuration is read at the start only. Restart fleet to read "
-                             "it again: no unit is touched by that");
-}
-
 /* The start */
+
+static void on_bad_record(const char *key, const char *why, void *userdata) {
+        (void)userdata;
+        log_line(LOG_WARNING, "The record %s in the store cannot be read and is skipped: %s", key,
+                 why);
+}
 
 static int make_store(Daemon *daemon) {
         const Config *config = daemon->config;
-        const StoreEtcdOptions options = {
-                .endpoints = &config->etcd_servers,
-                .username = *config->etcd_username ? config->etcd_username : NULL,
-                .password = *config->etcd_password ? config->etcd_password : NULL,
-                .ca_path = *config->etcd_cafile ? config->etcd_cafile : NULL,
-                .cert_path = *config->etcd_certfile ? config->etcd_certfile : NULL,
-                .key_path = *config->etcd_keyfile ? config->etcd_keyfile : NULL,
-        };
+        const StoreEtcdOptions options = daemon_store_options(config);
         Diag diag = { 0 };
         int r;
 
@@ -407,8 +134,6 @@ static int make_store(Daemon *daemon) {
                         log_line(LOG_ERR, "%s", diag.message);
                 return r;
         }
-        daemon->connection.on_trouble = on_trouble;
-        store_listen(daemon->store, &daemon->connection, on_connection);
 
         r = registry_new(&daemon->registry, daemon->store, daemon->loop, config->etcd_key_prefix);
         if (r < 0)
@@ -470,7 +195,8 @@ static int watch_signals(Daemon *daemon) {
                 void (*fn)(void *userdata);
         } rows[] = { { SIGTERM, on_end_signal },
                      { SIGINT, on_end_signal },
-                     { SIGHUP, on_reload_signal } };
+                     { SIGHUP, daemon_on_reload },
+                     { SIGUSR1, daemon_on_dump } };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 daemon->signals[i] = loop_signal_new(daemon->loop, rows[i].number, rows[i].fn,
@@ -478,10 +204,6 @@ static int watch_signals(Daemon *daemon) {
                 if (!daemon->signals[i])
                         return -ENOMEM;
         }
-
-        /* A request for a dump of the state (contract section 8) is not served yet; it must not end
-         * the daemon. */
-        (void)signal(SIGUSR1, SIG_IGN);
         return 0;
 }
 
@@ -491,7 +213,7 @@ static int daemon_start(Daemon *daemon) {
                                                .is_disabled = daemon->config->disable_engine };
         const ApiOptions api_options = {
                 .token_limit = daemon->config->token_limit,
-                .metrics = on_metrics,
+                .metrics = daemon_on_metrics,
                 .metrics_userdata = daemon,
         };
         int r;
@@ -509,12 +231,9 @@ static int daemon_start(Daemon *daemon) {
         if (r < 0)
                 return r;
 
-        daemon->was_busy = true;
-        daemon->window_us = loop_now_us(daemon->loop);
-        daemon->status.prepare = on_status;
-        loop_hook_add(daemon->loop, &daemon->status);
-        daemon->patience.fn = on_patience;
-        r = timer_set_in(daemon->loop, &daemon->patience, DAEMON_PATIENCE_US);
+        daemon_apply(daemon, daemon->config);
+        daemon_start_status(daemon);
+        r = daemon_start_member(daemon);
         if (r < 0)
                 return r;
         return notify_start(&daemon->notify, daemon->loop);
@@ -532,7 +251,9 @@ static void daemon_done(Daemon *daemon) {
         store_unlisten(&daemon->connection);
         registry_free(daemon->registry);
         store_free(daemon->store);
+        output_done(&daemon->output);
         loop_free(daemon->loop);
+        free(daemon->address);
         strlist_done(&daemon->troubles);
 }
 
@@ -556,8 +277,12 @@ static int daemon_serve(Daemon *daemon) {
         return r < 0 ? DAEMON_EXIT_AGAIN : r;
 }
 
-int daemon_run(const Config *config, const Identity *identity, const Runtime *runtime) {
-        Daemon daemon = { .config = config, .identity = identity, .runtime = runtime };
+int daemon_run(Config *config, const char *config_path, const Identity *identity,
+               const Runtime *runtime) {
+        Daemon daemon = { .config = config,
+                          .config_path = config_path,
+                          .identity = identity,
+                          .runtime = runtime };
         int code, r;
 
         r = daemon_make(&daemon);

@@ -12,6 +12,8 @@ enum {
                                   not; fleet.service makes one */
 };
 
-/* Run until SIGTERM or SIGINT. Everything is borrowed. Logs what goes wrong. Returns the exit code
- * of the process: 0 or DAEMON_EXIT_AGAIN. */
-int daemon_run(const Config *config, const Identity *identity, const Runtime *runtime);
+/* Run until SIGTERM or SIGINT. Everything is borrowed; `config`, which was read from `config_path`
+ * (NULL = the default one), is replaced by what it is told to read again. Logs what goes wrong.
+ * Returns the exit code of the process: 0 or DAEMON_EXIT_AGAIN. */
+int daemon_run(Config *config, const char *config_path, const Identity *identity,
+               const Runtime *runtime);

@@ -113,7 +113,7 @@ static int run(const Arguments *arguments) {
                          diag.message[0] ? diag.message : strerror(-r));
                 return r == -ENOMEM ? DAEMON_EXIT_AGAIN : EXIT_FAILURE;
         }
-        return daemon_run(&config, &identity, &runtime);
+        return daemon_run(&config, arguments->config_path, &identity, &runtime);
 }
 
 int main(int argc, char **argv) {

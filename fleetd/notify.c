@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 static int feed(Notify *notify) {
         (void)sd_notify(false, "WATCHDOG=1");
@@ -53,6 +54,15 @@ void notify_stop(Notify *notify) {
         loop_hook_remove(&notify->hook);
         timer_clear(&notify->timer);
         notify->loop = NULL;
+}
+
+void notify_reloading(void) {
+        struct timespec now = { 0 };
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                         (unsigned long long)now.tv_sec * US_PER_S +
+                                 (unsigned long long)now.tv_nsec / 1000);
 }
 
 void notify_ready(void) {

@@ -25,7 +25,9 @@ int notify_start(Notify *notify, Loop *loop);
 /* Stop feeding. */
 void notify_stop(Notify *notify);
 
-/* Say that the daemon serves; that it ends; what it is doing, in words. */
+/* Say that the daemon reads its configuration again, up to notify_ready(); that it serves; that it
+ * ends; what it is doing, in words. */
+void notify_reloading(void);
 void notify_ready(void);
 void notify_stopping(void);
 void notify_status(const char *text);

@@ -121,6 +121,18 @@ void json_out_any_string(JsonOut *out, const char *key, const char *value) {
         out->needs_comma = true;
 }
 
+void json_out_null(JsonOut *out, const char *key) {
+        json_out_key(out, key);
+        append(out, "null", 4);
+        out->needs_comma = true;
+}
+
+void json_out_element(JsonOut *out, const char *value) {
+        separate(out);
+        append_quoted(out, value);
+        out->needs_comma = true;
+}
+
 void json_out_string(JsonOut *out, const char *key, const char *value) {
         if (value && *value)
                 json_out_any_string(out, key, value);
@@ -152,11 +164,8 @@ void json_out_metadata(JsonOut *out, const Metadata *metadata) {
 void json_out_strings(JsonOut *out, const char *key, const StrList *strings) {
         json_out_key(out, key);
         json_out_open(out, '[');
-        for (size_t i = 0; i < strings->n_items; i++) {
-                separate(out);
-                append_quoted(out, strings->items[i]);
-                out->needs_comma = true;
-        }
+        for (size_t i = 0; i < strings->n_items; i++)
+                json_out_element(out, strings->items[i]);
         json_out_close(out, ']');
 }
 

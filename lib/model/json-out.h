@@ -46,6 +46,12 @@ void json_out_any_string(JsonOut *out, const char *key, const char *value);
 /* A member that is true, left out when `value` is false. */
 void json_out_true(JsonOut *out, const char *key, bool value);
 
+/* A member that is null. */
+void json_out_null(JsonOut *out, const char *key);
+
+/* An element of an array: a string. */
+void json_out_element(JsonOut *out, const char *value);
+
 /* A member with a number, also when it is 0. Numbers over INT64_MAX, which readers refuse, are
  * -ERANGE. */
 void json_out_number(JsonOut *out, const char *key, uint64_t number);

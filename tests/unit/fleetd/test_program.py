@@ -104,7 +104,7 @@ class CannotStart(unittest.TestCase):
 class ServiceManager:
     """Plays the one that starts the daemon: passes a socket, and hears what the daemon tells."""
 
-    def __init__(self, folder, watchdog_us=None, etcd=None):
+    def __init__(self, folder, watchdog_us=None, etcd=None, stdout=None):
         self.folder = folder
         self.heard = []
         for left in ("notify", "api"):
@@ -129,7 +129,7 @@ class ServiceManager:
         # The shell's exec keeps the pid that LISTEN_PID has to name.
         command = 'exec 3<&"$1" && export LISTEN_PID=$$ && exec "$0" --config "$2"'
         self.daemon = subprocess.Popen(["sh", "-c", command, FLEETD, str(listener.fileno()), f"{folder}/fleet.conf"], env=environment,
-                                       pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True)
+                                       pass_fds=[listener.fileno()], stdout=stdout, stderr=subprocess.PIPE, text=True)
         listener.close()
 
     def hear(self, what, timeout_s=10):
@@ -190,14 +190,90 @@ class Life(unittest.TestCase):
         self.assertIn(f"{manager.folder}/fleet.conf:4: Config option enable_grpc is no longer supported - ignoring", err)
         self.assertIn("runs as machine", err)
 
-    def test_it_ends_on_an_interrupt_and_outlives_a_reload(self):
+    def test_it_ends_on_an_interrupt(self):
         manager = self.start()
         manager.hear("READY=1")
+        self.ends_well(manager, signal.SIGINT)
+
+    def reload(self, manager, text):
+        """With this after what the file had at the start."""
+        with open(manager.folder / "fleet.conf", "a", encoding="utf-8") as file:
+            file.write(text)
         manager.daemon.send_signal(signal.SIGHUP)
+        self.assertRegex(manager.hear("RELOADING=1"), r"\ARELOADING=1\nMONOTONIC_USEC=\d{6,}\Z")
+        manager.hear("READY=1")
+
+    def test_a_reload_says_what_changed_and_what_needs_a_restart(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        self.reload(manager, "")
+        self.reload(manager, "metadata=a=b\ntoken_limit=7\nunits_directory=/elsewhere\n")
+        self.reload(manager, "")
+        self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertEqual(err.count("The configuration was read again"), 3)
+        self.assertEqual(err.count("nothing has changed"), 2)
+        self.assertEqual(err.count("in force from now on: metadata, token_limit\n"), 1)
+        self.assertEqual(err.count("Not in force before fleet is restarted, which touches no unit: units_directory\n"), 2)
+
+    def test_a_reload_that_fails_keeps_what_is_in_force(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        self.reload(manager, "verbosity=1\nagent_ttl=soon\n")
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertIn(f'ERROR Cannot use the configuration, the one in force stays in force: {manager.folder}/fleet.conf:6: agent_ttl: "soon" is not', err)
+        self.assertNotIn("was read again", err)
+        self.assertNotIn("DEBUG", err)
+
+    def test_a_reload_of_a_missing_file_fails(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        (manager.folder / "fleet.conf").rename(manager.folder / "moved")
+        manager.daemon.send_signal(signal.SIGHUP)
+        manager.hear("RELOADING=1")
+        manager.hear("READY=1")
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertIn("stays in force: cannot read the configuration", err)
+
+    def test_a_reload_makes_it_talk_of_other_servers(self):
+        manager = self.start()
+        manager.hear("READY=1")
+        self.reload(manager, "verbosity=1\netcd_servers=http://127.0.0.1:1\n")
+        for line in manager.daemon.stderr:
+            if "trying http://127.0.0.1:1 " in line:
+                break
+        else:
+            self.fail("the new server is not tried")
+
+    def test_a_dump_of_the_state_is_one_line_of_json(self):
+        manager = self.start(stdout=subprocess.PIPE)
+        manager.hear("READY=1")
+        manager.daemon.send_signal(signal.SIGUSR1)
+        state = json.loads(manager.daemon.stdout.readline())
+        self.assertEqual(state["Agent"], {"Cache": {"TargetStates": {}}})
+        self.assertEqual(state["UnitStatePublisher"], {"Cache": {}, "ToPublish": {}})
+        self.assertEqual(state["UnitStateGenerator"], {"Subscribed": []})
+        self.assertRegex(state["Fleetd"]["Version"], r"\A\d+\.\d+\.\d+\Z")
+        self.assertEqual((state["Fleetd"]["StoreConnected"], state["Fleetd"]["Lease"]), (0, ""))
+        self.ends_well(manager, signal.SIGTERM)
+
+    def test_nobody_has_to_read_the_dumps(self):
+        manager = self.start(stdout=subprocess.PIPE)
+        manager.hear("READY=1")
+        for _ in range(200):  # far more than a pipe holds
+            manager.daemon.send_signal(signal.SIGUSR1)
+            self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertIn("The last dump of the state is still being written", err)
+
+    def test_a_dump_to_nowhere_is_harmless(self):
+        manager = self.start(stdout=subprocess.PIPE)
+        manager.hear("READY=1")
+        manager.daemon.stdout.close()
         manager.daemon.send_signal(signal.SIGUSR1)
         self.assertEqual(manager.get("/fleet/v1/units")[0], 503)
-        err = self.ends_well(manager, signal.SIGINT)
-        self.assertIn("The configuration is read at the start only", err)
+        err = self.ends_well(manager, signal.SIGTERM)
+        self.assertIn("Cannot write the state to standard output", err)
 
     def test_it_says_that_etcd_cannot_be_reached(self):
         manager = self.start()

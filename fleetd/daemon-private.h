@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The daemon's object, shared by its files: daemon.c (the parts, start and end), daemon-member.c
+ * (the store and the membership), daemon-reload.c (another configuration), daemon-status.c (what it
+ * tells of itself). */
+
+#include "agent/agent.h"
+#include "agent/presence.h"
+#include "api/api.h"
+#include "engine/engine.h"
+#include "fleetd/daemon.h"
+#include "fleetd/notify.h"
+#include "fleetd/output.h"
+#include "lib/base/strlist.h"
+#include "lib/http/http-server.h"
+#include "lib/store/store-etcd.h"
+
+typedef struct Daemon Daemon;
+
+/* What the service manager is told that we do; the texts are in phase_texts. */
+typedef enum DaemonPhase {
+        PHASE_NONE,
+        PHASE_WAITING,
+        PHASE_JOINING,
+        PHASE_MEMBER,
+        PHASE_LEADER,
+        PHASE_CUT_OFF,
+} DaemonPhase;
+
+struct Daemon {
+        Config *config;           /* borrowed; what is in force */
+        const char *config_path;  /* borrowed; or NULL */
+        const Identity *identity; /* borrowed */
+        const Runtime *runtime;   /* borrowed */
+
+        Loop *loop; /* owned, as is all that follows; NULL while not made */
+        Store *store;
+        Registry *registry;
+        Host *host;
+        HttpServer *http;
+        Api *api;
+        Agent *agent;
+        Engine *engine;
+        Presence *presence;
+        StoreListener connection;
+        void *signals[4];
+        Notify notify;
+        Output output; /* dumps of the state, to standard output */
+
+        char *address;       /* owned: by which we are known; NULL = none */
+        uint64_t looked_us;  /* when it was looked for last */
+        char endpoint[512];  /* of the connection to etcd, or why there is none */
+        LoopHook status;     /* compares `phase` with what is */
+        LoopTimer patience;  /* set until the store was first reached */
+        LoopTimer deadline;  /* set while closing */
+        StrList troubles;    /* why etcd cannot be reached, as far as it is not logged yet */
+        char trouble[512];   /* the last of all; empty while it can be */
+        bool is_trouble_new; /* not told to the service manager yet */
+        DaemonPhase phase;   /* told last */
+        uint64_t started_us; /* env_wall_us() */
+        uint64_t window_us;  /* when the turns began to be counted */
+        unsigned n_turns;    /* since then */
+        unsigned n_closing;  /* parts that have not said that they are closed */
+        int exit_code;
+        bool was_connected; /* ever */
+        bool was_busy;      /* in the window before */
+        bool is_closing;
+        bool is_closed; /* everything said so: it can be freed */
+};
+
+/* Begin to end, with this exit code; does nothing a second time. */
+void daemon_close(Daemon *daemon, int exit_code);
+
+/* The lines of a configuration that reach etcd; borrowed from it. */
+StoreEtcdOptions daemon_store_options(const Config *config);
+
+/* Hear of the store, and join the cluster when it is first reached. Returns 0 or -ENOMEM. */
+int daemon_start_member(Daemon *daemon);
+
+/* Be known to the cluster as the configuration says now. Returns 0, or a negative errno, and then
+ * nothing changes. */
+int daemon_update_member(Daemon *daemon);
+
+/* Look, once a minute at most, whether the machine has another address by now. */
+void daemon_look_around(Daemon *daemon);
+
+/* SIGHUP's handler: read the configuration again and put it in force, or keep the one that is. */
+void daemon_on_reload(void *userdata);
+
+/* Hand a configuration's settings to the parts that can take them in while they run; those of the
+ * store and of the membership aside. */
+void daemon_apply(Daemon *daemon, const Config *config);
+
+/* Tell the service manager what we do from now on. */
+void daemon_start_status(Daemon *daemon);
+
+/* Append the numbers of /metrics (ApiMetricsFn). */
+int daemon_on_metrics(Buf *out, void *userdata);
+
+/* SIGUSR1's handler: the state as one line on standard output. */
+void daemon_on_dump(void *userdata);
