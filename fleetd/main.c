@@ -45,7 +45,8 @@ static void print_help(const char *program) {
         config_print_help(stdout);
         (void)fputs("\nThe API is served on the sockets that systemd passes (fleet.socket). "
                     "Signals: SIGTERM and SIGINT end the daemon and touch\n"
-                    "no unit.\n",
+                    "no unit, SIGHUP has it read the configuration again, SIGUSR1 has it write its "
+                    "state on standard output.\n",
                     stdout);
 }
 
