@@ -150,6 +150,30 @@ class Submit(CommandTest):
                                              "use the appropriate command\n")
         self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/true")
 
+    def test_replace_goes_on_with_the_others(self):
+        """One that may not be replaced in its state does not stop the command; nor does the name of a unit change what it is."""
+        self.cluster.add("start.service", PLAIN, "launched")
+        self.cluster.add("b.service", PLAIN)
+        for name in ("start", "b", "c"):
+            self.file(name + ".service", "[Service]\nExecStart=/bin/false\n")
+        self.check("submit --replace start b c", out="Unit b.service inactive\nUnit c.service inactive\n",
+                   err="Warning: can not replace Unit(start.service) in state 'launched', use the appropriate command\n")
+
+    def test_instance_in_a_directory_that_is_not_there(self):
+        self.cluster.add("web@.service", PLAIN + "[X-Fleet]\nMachineMetadata=i=%i\n")
+        self.check("submit no/where/web@1", out="Unit web@1.service inactive\n")
+        self.assertEqual(self.cluster.units["web@1.service"]["options"], self.cluster.units["web@.service"]["options"])
+
+    def test_options_that_cannot_be_combined(self):
+        self.file("a.service", PLAIN + "[X-Fleet]\nGlobal=true\nMachineID=0c1f1a2b\n")
+        self.check("submit a", err="Error creating units: a.service: MachineID cannot be used with Global\n", code=1)
+        self.assertEqual(self.cluster.units, {})
+
+    def test_sign_is_ignored(self):
+        self.file("a.service", PLAIN)
+        self.check("submit --sign a", out="Unit a.service inactive\n")
+        self.check("start --sign=true a", out="Unit a.service launched on %s\n" % M1)
+
     def test_names_are_encoded(self):
         """Whatever a name may hold arrives as that name."""
         self.file("a:b-c_d.e\\x2d@1.service", PLAIN)
@@ -324,6 +348,17 @@ class Start(CommandTest):
         self.assertEqual(self.sent("POST", "/fleet/v1/wait"),
                          [{"state": "launched", "timeoutMs": 2000, "units": [{"name": "a.service"}]}])
 
+    def test_block_attempts_0_waits_on(self):
+        """Also for a unit that no machine takes: it says so, and goes on."""
+        self.cluster.add("a.service", outcome("unplaced"))
+        process = subprocess.Popen([FLEETCTL, "start", "--block-attempts=0", "a"], stderr=subprocess.PIPE, text=True,
+                                   env=self.environment(), cwd=self.directory)
+        self.assertEqual(process.stderr.readline(), "Unit a.service cannot be placed: %s\n" % stub_api.WHY_UNPLACED)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+        process.terminate()
+        process.communicate(timeout=60)
+
     def test_template(self):
         self.file("x@.service", PLAIN)
         self.check("start x@.service", code=1,
@@ -443,6 +478,26 @@ class Load(CommandTest):
         self.file("a.service", PLAIN)
         self.check("load a", out="Unit a.service inactive\nUnit a.service loaded on %s\n" % M1)
 
+    def test_launched_is_loaded(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("load a", out="Unit a.service loaded on %s\n" % M1)
+        self.assertEqual(self.cluster.units["a.service"]["desiredState"], "loaded")
+
+    def test_global_and_no_block(self):
+        self.cluster.add("g.service", PLAIN + "[X-Fleet]\nGlobal=true\n")
+        self.cluster.add("a.service", PLAIN)
+        self.check("load g", out="Triggered global unit g.service load\n")
+        self.check("load --no-block a", out="Triggered unit a.service load\n")
+
+    def test_errors(self):
+        self.file("x@.service", PLAIN)
+        self.check("load x@.service", code=1,
+                   err='Error loading units: googleapi: Error 400: cannot activate template "x@.service"\n')
+        self.cluster.add("a.service", outcome("silent"))
+        self.check("load --block-attempts=1 a", code=1,
+                   err="Error waiting for units: timed out waiting for unit a.service to report state loaded\nError waiting for "
+                       "unit states, exit status: unit a.service did not reach state loaded\n")
+
     def test_replace_replaces(self):
         """Also what runs: it is replaced, and loaded as asked."""
         self.cluster.add("a.service", PLAIN, "launched")
@@ -467,6 +522,23 @@ class Stop(CommandTest):
         self.cluster.add("a.service", PLAIN)
         self.check("stop a", err="Unable to stop unit a.service in state inactive\n", code=1)
         self.assertEqual(self.sent("POST", "/fleet/v1/units"), [])
+
+    def test_inactive_among_others(self):
+        """The others are stopped all the same."""
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.cluster.add("b.service", PLAIN)
+        self.cluster.add("c.service", PLAIN, "launched")
+        self.check("stop a b c", code=1, out="Unit a.service loaded on %s\nUnit c.service loaded on %s\n" % (M1, M1),
+                   err="Unable to stop unit b.service in state inactive\nSuccessfully stopped units [a.service c.service].\n")
+
+    def test_errors(self):
+        self.cluster.add("a.service", outcome("silent"), "launched")
+        self.check("stop --block-attempts=1 a", code=1,
+                   err="Error waiting for units: timed out waiting for unit a.service to report state loaded\nFailed to stop "
+                       "units [a.service]. err: unit a.service did not reach state loaded\n")
+        self.cluster.refuse[("POST", "/fleet/v1/units")] = (503, "busy")
+        self.cluster.add("b.service", PLAIN, "launched")
+        self.check("stop b", code=1, err="Failed to stop units [b.service]. err: googleapi: Error 503: busy\n")
 
     def test_never_placed(self):
         """What was asked for and never found a machine can be stopped."""
@@ -526,6 +598,12 @@ class Destroy(CommandTest):
         self.cluster.add("a.service", PLAIN, "launched")
         self.check("destroy --no-block a", out="Destroyed a.service\n")
         self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+    def test_gone_meanwhile(self):
+        """Who is destroyed by somebody else first is destroyed."""
+        self.cluster.add("a.service", PLAIN)
+        self.cluster.refuse[("DELETE", "/fleet/v1/units/a.service")] = (404, "unit does not exist")
+        self.check("destroy a", out="Destroyed a.service\n")
 
     def test_goes_on_after_a_failure(self):
         self.cluster.add("a.service", PLAIN)
@@ -648,7 +726,13 @@ class Lists(CommandTest):
         self.check("list-unit-files --fields=tmachine --no-legend", out="-\n%s\nglobal\n" % M1,
                    err='WARNING: The "tmachine" field is deprecated. Use "target" instead\n')
 
+    def test_full_hash_and_all_fields(self):
+        self.cluster.add("a.service", PLAIN, "launched")
+        self.check("list-units --full --fields=active,hash,load,machine,sub,unit,why --no-legend",
+                   out="active\t8bde%s\tloaded\t%s/10.77.0.11\trunning\ta.service\t-\n" % ("0" * 36, stub_api.MACHINES[0]["id"]))
+
     def test_list_machines(self):
+        self.cluster.machines.reverse()  # they are sorted by ID
         self.check("list-machines", out="MACHINE\t\tIP\t\tMETADATA\n0c1f1a2b...\t10.77.0.11\tdisk=ssd,zone=z1\n"
                                         "1d2e3f4a...\t10.77.0.12\t-\n2e3f4a5b...\t-\t\t-\n")
 
