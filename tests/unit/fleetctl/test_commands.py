@@ -536,9 +536,9 @@ class Stop(CommandTest):
         self.check("stop --block-attempts=1 a", code=1,
                    err="Error waiting for units: timed out waiting for unit a.service to report state loaded\nFailed to stop "
                        "units [a.service]. err: unit a.service did not reach state loaded\n")
-        self.cluster.refuse[("POST", "/fleet/v1/units")] = (503, "busy")
+        self.cluster.refuse[("POST", "/fleet/v1/units")] = (500, "disk full")
         self.cluster.add("b.service", PLAIN, "launched")
-        self.check("stop b", code=1, err="Failed to stop units [b.service]. err: googleapi: Error 503: busy\n")
+        self.check("stop b", code=1, err="Failed to stop units [b.service]. err: googleapi: Error 500: disk full\n")
 
     def test_never_placed(self):
         """What was asked for and never found a machine can be stopped."""
