@@ -128,6 +128,10 @@ class Restart(RestartTest):
         self.assertFalse(any(m.is_active("inactive.service") for m in self.machines))
         self.assertEqual(self.cluster.units()["loaded.service"]["desiredState"], "launched")
 
+        rc, out, err = self.cluster.fleetctl("restart", "*")
+        self.assertEqual((rc, err), (0, ""))
+        self.assertEqual(sorted(re.findall(r"^Unit (\S+) launched on ", out, re.M)), ["dead.service", "loaded.service", "once.service"])
+
     def test_unknown_names_are_submitted_or_refused(self):
         self.cluster.put_unit("new.service", service())
         rc, out, err = self.cluster.fleetctl("restart", "new.service")
