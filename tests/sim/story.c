@@ -10,8 +10,11 @@
 #include <string.h>
 
 enum {
-        PAUSE_MEAN_MS = 150,       /* between two things that happen */
-        FAULT_MAX_MS = 40000,      /* longest trouble */
+        PAUSE_MEAN_MS = 150,  /* between two things that happen */
+        FAULT_MAX_MS = 40000, /* longest trouble */
+        CONTACT_US =
+                45 *
+                US_PER_S, /* until every daemon has heard of everything: the longest deadline of a list that was lost, and a while */
         CALM_US = 150 * US_PER_S,  /* after so long a calm everything is as it should be */
         STEADY_US = 20 * US_PER_S, /* and stays so */
         LOOK_US = US_PER_S,        /* between looks while calm comes back */
@@ -312,6 +315,7 @@ static void play_calm(Story *story) {
 
         story_tell(story, "calm comes back");
         end_what_is_over(story, true);
+        run_for_us(story, CONTACT_US);
         for (; !story->is_violated && what && waited_us < CALM_US; waited_us += LOOK_US) {
                 run_for_us(story, LOOK_US);
                 what = story_check_end(story);
