@@ -89,6 +89,7 @@ static int pem_file_read(PemFile *ret_file, const char *what, const char *path, 
         ret_file->text = malloc(ret_file->n_bytes + 1);
         if (!ret_file->text)
                 return -ENOMEM;
+        ret_file->text[ret_file->n_bytes] = '\0';
         error = read_all(fd, ret_file);
         return error ? refuse(diag, error, what, path) : 0;
 }
@@ -100,9 +101,8 @@ static bool is_at_end(void) {
         return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
 }
 
-static int refuse_pem(Diag *diag, const char *what, const char *path, const char *wanted) {
-        bool is_missing = is_at_end();
-
+static int refuse_pem(Diag *diag, bool is_missing, const char *what, const char *path,
+                      const char *wanted) {
         ERR_clear_error();
         return is_missing ? diag_set(diag, -EINVAL, "the %s %s holds no %s in PEM form", what, path,
                                      wanted)
@@ -133,11 +133,12 @@ static int read_certificates(const char *what, const char *path,
                         break;
                 r = take(certificate, n++, userdata);
                 if (r < 0)
-                        return r == -EINVAL ? refuse_pem(diag, what, path, "usable certificate")
-                                            : r;
+                        return r == -EINVAL
+                                       ? refuse_pem(diag, false, what, path, "usable certificate")
+                                       : r;
         }
         if (n == 0 || !is_at_end())
-                return refuse_pem(diag, what, path, "certificate");
+                return refuse_pem(diag, is_at_end(), what, path, "certificate");
 
         ERR_clear_error();
         return n;
@@ -195,7 +196,8 @@ static int use_key(SSL *ssl, const char *path, Diag *diag) {
                                 "ask: remove it (openssl pkey -in OLD -out NEW)",
                                 what, path);
         if (!key)
-                return refuse_pem(diag, what, path, "private key");
+                return refuse_pem(diag, !strstr(file.text, "PRIVATE KEY-----"), what, path,
+                                  "private key");
 
         if (X509_check_private_key(SSL_get_certificate(ssl), key) != 1)
                 return diag_set(diag, -EINVAL,

@@ -150,6 +150,12 @@ void tls_say_refused(X509_STORE_CTX *verification, const TlsSubject *subject, Di
         case X509_V_ERR_CERT_SIGNATURE_FAILURE:
                 say_unknown_authority(certificate, subject, diag);
                 return;
+        case X509_V_ERR_INVALID_PURPOSE:
+                (void)diag_set(diag, 0,
+                               is_own ? "%s is not for servers (extendedKeyUsage=serverAuth)"
+                                      : "%s is not one of a CA for servers",
+                               whose);
+                return;
         default:
                 (void)diag_set(diag, 0, "%s cannot be verified: %s", whose,
                                X509_verify_cert_error_string(error));
