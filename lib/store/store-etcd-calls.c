@@ -6,7 +6,8 @@
  *        ^  \                   |  \--refused, failed--> done (store-etcd-outcome.c)
  *        |   deadline           |
  *        |   = UNREACHABLE      |
- *        +----------------------+   not sent; a read, once; refused for its token, once
+ *        +----------------------+   not sent; a read, once; refused for its token, until a new one
+ *                                   is refused, too
  *
  * A write that may have left is never sent again. Each request has one object, with its encoded
  * message for as long as it may be sent again, and nothing is kept when it ends.
@@ -133,7 +134,8 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
         if (blames)
                 etcd_link_suspect(etcd, status->message);
 
-        if (etcd_status_wants_token(status) && etcd->access.username && !call->has_new_token) {
+        if (etcd_status_wants_token(status) && etcd->access.username &&
+            (!call->has_new_token || etcd_link_has_other_token(etcd, call->token_number))) {
                 call->has_new_token = true;
                 goes_again = true;
                 etcd_link_reauthenticate(etcd, call->token_number);

@@ -190,6 +190,7 @@ static int link_take_token(EtcdStore *etcd, const GrpcMessage *answer) {
                 return -EBADMSG;
 
         etcd->link.token_number++;
+        etcd->link.token_since_us = loop_now_us(etcd->store.loop);
         return grpc_channel_set_metadata(etcd->link.channel, "token", token);
 }
 
@@ -327,6 +328,13 @@ void etcd_link_note_denial(EtcdStore *etcd, const char *message) {
         (void)snprintf(detail, sizeof detail, "%s: %s",
                        etcd_endpoints_current(&etcd->access.endpoints)->url, why);
         store_tell_trouble(&etcd->store, detail);
+}
+
+bool etcd_link_has_other_token(const EtcdStore *etcd, unsigned token_number) {
+        const EtcdLink *link = &etcd->link;
+
+        return token_number != link->token_number ||
+               loop_now_us(etcd->store.loop) - link->token_since_us >= ETCD_TOKEN_AGED_US;
 }
 
 void etcd_link_reauthenticate(EtcdStore *etcd, unsigned token_number) {

@@ -39,6 +39,9 @@ enum {
         /* With less time left than this, a request that has waited is not sent any more. */
         ETCD_LAST_SEND_US = 50 * US_PER_MS,
 
+        /* A token that is refused at this age has expired; one that is younger is no good. */
+        ETCD_TOKEN_AGED_US = 500 * US_PER_MS,
+
         /* Requests that wait for a link, and keep-alives without an answer. */
         ETCD_WAITING_MAX = 4096,
 
@@ -72,6 +75,7 @@ typedef struct EtcdLink {
         char reason[512];        /* why it is suspect */
         uint64_t ready_since_us; /* 0 while the member has not answered on this connection */
         unsigned token_number;   /* counts authentications */
+        uint64_t token_since_us; /* when the last one was */
 } EtcdLink;
 
 /* All unary calls. */
@@ -150,6 +154,8 @@ bool etcd_link_is_ready(const EtcdStore *etcd);
 void etcd_link_suspect(EtcdStore *etcd,
                        const char *reason); /* from anywhere; acts in the next turn */
 void etcd_link_note_denial(EtcdStore *etcd, const char *message); /* of a request, by etcd */
+bool etcd_link_has_other_token(const EtcdStore *etcd,
+                               unsigned token_number); /* there is, or should be, a newer one */
 void etcd_link_reauthenticate(EtcdStore *etcd,
                               unsigned token_number); /* unless a newer token than that is there */
 

@@ -159,6 +159,18 @@ class Tls(ClusterTest):
                 self.assertRegex(lines[0], words.replace("?", r"\?"))
                 self.assertRegex(machine.show(f"tls-{kind}.service", "StatusText"), words.replace("?", r"\?"))
 
+    def test_without_a_user_the_certificate_names_one(self):
+        machine = self.machines[1]
+        self.addCleanup(self.cluster.configure, machine)
+        for name, may in (("nobody", False), ("fleet", True)):
+            self.certify("client", f"as-{name}", "ca", name)
+            self.give(machine, f"as-{name}.pem", f"as-{name}.key")
+            machine.configure("etcd_username=", "etcd_password=", f"etcd_certfile=/etc/fleet/as-{name}.pem", f"etcd_keyfile=/etc/fleet/as-{name}.key")
+            if may:
+                self.cluster.wait_for_machines(self.machines)
+            else:
+                wait_for(lambda: "it denies us what is asked of it: etcdserver: permission denied" in machine.journal(), what="the user of this name is denied")
+
     def test_a_user_without_the_right_to_the_prefix_is_told(self):
         machine = self.machines[1]
         self.addCleanup(self.cluster.wait_for_machines, self.machines)

@@ -236,121 +236,116 @@ START_TEST(test_both_ways) {
 }
 END_TEST
 
+/* What goes wrong, and what is said of it. */
+static const struct {
+        TlsServerKind kind;
+        const char *certificate;
+        Use use;
+        const char *words; /* without the folder */
+} failures[] = {
+        { TLS_SERVER_ECHO,
+          "expired",
+          { "ca.pem" },
+          "its certificate has expired, on Feb  1 00:00:00 2020 GMT" },
+        { TLS_SERVER_ECHO,
+          "early",
+          { "ca.pem" },
+          "its certificate is not valid yet, only from Jan  1 00:00:00 2045 GMT; is this "
+          "machine's clock right?" },
+        { TLS_SERVER_ECHO,
+          "elsewhere",
+          { "ca.pem" },
+          "its certificate is for 10.0.0.9, *.example, not for 127.0.0.1" },
+        { TLS_SERVER_ECHO,
+          "elsewhere",
+          { "ca.pem", .host = "localhost" },
+          "its certificate is for 10.0.0.9, *.example, not for localhost" },
+        { TLS_SERVER_ECHO,
+          "client",
+          { "ca.pem" },
+          "its certificate is not for servers (extendedKeyUsage=serverAuth)" },
+        { TLS_SERVER_ECHO,
+          "nameless",
+          { "ca.pem" },
+          "its certificate names no host or address as a subject alternative name; it must "
+          "name 127.0.0.1" },
+        { TLS_SERVER_ECHO,
+          "unknown",
+          { "ca.pem" },
+          "its certificate comes from \"other\", which is no authority of the CA file "
+          "ca.pem" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { NULL },
+          "its certificate comes from \"ca\", which this system does not trust; a CA file "
+          "says whom to trust" },
+        { TLS_SERVER_OLD, "good", { "ca.pem" }, "it does not speak TLS 1.2 or later" },
+        { TLS_SERVER_NO_ALPN,
+          "good",
+          { "ca.pem" },
+          "it does not speak the same protocol over TLS (ALPN)" },
+        { TLS_SERVER_TEXT,
+          "good",
+          { "ca.pem" },
+          "it answers, but not in TLS; is it http:// in place of https://?" },
+        { TLS_SERVER_CLOSES,
+          "good",
+          { "ca.pem" },
+          "it ended the connection when TLS was to begin; is it http:// in place of "
+          "https://?" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "none.pem" },
+          "cannot read the CA file none.pem: No such file or directory" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "/etc/passwd" },
+          "the CA file /etc/passwd holds no certificate in PEM form" },
+        { TLS_SERVER_ECHO, "good", { "/dev/null" }, "the CA file /dev/null is no regular file" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "broken.pem" },
+          "the CA file broken.pem is damaged, or holds no certificate" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "empty.pem" },
+          "the CA file empty.pem holds no certificate in PEM form" },
+        { TLS_SERVER_ECHO, "good", { "large.pem" }, "the CA file large.pem is larger than 1 MiB" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "ca.pem", "none.pem", "client.key" },
+          "cannot read the certificate file none.pem: No such file or directory" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "ca.pem", "client.pem", "none.key" },
+          "cannot read the key file none.key: No such file or directory" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "ca.pem", "client.pem", "ca.pem" },
+          "the key file ca.pem holds no private key in PEM form" },
+        { TLS_SERVER_ECHO,
+          "good",
+          { "ca.pem", "client.pem", "late.key" },
+          "the key in late.key does not belong to the certificate: one of the two files "
+          "is another's" },
+};
+
 /* Each way to fail has words of its own, and never gets to "connected". (TLS 1.3 refuses a client
  * only after that.) */
 START_TEST(test_failures) {
-        static const struct {
-                TlsServerKind kind;
-                const char *certificate;
-                Use use;
-                const char *words; /* without the folder */
-        } rows[] = {
-                { TLS_SERVER_ECHO,
-                  "expired",
-                  { "ca.pem" },
-                  "its certificate has expired, on Feb  1 00:00:00 2020 GMT" },
-                { TLS_SERVER_ECHO,
-                  "early",
-                  { "ca.pem" },
-                  "its certificate is not valid yet, only from Jan  1 00:00:00 2045 GMT; is this "
-                  "machine's clock right?" },
-                { TLS_SERVER_ECHO,
-                  "elsewhere",
-                  { "ca.pem" },
-                  "its certificate is for 10.0.0.9, *.example, not for 127.0.0.1" },
-                { TLS_SERVER_ECHO,
-                  "elsewhere",
-                  { "ca.pem", .host = "localhost" },
-                  "its certificate is for 10.0.0.9, *.example, not for localhost" },
-                { TLS_SERVER_ECHO,
-                  "client",
-                  { "ca.pem" },
-                  "its certificate is not for servers (extendedKeyUsage=serverAuth)" },
-                { TLS_SERVER_ECHO,
-                  "nameless",
-                  { "ca.pem" },
-                  "its certificate names no host or address as a subject alternative name; it must "
-                  "name 127.0.0.1" },
-                { TLS_SERVER_ECHO,
-                  "unknown",
-                  { "ca.pem" },
-                  "its certificate comes from \"other\", which is no authority of the CA file "
-                  "ca.pem" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { NULL },
-                  "its certificate comes from \"ca\", which this system does not trust; a CA file "
-                  "says whom to trust" },
-                { TLS_SERVER_OLD, "good", { "ca.pem" }, "it does not speak TLS 1.2 or later" },
-                { TLS_SERVER_NO_ALPN,
-                  "good",
-                  { "ca.pem" },
-                  "it does not speak the same protocol over TLS (ALPN)" },
-                { TLS_SERVER_TEXT,
-                  "good",
-                  { "ca.pem" },
-                  "it answers, but not in TLS; is it http:// in place of https://?" },
-                { TLS_SERVER_CLOSES,
-                  "good",
-                  { "ca.pem" },
-                  "it ended the connection when TLS was to begin; is it http:// in place of "
-                  "https://?" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "none.pem" },
-                  "cannot read the CA file none.pem: No such file or directory" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "/etc/passwd" },
-                  "the CA file /etc/passwd holds no certificate in PEM form" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "/dev/null" },
-                  "the CA file /dev/null is no regular file" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "broken.pem" },
-                  "the CA file broken.pem is damaged, or holds no certificate" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "empty.pem" },
-                  "the CA file empty.pem holds no certificate in PEM form" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "large.pem" },
-                  "the CA file large.pem is larger than 1 MiB" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "ca.pem", "none.pem", "client.key" },
-                  "cannot read the certificate file none.pem: No such file or directory" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "ca.pem", "client.pem", "none.key" },
-                  "cannot read the key file none.key: No such file or directory" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "ca.pem", "client.pem", "ca.pem" },
-                  "the key file ca.pem holds no private key in PEM form" },
-                { TLS_SERVER_ECHO,
-                  "good",
-                  { "ca.pem", "client.pem", "late.key" },
-                  "the key in late.key does not belong to the certificate: one of the two files "
-                  "is another's" },
-        };
         Client client;
 
-        client_start(&client, rows[_i].kind, rows[_i].certificate, &rows[_i].use, LIMIT_US);
+        client_start(&client, failures[_i].kind, failures[_i].certificate, &failures[_i].use,
+                     LIMIT_US);
         await_letter(&client, 'E');
         ck_assert_str_eq(client.text, "E");
         ck_assert_int_lt(stream_error(client.stream), 0);
-        assert_explained(&client, rows[_i].words);
+        assert_explained(&client, failures[_i].words);
         ck_assert_int_eq(stream_write(client.stream, "x", 1), -ENOTCONN);
         client_done(&client);
         (void)tls_server_stop(&client.server, false);
 }
 END_TEST
-
-enum { N_FAILURES = 22 };
 
 /* A server that wants a client certificate, and gets none or a wrong one. */
 START_TEST(test_client_refused) {
@@ -466,7 +461,7 @@ static int run_all(void) {
 
         tcase_add_test(cases, test_wrong_modules);
         tcase_add_loop_test(cases, test_both_ways, 0, 3);
-        tcase_add_loop_test(cases, test_failures, 0, N_FAILURES);
+        tcase_add_loop_test(cases, test_failures, 0, (int)ELEMENTSOF(failures));
         tcase_add_loop_test(cases, test_client_refused, 0, 3);
         tcase_add_test(cases, test_silent_server);
         tcase_add_loop_test(cases, test_freed_in_callback, 0, 5);

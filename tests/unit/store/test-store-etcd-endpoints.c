@@ -91,6 +91,23 @@ static void init_three(EtcdEndpoints *endpoints) {
         strlist_done(&urls);
 }
 
+/* Why an endpoint cannot be used is news when it is another reason than the last time, of each
+ * endpoint for itself, and again after it could be used. */
+START_TEST(test_trouble) {
+        EtcdEndpoints endpoints;
+
+        init_three(&endpoints);
+        ck_assert(etcd_endpoints_note_trouble(&endpoints, "refused"));
+        ck_assert(!etcd_endpoints_note_trouble(&endpoints, "refused"));
+        ck_assert(etcd_endpoints_note_trouble(&endpoints, "expired"));
+        (void)etcd_endpoints_fail(&endpoints, env_system());
+        ck_assert(etcd_endpoints_note_trouble(&endpoints, "expired"));
+        etcd_endpoints_forget_trouble(&endpoints);
+        ck_assert(etcd_endpoints_note_trouble(&endpoints, "expired"));
+        etcd_endpoints_done(&endpoints);
+}
+END_TEST
+
 /* Endpoints are tried in turn, at once; only after each whole round there is a pause, of 0.2 to
  * 2 s, that grows in the mean. */
 START_TEST(test_rotation) {
@@ -156,8 +173,8 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_good_urls, test_bad_urls,        test_no_urls,
-                test_rotation,  test_success_forgets, test_random_start,
+                test_good_urls, test_bad_urls,        test_no_urls,      test_rotation,
+                test_trouble,   test_success_forgets, test_random_start,
         };
 
         return tests_run("store-etcd-endpoints", tests, ELEMENTSOF(tests));
