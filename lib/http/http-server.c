@@ -154,7 +154,7 @@ static void server_make_room(HttpServer *server) {
                 server_check_accepting(server);
                 return;
         }
-        connection_cut(connection, "503 Service Unavailable",
+        connection_cut(connection, "503 Service Unavailable\r\nRetry-After: 1",
                        "{\"error\":{\"code\":503,\"message\":\"too many connections: try "
                        "again\"}}");
 }

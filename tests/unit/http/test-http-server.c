@@ -576,6 +576,7 @@ START_TEST(test_room) {
                 turn_until(&rig, &fresh[i], "[]");
         turn_until(&rig, &slow, NULL);
         ck_assert_msg(strncmp(slow.in.data, "HTTP/1.1 503 ", 13) == 0 &&
+                              strstr(slow.in.data, "\r\nRetry-After: 1\r\n") &&
                               strstr(slow.in.data, "too many connections"),
                       "%s", slow.in.data);
         turn_until(&rig, &silent, NULL);
