@@ -8,7 +8,7 @@ import threading
 import time
 
 import prometheus
-from harness import ClusterTest, options_of, service, wait_for
+from harness import ClusterTest, options_of, service, sha1, wait_for
 
 V1 = "/fleet/v1"
 PORT = 49153
@@ -83,6 +83,14 @@ class Api(ClusterTest):
         while blocks[0].startswith("HTTP/1.1 100"):
             blocks.pop(0)
         return int(blocks[0].split()[1]), blocks[0], "\n\n".join(blocks[1:])
+
+    def test_the_socket(self):
+        out = self.machine.exec("stat", "-c", "%a %U %F", "/run/fleet.sock").ok()
+        self.assertEqual(out, "660 root socket\n")
+        # Only what was passed: nothing of the daemon's own.
+        inodes = set(re.findall(r"socket:\[(\d+)\]", self.machine.exec("sh", "-c", f"ls -l /proc/{self.machine.daemon_pid()}/fd").ok()))
+        tcp = [line.split() for name in ("net/tcp", "net/tcp6") for line in self.daemon_file(name).splitlines()[1:]]
+        self.assertEqual([row[1] for row in tcp if row[3] == "0A" and row[9] in inodes], [f"0100007F:{PORT:04X}"])
 
     # Clients
 
@@ -220,6 +228,18 @@ class Api(ClusterTest):
         for method in methods.values():
             reply = self.machines[0].api(method["httpMethod"], document["basePath"] + method["path"].format(unitName="no.service"), {} if method["httpMethod"] == "PUT" else None)
             self.assertIn(reply.status, (200, 404, 409), method["id"])
+
+    def test_the_state_of_a_unit(self):
+        text = service()
+        self.cluster.start({"s.service": text}).ok()
+        expected = {
+            "hash": sha1(text), "machineID": self.machine.id, "name": "s.service", "systemdActiveState": "active", "systemdLoadState": "loaded",
+            "systemdSubState": "running",
+        }  # fmt: skip
+        reply = self.machine.api("GET", f"{V1}/state/s.service")
+        self.assertEqual((reply.status, reply.data.decode()), (200, json.dumps(expected, separators=(",", ":"))))
+        self.assertEqual(self.machine.api("GET", f"{V1}/state").body, {"states": [expected]})
+        self.assertEqual(self.machine.api("GET", f"{V1}/machines").body["machines"], [{"id": self.machine.id, "primaryIP": self.machine.address}])
 
     def test_metadata(self):
         def change(*changes):

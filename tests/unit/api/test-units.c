@@ -211,6 +211,49 @@ START_TEST(test_life) {
 }
 END_TEST
 
+/* Members that nobody knows are ignored, and so are those that only answers have; of equal keys the
+ * last counts, and a null is none. */
+START_TEST(test_put_ignores) {
+        Fixture *f = fixture_new(100);
+        static const char unit[] = "{\"currentState\":\"inactive\",\"desiredState\":\"inactive\","
+                                   "\"name\":\"a.service\"," OPTIONS "}";
+
+        expect(f, "PUT", "/fleet/v1/units/a.service",
+               "{\"currentState\":\"launched\",\"machineID\":\"m1\",\"wings\":[{\"n\":2}],"
+               "\"desiredState\":\"launched\",\"desiredState\":\"inactive\",\"name\":null," OPTIONS
+               "}",
+               201, "");
+        expect(f, "GET", "/fleet/v1/units/a.service", NULL, 200, unit);
+        expect(f, "PUT", "/fleet/v1/units/a.service",
+               "{\"desiredState\":null,\"options\":null,\"currentState\":\"loaded\"}", 409,
+               ERROR(409, "must provide DesiredState to update existing unit"));
+        fixture_free(f);
+}
+END_TEST
+
+/* Any state may follow any other. */
+START_TEST(test_transitions) {
+        static const char *const states[] = { "inactive", "loaded", "launched" };
+        Fixture *f = fixture_new(100);
+
+        expect(f, "PUT", "/fleet/v1/units/a.service", "{" OPTIONS "}", 201, "");
+        for (size_t i = 0; i < 9; i++)
+                for (size_t n = 0; n < 2; n++) {
+                        const char *state = states[n == 0 ? i / 3 : i % 3];
+                        char body[64], shown[64];
+                        Reply reply;
+
+                        (void)snprintf(body, sizeof(body), "{\"desiredState\":\"%s\"}", state);
+                        expect(f, "PUT", "/fleet/v1/units/a.service", body, 204, "");
+                        (void)snprintf(shown, sizeof(shown), "\"desiredState\":\"%s\"", state);
+                        reply = request(f, "GET", "/fleet/v1/units/a.service", NULL, NULL);
+                        ck_assert_msg(strstr(reply.body, shown) != NULL, "%s", reply.body);
+                        reply_free(&reply);
+                }
+        fixture_free(f);
+}
+END_TEST
+
 /* The current state, the machine and the reason come from placement and state; a global unit has
  * neither state nor machine. */
 START_TEST(test_current_state) {
@@ -540,7 +583,7 @@ int main(void) {
                 test_routes,        test_redirects,   test_put_refusals, test_life,
                 test_current_state, test_damaged,     test_paging,       test_tokens,
                 test_compacted,     test_unavailable, test_lost_reply,   test_conflict,
-                test_batch,         test_large_batch,
+                test_batch,         test_large_batch, test_put_ignores,  test_transitions,
         };
 
         return tests_run("api units", tests, ELEMENTSOF(tests));
