@@ -31,6 +31,16 @@ void candidates_init(Candidates *candidates, Cluster *cluster) {
 }
 
 static void pool_free(CandidatesPool *pool) {
+        HashNode *node, *next;
+
+        for (node = hash_map_first(&pool->excluded); node; node = next) {
+                CandidatesExcluded *excluded = container_of(node, CandidatesExcluded, node);
+
+                next = hash_map_next(&pool->excluded, node);
+                free(excluded->key);
+                free(excluded);
+        }
+        hash_map_done(&pool->excluded);
         free(pool->key);
         free(pool->heap);
         free(pool);
@@ -178,36 +188,59 @@ static char *key_append(char *end, const char *string) {
         return end + n;
 }
 
-static size_t key_room(const Requirements *requirements) {
-        enum { LENGTH_MAX = 2 * sizeof(size_t) + 1 };
+enum { KEY_LENGTH_MAX = 2 * sizeof(size_t) + 1 };
+
+/* What is asked of the metadata, as a string that the caller frees. */
+static char *metadata_key(const Requirements *requirements) {
+        char *key, *end;
         size_t n = 1;
 
         for (size_t i = 0; i < requirements->n_metadata; i++)
                 n += strlen(requirements->metadata[i].key) +
-                     strlen(requirements->metadata[i].value) + (size_t)2 * LENGTH_MAX;
-        return n;
-}
-
-static int pool_find(Candidates *candidates, const ClusterUnit *unit, char *key,
-                     CandidatesPool **ret_pool) {
-        const Requirements *requirements = unit->requirements;
-        CandidatesPool *pool;
-        HashNode *node;
-        char *end = key;
-        int r;
-
-        for (size_t i = 0; i < requirements->n_metadata; i++)
+                     strlen(requirements->metadata[i].value) + (size_t)2 * KEY_LENGTH_MAX;
+        key = end = malloc(n);
+        for (size_t i = 0; key && i < requirements->n_metadata; i++)
                 end = key_append(key_append(end, requirements->metadata[i].key),
                                  requirements->metadata[i].value);
-        *end = '\0';
+        if (key)
+                *end = '\0';
+        return key;
+}
 
+/* The same of Conflicts. */
+static char *conflicts_key(const Requirements *requirements) {
+        const StrList *globs = &requirements->conflicts;
+        char *key, *end;
+        size_t n = 1;
+
+        for (size_t i = 0; i < globs->n_items; i++)
+                n += strlen(globs->items[i]) + KEY_LENGTH_MAX;
+        key = end = malloc(n);
+        for (size_t i = 0; key && i < globs->n_items; i++)
+                end = key_append(end, globs->items[i]);
+        if (key)
+                *end = '\0';
+        return key;
+}
+
+int candidates_pool(Candidates *candidates, const ClusterUnit *unit, CandidatesPool **ret_pool) {
+        _cleanup_(freep) char *key = metadata_key(unit->requirements);
+        CandidatesPool *pool;
+        HashNode *node;
+        int r;
+
+        if (!key)
+                return -ENOMEM;
+
+        if (candidates->n_released != candidates->cluster->n_released)
+                candidates_done(candidates);
         node = hash_map_get(&candidates->pools, key);
         if (node) {
                 *ret_pool = container_of(node, CandidatesPool, node);
                 return 0;
         }
 
-        r = pool_new(candidates->cluster, requirements, key, &pool);
+        r = pool_new(candidates->cluster, unit->requirements, key, &pool);
         if (r < 0)
                 return r;
         if (candidates->n_entries + pool->n_machines > CANDIDATES_ENTRIES_MAX)
@@ -221,24 +254,6 @@ static int pool_find(Candidates *candidates, const ClusterUnit *unit, char *key,
         candidates->n_entries += pool->n_machines;
         *ret_pool = pool;
         return 0;
-}
-
-int candidates_pool(Candidates *candidates, const ClusterUnit *unit, CandidatesPool **ret_pool) {
-        size_t n_bytes = key_room(unit->requirements);
-        char small[512], *key = small;
-        int r;
-
-        if (candidates->n_released != candidates->cluster->n_released)
-                candidates_done(candidates);
-        if (n_bytes > sizeof(small))
-                key = malloc(n_bytes);
-        if (!key)
-                return -ENOMEM;
-
-        r = pool_find(candidates, unit, key, ret_pool);
-        if (key != small)
-                free(key);
-        return r;
 }
 
 /* Choosing */
@@ -263,8 +278,8 @@ static ClusterMachine *choose_among_all(const Candidates *candidates, const Cand
         return best;
 }
 
-static ClusterMachine *choose_in_pool(const Candidates *candidates, CandidatesPool *pool,
-                                      const ClusterUnit *unit) {
+static ClusterMachine *choose_from_top(const Candidates *candidates, CandidatesPool *pool,
+                                       const ClusterUnit *unit) {
         uint64_t skipped[SKIPPED_MAX];
         ClusterMachine *chosen = NULL;
         size_t n_skipped = 0;
@@ -277,11 +292,49 @@ static ClusterMachine *choose_in_pool(const Candidates *candidates, CandidatesPo
                 else
                         skipped[n_skipped++] = heap_pop(pool);
         }
-        if (!chosen)
-                chosen = choose_among_all(candidates, pool, unit);
         while (n_skipped > 0)
                 heap_push(pool, skipped[--n_skipped]);
         return chosen;
+}
+
+/* A unit fits nowhere. If its Conflicts alone see to that, no other unit that says the same needs to
+ * look: while the pool lives machines only get fuller. */
+static int remember_excluded(const Candidates *candidates, CandidatesPool *pool,
+                             const ClusterUnit *unit, char *key) {
+        CandidatesExcluded *excluded;
+        int r;
+
+        for (size_t i = 0; i < pool->n_machines; i++)
+                if (!fit_excludes_itself(unit, entry_machine(candidates, pool->heap[i])))
+                        return 0;
+
+        excluded = calloc(1, sizeof(*excluded));
+        if (!excluded)
+                return -ENOMEM;
+        excluded->key = strdup(key);
+        r = excluded->key ? hash_map_put(&pool->excluded, &excluded->node, excluded->key) : -ENOMEM;
+        if (r < 0) {
+                free(excluded->key);
+                free(excluded);
+        }
+        return r;
+}
+
+static int choose_in_pool(const Candidates *candidates, CandidatesPool *pool,
+                          const ClusterUnit *unit, ClusterMachine **ret_machine) {
+        _cleanup_(freep) char *key = conflicts_key(unit->requirements);
+
+        if (!key)
+                return -ENOMEM;
+
+        *ret_machine = NULL;
+        if (hash_map_get(&pool->excluded, key))
+                return 0;
+
+        *ret_machine = choose_from_top(candidates, pool, unit);
+        if (!*ret_machine)
+                *ret_machine = choose_among_all(candidates, pool, unit);
+        return *ret_machine ? 0 : remember_excluded(candidates, pool, unit, key);
 }
 
 /* On the machine of its first peer; a global one has many. */
@@ -372,7 +425,7 @@ int candidates_choose(Candidates *candidates, const ClusterUnit *unit,
                 r = candidates_pool(candidates, unit, &pool);
                 if (r < 0)
                         return r;
-                *ret_machine = choose_in_pool(candidates, pool, unit);
+                return choose_in_pool(candidates, pool, unit, ret_machine);
         }
         return 0;
 }

@@ -19,6 +19,12 @@ typedef struct CandidatesMissing {
         size_t n_machines;
 } CandidatesMissing;
 
+/* Conflicts that keep whoever says them off every machine of a pool. */
+typedef struct CandidatesExcluded {
+        HashNode node;
+        char *key; /* owned: the globs */
+} CandidatesExcluded;
+
 /* The present machines that satisfy one MachineMetadata. */
 typedef struct CandidatesPool {
         HashNode node;     /* Candidates.pools, by what is asked */
@@ -29,6 +35,7 @@ typedef struct CandidatesPool {
         size_t n_lowest;
         CandidatesMissing missing[CANDIDATES_KEYS]; /* the other machines, by the first key */
         size_t n_missing;
+        HashMap excluded; /* CandidatesExcluded.node: Conflicts that leave none of them */
 } CandidatesPool;
 
 /* The pools of a round; embed it. */

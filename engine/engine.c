@@ -52,6 +52,7 @@ struct Engine {
         LoopTimer sweep;
         LoopTimer retry; /* set: read again then */
         LoopDeferred closing;
+        LoopDeferred more; /* queued: there is more to plan in the next turn */
         EngineStats stats;
         CommitCounts in_flight; /* what the commit changes */
         bool is_synced;         /* the view is complete */
@@ -147,6 +148,7 @@ static void engine_commit(Engine *engine) {
         engine->stats.n_explained += counts->n_explained;
 }
 
+/* Plans a round. What it leaves comes when the commit has ended, or else in the next turn. */
 static void engine_plan(Engine *engine) {
         int r;
 
@@ -155,7 +157,13 @@ static void engine_plan(Engine *engine) {
         if (r < 0) {
                 engine->stats.n_plans_failed++;
                 log_line(LOG_ERR, "Cannot plan: %s", strerror(-r));
-        }
+        } else if (!list_is_empty(&engine->cluster.dirty))
+                loop_defer(engine->loop, &engine->more);
+}
+
+/* The turn is all that it is about. */
+static void on_more(LoopDeferred *deferred) {
+        (void)deferred;
 }
 
 /* Runs before every wait. */
@@ -361,6 +369,7 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 .sweep.fn = on_sweep,
                 .retry.fn = on_retry,
                 .closing.fn = on_closing,
+                .more.fn = on_more,
         };
         env_random_bytes(loop_env(engine->loop), &seed, sizeof(seed));
         cluster_init(&engine->cluster, seed);
@@ -418,6 +427,7 @@ void engine_close(Engine *engine, void (*closed)(Engine *engine, void *userdata)
         engine->closed = closed;
         engine->closed_userdata = userdata;
         loop_hook_remove(&engine->hook);
+        loop_defer_cancel(&engine->more);
         election_close(&engine->election, on_election_closed);
 }
 

@@ -121,6 +121,7 @@ static Misfit find_rival(Cluster *cluster, const ClusterUnit *unit, const Cluste
                 const ClusterUnit *other = row->unit;
                 MisfitKind kind;
 
+                cluster->n_looked++;
                 if (!row->is_wanted || other == unit || !other->requirements ||
                     (found.other && strcmp(other->name, found.other->name) > 0))
                         continue;
@@ -131,6 +132,20 @@ static Misfit find_rival(Cluster *cluster, const ClusterUnit *unit, const Cluste
                         break;
         }
         return found;
+}
+
+bool fit_excludes_itself(const ClusterUnit *unit, const ClusterMachine *machine) {
+        static const Requirements none;
+
+        for (ListNode *node = list_first(&machine->rows); node;
+             node = list_next(&machine->rows, node)) {
+                const ClusterRow *row = container_of(node, ClusterRow, machine_node);
+
+                if (row->is_wanted && row->unit != unit &&
+                    requirements_conflict(unit->name, unit->requirements, row->unit->name, &none))
+                        return true;
+        }
+        return false;
 }
 
 bool fit_is_on(const ClusterUnit *unit, const ClusterMachine *machine) {
@@ -172,6 +187,7 @@ bool fit_allows(const ClusterUnit *unit, const ClusterMachine *machine) {
 }
 
 bool fit_holds(Cluster *cluster, const ClusterUnit *unit, const ClusterMachine *machine) {
+        cluster->n_looked++;
         return fit_allows(unit, machine) && !missing_peer(unit, machine) &&
                find_rival(cluster, unit, machine, false).kind == MISFIT_NONE;
 }

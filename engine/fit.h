@@ -35,6 +35,9 @@ Misfit fit_explain(Cluster *cluster, const ClusterUnit *unit, const ClusterMachi
 /* Do MachineID and MachineMetadata allow the machine? Nothing that runs has a say in this. */
 bool fit_allows(const ClusterUnit *unit, const ClusterMachine *machine);
 
+/* Does the unit's own Conflicts keep it off the machine, whatever its name? */
+bool fit_excludes_itself(const ClusterUnit *unit, const ClusterMachine *machine);
+
 /* Is the unit wanted on the machine? */
 bool fit_is_on(const ClusterUnit *unit, const ClusterMachine *machine);
 

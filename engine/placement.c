@@ -34,7 +34,25 @@ typedef struct Round {
         Cluster *cluster; /* borrowed */
         Candidates candidates;
         size_t n_layout_steps; /* left */
+        uint64_t n_looked_max; /* Cluster.n_looked at which this step of the pass ends */
+        bool is_over;          /* it has come to that: the rest is for another round */
 } Round;
+
+/* Begins a step of a pass. A leader that takes over plans every unit there is, and should answer its
+ * other duties meanwhile. */
+static void round_step(Round *round) {
+        round->n_looked_max = round->cluster->n_looked + PLACEMENT_LOOKS_MAX;
+}
+
+/* Is the step over? Then the unit waits for another round. */
+static bool round_leaves(Round *round, ClusterUnit *unit) {
+        if (round->cluster->n_looked < round->n_looked_max)
+                return false;
+
+        round->is_over = true;
+        cluster_mark_dirty(round->cluster, unit);
+        return true;
+}
 
 /* Rows */
 
@@ -295,6 +313,8 @@ static int place_single(Round *round, ClusterUnit *unit) {
 
 static int place(Round *round, ClusterUnit *unit) {
         unit->is_pending = false;
+        if (round_leaves(round, unit))
+                return 0;
         return unit->requirements->global ? place_global(round->cluster, unit)
                                           : place_single(round, unit);
 }
@@ -390,8 +410,11 @@ static int plan_pass(Round *round) {
         if (r < 0)
                 return r;
 
+        round_step(round);
         for (size_t i = 0; r == 0 && i < n; i++)
-                r = settle(round->cluster, units[i]);
+                if (!round_leaves(round, units[i]))
+                        r = settle(round->cluster, units[i]);
+        round_step(round);
         if (r == 0)
                 r = place_pending(round, units, n, units + n);
 
@@ -449,7 +472,8 @@ int placement_plan(Cluster *cluster) {
 
         look_at_chains_again(cluster);
         candidates_init(&round.candidates, cluster);
-        for (unsigned i = 0; r == 0 && i < PLACEMENT_PASSES_MAX && !list_is_empty(&cluster->dirty);
+        for (unsigned i = 0; r == 0 && !round.is_over && i < PLACEMENT_PASSES_MAX &&
+                             !list_is_empty(&cluster->dirty);
              i++)
                 r = plan_pass(&round);
         r = explain_unplaced(&round, r);

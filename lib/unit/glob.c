@@ -15,6 +15,8 @@
 
 #include "lib/unit/unit-name.h"
 
+#include <string.h>
+
 /* Step over one character of a class, which may be escaped. NULL when it is malformed or the
  * pattern ends. */
 static const char *class_take_character(const char *pattern, unsigned char *ret_character) {
@@ -103,9 +105,17 @@ static const char *element_match(const char *pattern, char c) {
         return *pattern == c ? pattern + 1 : NULL;
 }
 
+static bool is_special(char c) {
+        return c == '*' || c == '?' || c == '[' || c == '\\';
+}
+
 bool unit_glob_matches(const char *pattern, const char *string) {
         const char *after_star = NULL, *star_string = NULL;
 
+        /* Most patterns differ from most names before anything special comes. */
+        for (; *pattern && !is_special(*pattern); pattern++, string++)
+                if (*pattern != *string)
+                        return false;
         if (!unit_glob_is_valid(pattern))
                 return false;
 

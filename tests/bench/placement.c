@@ -14,10 +14,10 @@
 
 typedef struct Scenario {
         const char *name;
-        const char *options; /* lines of [X-Fleet]; "%zu" is the unit's number modulo `modulus` */
-        size_t modulus;
-        size_t n_units; /* at most; 0 = as many as asked for */
-        bool is_pinned; /* options name a machine instead */
+        const char *options; /* lines of [X-Fleet]; "%p" is the unit's template */
+        size_t n_templates;  /* units are instances of so many templates; 0 = of none */
+        size_t n_units;      /* at most; 0 = as many as asked for */
+        bool is_pinned;      /* options end with the ID of a machine */
 } Scenario;
 
 static double now_s(void) {
@@ -73,16 +73,16 @@ static void add_unit(Cluster *cluster, const char *name, const char *options) {
 static void add_units(Cluster *cluster, const Scenario *scenario, size_t n_machines,
                       size_t n_units) {
         for (size_t i = 0; i < n_units; i++) {
-                char name[64], options[256] = "", number[33];
+                char name[64], options[256] = "", id[33] = "";
 
-                (void)snprintf(name, sizeof(name), "unit-%06zu.service", i);
-                if (scenario->is_pinned)
-                        machine_id(i * 7919 % n_machines, number);
+                if (scenario->n_templates > 0)
+                        (void)snprintf(name, sizeof(name), "unit-%04zu@%06zu.service",
+                                       i % scenario->n_templates, i);
                 else
-                        (void)snprintf(number, sizeof(number), "%zu",
-                                       scenario->modulus ? i % scenario->modulus : i);
-                (void)snprintf(options, sizeof(options), "%s%s", scenario->options,
-                               scenario->modulus || scenario->is_pinned ? number : "");
+                        (void)snprintf(name, sizeof(name), "unit-%06zu.service", i);
+                if (scenario->is_pinned)
+                        machine_id(i * 7919 % n_machines, id);
+                (void)snprintf(options, sizeof(options), "%s%s", scenario->options, id);
                 /* The first is the one that others follow. */
                 add_unit(cluster, name, i == 0 ? "" : options);
         }
@@ -158,11 +158,16 @@ int main(int argc, char **argv) {
                 { "MachineMetadata or", "MachineMetadata=disk=ssd\nMachineMetadata=disk=hdd", 0, 0,
                   false },
                 { "MachineID", "MachineID=", 0, 0, true },
-                { "Conflicts, 1000 groups", "Conflicts=unit-*", 1000, 0, false },
+                { "Conflicts, templates", "Conflicts=%p@*.service", 1000, 0, false },
                 { "Conflicts, all apart", "Conflicts=unit-*.service", 0, 4000, false },
+                { "Conflicts, no room", "Conflicts=unit-*.service", 0, 7000, false },
+                { "Conflicts, metadata", "Conflicts=%p@*.service\nMachineMetadata=disk=ssd", 30,
+                  30000, false },
                 { "MachineOf", "MachineOf=unit-000000.service", 0, 20000, false },
+                { "Replaces", "Replaces=%p@*0.service", 1000, 0, false },
                 { "Global", "Global=true", 0, 30, false },
                 { "nowhere", "MachineID=none", 0, 20000, false },
+                { "nowhere, metadata", "MachineMetadata=disk=none-such", 0, 20000, false },
         };
         size_t n_machines = argc > 1 ? strtoul(argv[1], NULL, 10) : 5000;
         size_t n_units = argc > 2 ? strtoul(argv[2], NULL, 10) : 150000;

@@ -589,6 +589,33 @@ START_TEST(test_taking_over_writes_nothing) {
 }
 END_TEST
 
+/* A new leader with more to plan than one round does goes on at once, also where nothing has to be
+ * written. */
+START_TEST(test_long_plans_go_on) {
+        EngineStats stats;
+        Fixture f;
+        int leader;
+
+        set_up(&f, 1, 2);
+        set_machine(&f, "m1");
+        for (int i = 0; i < 2000; i++) {
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "u%04d.service", i);
+                rig_set_unit(&f.rig, name, "[X-Fleet]\nConflicts=x.service\n", L, 1);
+        }
+        leader = wait_for_leader(&f, 500);
+        rig_run_ms(&f.rig, 10000);
+        node_stop(&f, (size_t)leader);
+        leader = wait_for_leader(&f, 500);
+        rig_run_ms(&f.rig, 200);
+        stats = engine_stats(f.nodes[leader].engine);
+        ck_assert_uint_ge(stats.n_plans, 7);
+        ck_assert_uint_eq(stats.n_commits, 0);
+        tear_down(&f);
+}
+END_TEST
+
 /* A file that nothing refers to goes after a while; one in use stays, and so does one that is
  * written again in that moment. */
 START_TEST(test_unused_files) {
@@ -639,6 +666,7 @@ int main(void) {
                 test_storms,
                 test_large_commits,
                 test_taking_over_writes_nothing,
+                test_long_plans_go_on,
                 test_unused_files,
         };
 

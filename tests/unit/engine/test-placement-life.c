@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <stdio.h>
+
 #include "engine/placement.h"
 #include "tests/unit/engine/table.h"
 #include "tests/unit/fault.h"
@@ -225,6 +227,33 @@ START_TEST(test_repairs) {
 }
 END_TEST
 
+/* More work than a round does: it ends early and leaves the rest to the next, which goes on there. */
+START_TEST(test_long_rounds) {
+        enum { N = 1500 };
+        unsigned n_rounds = 0;
+        Cluster cluster;
+
+        cluster_init(&cluster, 1);
+        view_machine(&cluster, "m1", "");
+        for (int i = 0; i < N; i++) {
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "u%04d", i);
+                view_unit(&cluster, name, "Conflicts=x.service", L, 1);
+        }
+        while (!list_is_empty(&cluster.dirty)) {
+                uint64_t n_looked = cluster.n_looked;
+
+                ck_assert_int_eq(placement_plan(&cluster), 0);
+                ck_assert_uint_lt(cluster.n_looked - n_looked, 3 * PLACEMENT_LOOKS_MAX);
+                ck_assert_uint_lt(++n_rounds, 20);
+        }
+        ck_assert_uint_gt(n_rounds, 1);
+        ck_assert_uint_eq(cluster.present[0]->n_wanted, N);
+        cluster_done(&cluster);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_staying_and_moving,
@@ -234,6 +263,7 @@ int main(void) {
                 test_bad_records_freeze,
                 test_bad_machine_records,
                 test_repairs,
+                test_long_rounds,
         };
 
         return tests_run("engine placement life", tests, ELEMENTSOF(tests));
