@@ -37,8 +37,7 @@ typedef struct ChildWait {
                                    that ended it, or that was meant to end fleetctl meanwhile */
 } ChildWait;
 
-/* Wait. Keyboard signals are the child's matter meanwhile, who gets them as well; SIGTERM and
- * SIGHUP are passed on. Returns a ChildEvent or a negative errno. */
+/* Wait. Signals that would end fleetctl are the child's matter meanwhile. Returns a ChildEvent or a negative errno. */
 int child_wait(ChildWait *wait);
 
 /* Start it and wait until it ended. Returns its code as in ChildWait, or a negative errno with a

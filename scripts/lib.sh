@@ -7,7 +7,7 @@ logs=$top/build/logs # what the steps printed; .gitignore covers build/
 
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libevent-dev libjansson-dev libnghttp2-dev
         libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev libssl-dev libcurl4-openssl-dev check)
-lab_packages=(etcd-server etcd-client systemd dbus iproute2 python3)
+lab_packages=(etcd-server etcd-client systemd dbus iproute2 python3 openssh-client openssh-server)
 test_packages=(openssl groff-base clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck)
 
 say() { echo "== $*"; }
@@ -73,6 +73,7 @@ install_packages() { # PACKAGE..: installs those that are missing, and starts an
         step "packages" packages.log install_quietly "${missing[@]}"
         allow_service_starts
         case " ${missing[*]} " in *" etcd-server "*) systemctl disable etcd.service >>"$logs/packages.log" 2>&1 || true ;; esac
+        case " ${missing[*]} " in *" openssh-server "*) systemctl disable ssh.service >>"$logs/packages.log" 2>&1 || true ;; esac
 }
 
 # ---- build
