@@ -2,7 +2,7 @@
 
 /* Names cost nothing to resolve. For patterns the whole list of units is read, once for all of
  * them, and the units that are meant are taken from that list, too: a pattern that means ten
- * thousand units costs no request per unit.
+ * thousand units costs no request per unit. Nor do a thousand names.
  */
 
 #include "fleetctl/resolve.h"
@@ -15,6 +15,8 @@
 #include "fleetctl/unit-args.h"
 #include "lib/base/hash-map.h"
 #include "lib/unit/unit-name.h"
+
+enum { LIST_FROM_NAMES = 1000 }; /* a page of the list holds a hundred units */
 
 void resolved_done(Resolved *resolved) {
         strlist_done(&resolved->names);
@@ -102,6 +104,7 @@ static int list_units(Client *client, Resolved *resolved, Diag *diag) {
         int r;
 
         r = client_list(client, LIST_UNITS, &resolved->listed, diag);
+        resolved->is_listed = r == 0;
         if (r == 0 && resolved->listed.n_units > 0)
                 qsort(resolved->listed.units, resolved->listed.n_units, sizeof(Unit),
                       listing_compare_units);
@@ -171,8 +174,9 @@ static int take_listed(Resolved *resolved, Unit *ret_units) {
         for (size_t i = 0; i < resolved->names.n_items; i++) {
                 const Unit key = { .name = resolved->names.items[i] };
 
-                found[i] = bsearch(&key, listed->units, listed->n_units, sizeof(key),
-                                   listing_compare_units);
+                if (listed->n_units > 0)
+                        found[i] = bsearch(&key, listed->units, listed->n_units, sizeof(key),
+                                           listing_compare_units);
         }
         for (size_t i = 0; i < resolved->names.n_items; i++)
                 if (found[i]) {
@@ -207,8 +211,14 @@ static int ask(const StrList *names, Client *client, Unit *ret_units, Diag *diag
 }
 
 int resolved_get_units(Resolved *resolved, Client *client, Unit *ret_units, Diag *diag) {
+        int r = 0;
+
         if (resolved->names.n_items == 0)
                 return 0;
-        return resolved->listed.n_units > 0 ? take_listed(resolved, ret_units)
-                                            : ask(&resolved->names, client, ret_units, diag);
+        if (!resolved->is_listed && resolved->names.n_items >= LIST_FROM_NAMES)
+                r = list_units(client, resolved, diag);
+        if (r < 0)
+                return r;
+        return resolved->is_listed ? take_listed(resolved, ret_units)
+                                   : ask(&resolved->names, client, ret_units, diag);
 }

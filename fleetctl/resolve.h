@@ -15,7 +15,8 @@ typedef struct Resolved {
         StrList paths;     /* parallel: where the file of each would be */
         bool *is_match;    /* owned, parallel: was it only a pattern that meant the unit? */
         StrList unmatched; /* patterns that no unit matches, as they were typed */
-        Page listed;       /* the cluster's units, sorted, as far as they were needed */
+        Page listed;       /* the cluster's units, sorted, if they were listed */
+        bool is_listed;
 } Resolved;
 
 /* Free everything; empty afterwards. */
@@ -27,8 +28,9 @@ void resolved_done(Resolved *resolved);
 int resolve_words(Client *client, const StrList *words, Resolved *ret_resolved, Diag *diag);
 
 /* Read the units into an array of names.n_items zeroed Units, once; one that the cluster does not
- * know, or that has a name no unit can have, stays zeroed. The caller calls unit_done() on each,
- * also after an error. Returns as client_get_units(). */
+ * know, or that has a name no unit can have, stays zeroed. Where there are very many names all units
+ * are listed, which takes less time. The caller calls unit_done() on each, also after an error.
+ * Returns as client_get_units(). */
 int resolved_get_units(Resolved *resolved, Client *client, Unit *ret_units, Diag *diag);
 
 /* Drop the units that only a pattern meant and that `is_unwanted` says so of; a pattern is not

