@@ -83,9 +83,12 @@ static void build(Cluster *cluster) {
         view_row(cluster, "m3", "q", "", 1);
         view_unit(cluster, "r", "Replaces=q.service\nMachineOf=s.service", L, 1);
         view_unit(cluster, "s", "MachineID=m3", L, 1);
+        for (char name[] = "x1"; name[1] <= '4'; name[1]++)
+                view_unit(cluster, name, "Conflicts=x?.service", L, 1);
 }
 
-static const char plan[] = "a=m2 b=m2 c=m1 g=m1,m2,m3 n=- o=- q=m1 r=m3 s=m3";
+static const char plan[] = "a=m2 b=m2 c=m1 g=m1,m2,m3 n=- o=- q=m1 r=m3 s=m3 "
+                           "x1=m1 x2=m2 x3=m3 x4=-";
 
 /* Whatever allocation of a plan fails, units stay dirty and the next plan is complete. */
 START_TEST(test_plan_out_of_memory) {

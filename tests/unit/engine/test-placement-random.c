@@ -175,7 +175,7 @@ static void apply_random(Cluster *cluster, VirtualEnv *env) {
 
 /* Records in any order: the same plan, for the same reasons. */
 START_TEST(test_any_order) {
-        for (uint64_t seed = 0; seed < 200; seed++) {
+        for (uint64_t seed = 0; seed < 80; seed++) {
                 char first[65536] = "", whys[N_UNITS][1025];
 
                 for (int order = 0; order < 3; order++) {
@@ -223,7 +223,7 @@ END_TEST
 /* Whatever happens, in whatever order, some of it written and some not yet: every plan keeps the
  * rules, and comes to rest. */
 START_TEST(test_any_life) {
-        for (uint64_t seed = 0; seed < 150; seed++) {
+        for (uint64_t seed = 0; seed < 50; seed++) {
                 VirtualEnv env;
                 Cluster cluster;
 
