@@ -73,7 +73,9 @@ const Command cmd_journal = {
                 "Runs 'journalctl' on the machine of the unit: here, or over SSH. For a global "
                 "unit "
                 "it is run on\n"
-                "every machine that has the unit, headed by the machine.\n\n"
+                "every machine that has the unit, headed by the machine; with -f --machine says on "
+                "which "
+                "one.\n\n"
                 "Ends with journalctl's exit code, with 1 for a unit that does not exist or is on "
                 "no machine,\n"
                 "with 255 when there is no SSH connection.\n",

@@ -98,6 +98,23 @@ static int fail_not_there(const Cli *cli, const RemoteCommand *command, const Un
         return EXIT_FAILED;
 }
 
+/* The first machine's journal would never let the next one's be shown. */
+static int fail_endless(const Unit *unit, const Places *places) {
+        _cleanup_(buf_done) Buf text = buf_make(64 * 1024);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < places->n_items; i++) {
+                const Place *place = &places->items[i];
+
+                r = buf_append_string(&text, "\n\t");
+                if (r == 0)
+                        r = label_append(&text, place->id, place->address, false);
+        }
+        return cli_fail("Unit %s is on several machines, and only one can be followed; say which "
+                        "with --machine=ID:%s",
+                        unit->name, text.data ? text.data : "");
+}
+
 /* At each place of the unit; the first code that is not 0 counts. */
 static int run_unit(Cli *cli, const RemoteCommand *command, const Unit *unit, Places *places) {
         _cleanup_(strlist_done) StrList words = { 0 };
@@ -108,6 +125,8 @@ static int run_unit(Cli *cli, const RemoteCommand *command, const Unit *unit, Pl
                 return EXIT_FAILED;
         if (places->n_items == 0)
                 return fail_not_there(cli, command, unit);
+        if (places->n_items > 1 && cli->options.follow)
+                return fail_endless(unit, places);
         if (command->words(&cli->options, unit->name, &words) < 0)
                 return cli_fail("Out of memory");
 

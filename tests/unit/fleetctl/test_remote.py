@@ -249,6 +249,8 @@ class Journal(RemoteTest):
         self.report("g.service", M1, M2)
         line = "journalctl [--unit=g.service] [--no-pager] [--lines=10] [--output=short]\n"
         self.check("journal g", out="==> 0c1f1a2b.../10.77.0.11 <==\n%s\n==> 1d2e3f4a.../10.77.0.12 <==\n%s" % (line, line))
+        self.check("journal -f g", code=1, err="Unit g.service is on several machines, and only one can be followed; say which with --machine=ID:\n"
+                                               "\t0c1f1a2b.../10.77.0.11\n\t1d2e3f4a.../10.77.0.12\n")
         self.check("journal --machine=1d g", out="==> 1d2e3f4a.../10.77.0.12 <==\n" + line)
 
 
