@@ -8,11 +8,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fleetctl/ask.h"
 #include "fleetctl/cli.h"
 #include "fleetctl/help.h"
+#include "lib/base/env.h"
 #include "lib/base/log.h"
 #include "lib/base/macro.h"
 
@@ -52,6 +54,18 @@ static int keep_standard_fds(void) {
         return 0;
 }
 
+/* Log lines begin with the time, as fleet 1.0's did (contract section 2.4). */
+static void log_with_time(int priority, const LogSubject *subject, const char *text) {
+        time_t now = (time_t)(env_wall_us(env_system()) / US_PER_S);
+        char stamp[32];
+        struct tm local;
+
+        if (localtime_r(&now, &local) &&
+            strftime(stamp, sizeof(stamp), "%Y/%m/%d %H:%M:%S ", &local) > 0)
+                (void)fputs(stamp, stderr);
+        log_to_stderr(priority, subject, text);
+}
+
 int main(int argc, char **argv) {
         _cleanup_(cli_done) Cli cli = { 0 };
         Diag diag = { 0 };
@@ -62,6 +76,7 @@ int main(int argc, char **argv) {
         if (keep_standard_fds() < 0)
                 return cli_fail("Error opening /dev/null: %s", strerror(errno));
 
+        log_set_sink(log_with_time);
         r = cli_parse(&cli, argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &diag);
         if (r < 0)
                 return cli_fail_usage(&cli, r, &diag);

@@ -11,7 +11,10 @@
 
 #include "lib/base/env.h"
 
-enum { PROGRESS_DELAY_MS = 300 }; /* shorter waits need no explanation */
+enum {
+        PROGRESS_DELAY_MS = 300, /* shorter waits need no explanation */
+        PROGRESS_SAY_S = 10,     /* in a log, waits longer than this do */
+};
 
 Progress progress_begin(const char *done, size_t n_total) {
         return (Progress){
@@ -22,10 +25,23 @@ Progress progress_begin(const char *done, size_t n_total) {
         };
 }
 
+/* A log keeps what is written, so there it is one line, and only of what takes long. */
+static void say_once(Progress *progress, size_t n_done, uint64_t waited_us) {
+        if (progress->has_said || waited_us < PROGRESS_SAY_S * (uint64_t)US_PER_S)
+                return;
+        (void)fprintf(stderr, "Waiting: %zu/%zu unit%s %s\n", n_done, progress->n_total,
+                      progress->n_total == 1 ? "" : "s", progress->done);
+        progress->has_said = true;
+}
+
 void progress_show(Progress *progress, size_t n_done) {
         uint64_t waited_us = env_now_us(env_system()) - progress->begin_us;
 
-        if (!progress->is_terminal || waited_us < PROGRESS_DELAY_MS * (uint64_t)US_PER_MS)
+        if (!progress->is_terminal) {
+                say_once(progress, n_done, waited_us);
+                return;
+        }
+        if (waited_us < PROGRESS_DELAY_MS * (uint64_t)US_PER_MS)
                 return;
         if (progress->is_visible && progress->n_shown == n_done)
                 return;

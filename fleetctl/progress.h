@@ -13,14 +13,16 @@ typedef struct Progress {
         size_t n_total;
         size_t n_shown;    /* the count on the screen */
         uint64_t begin_us; /* when it began (env_now_us) */
-        bool is_terminal;  /* else nothing is ever shown */
+        bool is_terminal;  /* else one line is written, when it lasts */
+        bool has_said;     /* that line */
         bool is_visible;   /* a line is on the screen */
 } Progress;
 
-/* Begin; shows nothing yet, and never anything when stderr is no terminal. */
+/* Begin; shows nothing yet. */
 Progress progress_begin(const char *done, size_t n_total);
 
-/* Show the line, unless it is too early or unchanged. */
+/* Show the line, unless it is too early or unchanged. Where stderr is no terminal it is written once,
+ * after some seconds. */
 void progress_show(Progress *progress, size_t n_done);
 
 /* Remove the line from the screen: before anything else is printed, and at the end. */

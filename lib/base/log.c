@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void sink_stderr(int priority, const LogSubject *subject, const char *text) {
+void log_to_stderr(int priority, const LogSubject *subject, const char *text) {
         static const char *const names[] = {
                 "EMERG", "ALERT", "CRIT", "ERROR", "WARN", "NOTICE", "INFO", "DEBUG",
         };
@@ -20,11 +20,11 @@ static void sink_stderr(int priority, const LogSubject *subject, const char *tex
         (void)fprintf(stderr, "%s\n", text);
 }
 
-static LogSink log_sink = sink_stderr;
+static LogSink log_sink = log_to_stderr;
 static int log_max_priority = LOG_INFO;
 
 void log_set_sink(LogSink sink) {
-        log_sink = sink ? sink : sink_stderr;
+        log_sink = sink ? sink : log_to_stderr;
 }
 
 void log_set_max_priority(int priority) {

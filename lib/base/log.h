@@ -24,6 +24,9 @@ typedef void (*LogSink)(int priority, const LogSubject *subject, const char *tex
 /* Send all further lines to `sink`; NULL restores the default, plain lines on stderr. */
 void log_set_sink(LogSink sink);
 
+/* The default sink: "LEVEL text", or "LEVEL unit: text", on stderr. For sinks that add to it. */
+void log_to_stderr(int priority, const LogSubject *subject, const char *text);
+
 /* Drop lines less important than `priority` (default LOG_INFO). */
 void log_set_max_priority(int priority);
 

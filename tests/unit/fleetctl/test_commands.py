@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ import stub_api
 FLEETCTL = None
 M1 = "0c1f1a2b.../10.77.0.11"
 M2 = "1d2e3f4a.../10.77.0.12"
+LOG_TIME = r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d "  # what log lines begin with
 PLAIN = "[Service]\nExecStart=/bin/true\n"
 
 
@@ -70,7 +72,8 @@ class CommandTest(unittest.TestCase):
 
     def check(self, command, out="", err="", code=0, **env):
         done = self.run_raw(*command.split(), **env)
-        self.assertEqual((done.stdout, done.stderr, done.returncode), (out, err, code), command)
+        said = re.sub(r"(?m)^%s(?=[A-Z]+ )" % LOG_TIME, "", done.stderr)
+        self.assertEqual((done.stdout, said, done.returncode), (out, err, code), command)
 
     def sent(self, method, path):
         """Bodies of the requests that arrived there."""
@@ -874,6 +877,11 @@ class Usage(CommandTest):
                    err="Error: unknown flag: --ful\nDid you mean this?\n\t--full\nRun 'fleetctl list-units --help' for usage.\n")
         self.check("start --xyzzy=host a", code=2,
                    err="Error: unknown flag: --xyzzy\nRun 'fleetctl start --help' for usage.\n")
+
+    def test_log_lines(self):
+        """Time, level, text."""
+        done = self.run_raw("--debug", "list-units", TZ="UTC")
+        self.assertRegex(done.stderr.splitlines()[0], "^%sDEBUG HTTP GET http" % LOG_TIME)
 
     def test_debug(self):
         """The flag works as the environment variable does, and says what was asked and answered."""
