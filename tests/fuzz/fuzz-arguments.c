@@ -41,7 +41,8 @@ static void words_cut(char *text, Words *words) {
                 words->n_variables = words->n_items;
 }
 
-/* Give each flag that has a variable the first value that the input has for it, or none. */
+/* Give each flag that has a variable the first value that the input has for it, or none. The words
+ * become part of the environment themselves: what setenv(3) copies is never freed. */
 static void environment_set(const Words *words) {
         for (size_t i = 0; i < global_flags.n_flags; i++) {
                 char name[FLAG_ENVIRONMENT_BYTES];
@@ -55,7 +56,7 @@ static void environment_set(const Words *words) {
                 for (size_t v = words->n_variables; v > 0; v--)
                         if (strncmp(words->items[v - 1], name, n_bytes) == 0 &&
                             words->items[v - 1][n_bytes] == '=')
-                                (void)setenv(name, words->items[v - 1] + n_bytes + 1, 1);
+                                (void)putenv(words->items[v - 1]);
         }
 }
 
@@ -84,6 +85,10 @@ static void require_round_trip(const Cli *cli) {
                              "each is as it was typed");
 }
 
+static void environment_clear(void) {
+        environment_set(&(Words){ 0 });
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         _cleanup_(freep) char *text = fuzz_string(data, n_bytes);
         _cleanup_(cli_done) Cli cli = { 0 };
@@ -95,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         environment_set(&words);
         r = cli_parse(&cli, words.items + words.n_variables, words.n_items - words.n_variables,
                       &diag);
+        environment_clear();
         if (r < 0) {
                 fuzz_require(r == -EINVAL && *diag.message, "a refusal has a reason");
                 return 0;
