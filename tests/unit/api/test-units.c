@@ -62,6 +62,7 @@ START_TEST(test_routes) {
                 { "GET", "/fleet/v1/wait", NULL, 405,
                   ERROR(405, "only POST supported against this resource") },
                 { "GET", "/fleet/v1/units", NULL, 200, "{}" },
+                { "GET", "/fleet/v1/units?alt=json", NULL, 200, "{}" },
                 { "GET", "/v1-alpha/units", NULL, 200, "{}" },
                 { "GET", "/fleet/v1/state", NULL, 200, "{}" },
                 { "GET", "/fleet/v1/machines", NULL, 200, "{}" },

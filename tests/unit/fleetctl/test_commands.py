@@ -809,6 +809,14 @@ class Lists(CommandTest):
         text = self.run_on_terminal("list-unit-files", "--fields=unit", "--no-legend", "u00.service")
         self.assertEqual(text, "u00.service\r\n")
 
+    def test_machine_column(self):
+        """Short or whole, with the address if there is one, and the ID alone of a machine that has left."""
+        ids = [m["id"] for m in stub_api.MACHINES] + ["9" * 32]
+        self.cluster.states = [{"name": "u%d.service" % i, "machineID": machine} for i, machine in enumerate(ids)]
+        self.check("list-units --no-legend --fields=machine", out="%s\n%s\n2e3f4a5b...\n99999999...\n" % (M1, M2))
+        self.check("list-units --no-legend --fields=machine -l",
+                   out="%s/10.77.0.11\n%s/10.77.0.12\n%s\n%s\n" % tuple(ids))
+
     def test_empty(self):
         self.check("list-units", out="UNIT\tMACHINE\tACTIVE\tSUB\n")
         self.check("list-unit-files", out="UNIT\tHASH\tDSTATE\tSTATE\tTARGET\n")
@@ -841,7 +849,7 @@ class Lists(CommandTest):
 class Usage(CommandTest):
     def test_version(self):
         """Needs no cluster."""
-        for words in ("version", "--version", "-v", "--endpoint=nonsense version"):
+        for words in ("version", "--version", "-v", "--v", "--endpoint=nonsense version", "list-units --version", "start -v x", "version x"):
             done = self.run_raw(*words.split())
             self.assertRegex(done.stdout, r"^fleetctl version \d+\.\d+\.\d+\n$")
             self.assertEqual(done.returncode, 0)
@@ -852,6 +860,30 @@ class Usage(CommandTest):
             self.assertEqual((done.stderr, done.returncode), ("", 0))
             for title in ("NAME:", "USAGE:", "VERSION:", "COMMANDS:", "GLOBAL OPTIONS:"):
                 self.assertIn(title, done.stdout)
+
+        for words in ("help", "--help", "-h"):
+            self.check(words, out=self.run_raw().stdout)
+
+    def test_help_names_every_command_and_flag(self):
+        """What the tables have, help shows, but for what is only accepted."""
+        out = self.run_raw("help").stdout
+        for command in ("submit", "load", "start", "stop", "unload", "destroy", "cat", "list-units", "list-unit-files", "list-machines"):
+            self.assertRegex(out, r"\n    %s  " % command)
+        for flag, variable in (("endpoint=URL", "ENDPOINT"), ("driver=NAME", "DRIVER"), ("ca-file=FILE", "CA_FILE"),
+                               ("cert-file=FILE", "CERT_FILE"), ("key-file=FILE", "KEY_FILE"),
+                               ("request-timeout=SECONDS", "REQUEST_TIMEOUT"), ("debug", "DEBUG")):
+            self.assertRegex(out, r"\n    --%s .*\[FLEETCTL_%s\]\n" % (flag, variable))
+        for hidden in ("etcd-cafile", "etcd-key-prefix", "experimental-api"):
+            self.assertNotIn(hidden, out)
+
+    def test_bad_values(self):
+        for words, err in (
+            ("list-units --full=maybe", 'invalid value "maybe" for flag --full: expected true or false'),
+            ("list-units --request-timeout 0", 'invalid value "0" for flag --request-timeout: expected seconds, from 0.001 to a day'),
+            ("list-units --endpoint", "flag --endpoint needs a value: --endpoint=URL"),
+        ):
+            self.check(words, err="Error: %s\nRun 'fleetctl list-units --help' for usage.\n" % err, code=2)
+        self.check("help start stop", err="At most one command can be explained at a time\n", code=2)
 
     def test_help_of_commands(self):
         for words in ("help list-units", "list-units --help", "list-units -h", "--help list-units"):
