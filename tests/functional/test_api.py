@@ -391,7 +391,7 @@ class Api(ClusterTest):
 
     def is_sanitized(self):
         """AddressSanitizer reserves terabytes for its shadow, and its memory says nothing."""
-        return int(re.search(r"VmSize: +(\d+)", self.daemon_file("status"))[1]) > 1 << 30
+        return int(re.search(r"VmSize:\s+(\d+)", self.daemon_file("status"))[1]) > 1 << 30
 
     def memory(self):
         """Private memory of the daemon that was written to, in kB."""
