@@ -269,25 +269,6 @@ static int on_assignment(const char *name, const char *value, unsigned line, voi
         return r == -EINVAL ? diag_wrap(diag, r, "%s", name) : r;
 }
 
-/* Read the file. That of the default path may be missing. */
-static int read_file(ConfigReader *reader, const char *path, Diag *diag) {
-        _cleanup_(freep) char *text = NULL;
-        size_t n_bytes;
-        int r;
-
-        reader->path = path ? path : CONFIG_DEFAULT_PATH;
-        r = file_read(reader->path, FILE_MAX_BYTES, &text, &n_bytes);
-        if (r == -ENOENT && !path)
-                return 0;
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0)
-                return diag_set(diag, r, "cannot read the configuration %s: %s", reader->path,
-                                strerror(-r));
-
-        return config_text_parse(reader->path, text, n_bytes, on_assignment, reader, diag);
-}
-
 /* "FLEET_AGENT_TTL" is the key agent_ttl. */
 static int on_variable(ConfigReader *reader, const char *variable, Diag *diag) {
         const char *equals = strchr(variable, '=');
@@ -431,17 +412,17 @@ void config_replace(Config *config, Config *next) {
                         key_exchange(&keys[i], config, next);
 }
 
-int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
-                Diag *diag) {
+int config_read(Config *ret_config, const char *path, char *text, size_t n_bytes,
+                char *const *environment, StrList *notices, Diag *diag) {
         _cleanup_(config_done) Config config = { 0 };
-        ConfigReader reader = { .config = &config, .notices = notices };
+        ConfigReader reader = { .config = &config, .notices = notices, .path = path };
         int r;
 
         r = set_defaults(&config);
         if (r < 0)
                 return r;
 
-        r = read_file(&reader, path, diag);
+        r = config_text_parse(path, text, n_bytes, on_assignment, &reader, diag);
         if (r < 0)
                 return r;
 
@@ -458,6 +439,26 @@ int config_load(Config *ret_config, const char *path, char *const *environment, 
         *ret_config = config;
         config = (Config){ 0 };
         return 0;
+}
+
+int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
+                Diag *diag) {
+        const char *name = path ? path : CONFIG_DEFAULT_PATH;
+        _cleanup_(freep) char *text = NULL;
+        char nothing[] = "";
+        size_t n_bytes = 0;
+        int r;
+
+        r = file_read(name, FILE_MAX_BYTES, &text, &n_bytes);
+        if (r == -ENOENT && !path)
+                n_bytes = 0;
+        else if (r == -ENOMEM)
+                return r;
+        else if (r < 0)
+                return diag_set(diag, r, "cannot read the configuration %s: %s", name,
+                                strerror(-r));
+        return config_read(ret_config, name, text ? text : nothing, n_bytes, environment, notices,
+                           diag);
 }
 
 void config_done(Config *config) {

@@ -52,6 +52,11 @@ typedef struct Config {
 int config_load(Config *ret_config, const char *path, char *const *environment, StrList *notices,
                 Diag *diag);
 
+/* The same of a text that stands in `path`: it is changed on the way, and has a NUL at
+ * text[n_bytes]. */
+int config_read(Config *ret_config, const char *path, char *text, size_t n_bytes,
+                char *const *environment, StrList *notices, Diag *diag);
+
 /* The names of the keys whose values differ, those with an effect: in `changed` the ones that can
  * change while the daemon runs, in `to_restart` the others. Returns 0 or -ENOMEM. */
 int config_compare(const Config *config, const Config *other, StrList *changed,
