@@ -485,6 +485,97 @@ START_TEST(test_restart_loop_is_damped) {
 }
 END_TEST
 
+/* Two machines have the unit; it leaves one of them: what the other one says of it stays. */
+START_TEST(test_states_of_other_machines_stay) {
+        const char *state;
+        Sim sim;
+
+        sim_init(&sim, 1, 2, true);
+        rig_run_ms(&sim.rig, STEP_MS);
+        for (size_t i = 0; i < 2; i++)
+                sim_set_row(&sim, i, "a.service", plain, LAUNCHED, 1);
+        rig_run_ms(&sim.rig, STEP_MS);
+        state = sim_state(&sim, 1, "a.service");
+        ck_assert_str_ne(state, "");
+        sim_remove_row(&sim, 0, "a.service");
+        for (int i = 0; i < 60; i++) {
+                rig_run_ms(&sim.rig, STEP_MS);
+                ck_assert_str_eq(sim_state(&sim, 1, "a.service"), state);
+        }
+        ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+        sim_done(&sim);
+}
+END_TEST
+
+/* Whatever allocation fails while a unit comes and goes: in the end it is as asked, and the store
+ * has its state. */
+START_TEST(test_survives_oom) {
+        for (int goes = 0; goes < 2; goes++) {
+                bool has_failed = true;
+                size_t n = 0;
+
+                for (; has_failed; n++) {
+                        Sim sim;
+
+                        set_up(&sim);
+                        set_row(&sim, "a.service", plain, LOADED, 1);
+                        if (goes)
+                                sim_remove_row(&sim, 0, "a.service");
+                        else
+                                sim_set_row(&sim, 0, "a.service", plain, LAUNCHED, 2);
+                        fault_arm(n);
+                        rig_run_ms(&sim.rig, STEP_MS);
+                        has_failed = fault_disarm();
+                        rig_run_ms(&sim.rig, 120000);
+                        ck_assert_int_eq(is_active(&sim, "a.service"), !goes);
+                        if (goes)
+                                ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+                        else
+                                expect_state(&sim, "a.service",
+                                             "\"active\":\"active\",\"generation\":2");
+                        sim_done(&sim);
+                }
+                ck_assert_uint_gt(n, 10);
+        }
+}
+END_TEST
+
+static int make_agent(void *context) {
+        Sim *sim = context;
+        Agent *agent = NULL;
+        int r;
+
+        r = agent_new(&agent, sim->rig.registries[0], sim->machines[0].host,
+                      &(AgentOptions){ .machine = "m" });
+        fault_assert(!agent == (r < 0));
+        (void)agent_free(agent);
+        return r;
+}
+
+static int dump_agent(void *context) {
+        DumpUnit *units = NULL;
+        size_t n_units = 0;
+        int r;
+
+        r = agent_dump(((Sim *)context)->machines[0].agent, &units, &n_units);
+        fault_assert(r < 0 ? !units : n_units == 2 && streq(units[0].name, "a.service"));
+        free(units);
+        return r;
+}
+
+/* What is made in one go is made wholly or not at all. */
+START_TEST(test_made_wholly_or_not_at_all) {
+        Sim sim;
+
+        set_up(&sim);
+        set_row(&sim, "b.service", plain, LOADED, 1);
+        set_row(&sim, "a.service", plain, LAUNCHED, 1);
+        ck_assert_uint_ge(fault_sweep(make_agent, &sim), 2);
+        ck_assert_uint_ge(fault_sweep(dump_agent, &sim), 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* Somebody else writes or removes a state: the next report finds out and puts it right. */
 START_TEST(test_state_conflicts) {
         for (int removed = 0; removed < 2; removed++) {
@@ -729,6 +820,9 @@ int main(void) {
                 test_duplicate_machine_id,
                 test_reports_are_gathered,
                 test_restart_loop_is_damped,
+                test_states_of_other_machines_stay,
+                test_survives_oom,
+                test_made_wholly_or_not_at_all,
                 test_state_conflicts,
                 test_lost_lease,
                 test_lost_record,

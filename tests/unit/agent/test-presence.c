@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "lib/base/log.h"
@@ -216,10 +217,46 @@ START_TEST(test_wiped_store_comes_back) {
 }
 END_TEST
 
+static int change(void *context) {
+        Sim *sim = context;
+        MachineRecord record = { .address = (char *)"192.0.2.9",
+                                 .hostname = (char *)"other",
+                                 .version = (char *)"2.0.0" };
+
+        return presence_update(sim->machines[0].presence, &record, SIM_TTL_S * US_PER_S);
+}
+
+/* A change that there is no memory for changes nothing, and one that there is memory for does. */
+START_TEST(test_update_out_of_memory) {
+        Sim sim;
+
+        set_up(&sim);
+        for (size_t n = 0;; n++) {
+                bool has_failed;
+                int r;
+
+                fault_arm(n);
+                r = change(&sim);
+                has_failed = fault_disarm();
+                ck_assert_int_eq(r, r < 0 ? -ENOMEM : 0);
+                rig_run_ms(&sim.rig, STEP_MS);
+                ck_assert_int_ne(lease_of(&sim), 0);
+                if (r < 0)
+                        expect_record(&sim, "\"address\":\"192.0.2.1\"");
+                if (!has_failed)
+                        break;
+        }
+        rig_run_ms(&sim.rig, STEP_MS);
+        expect_record(&sim, "\"address\":\"192.0.2.9\"");
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
-                test_update_record,         test_update_again, test_update_ttl,
-                test_update_ttl_while_full, test_wiped_store,  test_wiped_store_comes_back,
+                test_update_record,          test_update_again,         test_update_ttl,
+                test_update_ttl_while_full,  test_update_out_of_memory, test_wiped_store,
+                test_wiped_store_comes_back,
         };
 
         return tests_run("presence", tests, ELEMENTSOF(tests));

@@ -238,6 +238,34 @@ START_TEST(test_read_out_of_memory) {
 }
 END_TEST
 
+/* Ordinary reads have the time that they are given; a list of unknown length has its own. */
+START_TEST(test_call_timeout) {
+        static const struct {
+                RegistryRange range;
+                uint64_t ms;
+        } rows[] = {
+                { { .key = { .kind = RECORD_UNIT, .unit = "a.service" } }, 500 },
+                { { .key = { .kind = RECORD_UNIT }, .limit = 10 }, 500 },
+                { { .key = { .kind = RECORD_UNIT } }, STORE_LIST_TIMEOUT_US / US_PER_MS },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Fixture f;
+
+                set_up(&f);
+                registry_set_call_timeout(f.registry, 500 * US_PER_MS);
+                rig_cut(&f.rig, 0, true);
+                ck_assert_int_eq(registry_read(f.registry, &f.read, &rows[i].range, on_read), 0);
+                rig_run_ms(&f.rig, rows[i].ms - 1);
+                ck_assert(registry_read_is_pending(&f.read));
+                rig_run_ms(&f.rig, 1);
+                ck_assert(!registry_read_is_pending(&f.read));
+                ck_assert_int_eq(f.status, REGISTRY_E_UNREACHABLE);
+                rig_done(&f.rig);
+        }
+}
+END_TEST
+
 /* The words for outcomes: every one has some. */
 START_TEST(test_outcomes_have_words) {
         for (int i = 0; i < _REGISTRY_E_MAX; i++)
@@ -251,8 +279,9 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_ranges, test_bad_ones_stop_no_others, test_pages_at_one_revision,
-                test_ends,   test_read_out_of_memory,      test_outcomes_have_words,
+                test_ranges,       test_bad_ones_stop_no_others, test_pages_at_one_revision,
+                test_ends,         test_read_out_of_memory,      test_outcomes_have_words,
+                test_call_timeout,
         };
 
         return tests_run("registry", tests, ELEMENTSOF(tests));
