@@ -88,6 +88,15 @@ class Reload(ClusterTest):
         self.assertEqual(machine.api("GET", "/fleet/v1/units?nextPageToken=ZAABAA==").message(), "token limit must be 7")
         self.assert_same_daemons()
 
+    def test_another_address_is_known_after_a_reload(self):
+        machine = self.machines[0]
+        address = lambda: next(m["primaryIP"] for m in self.cluster._list("machines", "machines") if m["id"] == machine.id)  # noqa: E731
+        self.reload(machine, "public_ip=192.0.2.7")
+        wait_for(lambda: address() == "192.0.2.7", what="the configured address")
+        self.reload(machine)
+        wait_for(lambda: address() == machine.address, what="the one that it has")
+        self.assert_same_daemons()
+
     def test_another_ttl_moves_no_unit(self):
         units = {f"u{i}.service": service() for i in range(4)}
         self.cluster.start(units).ok()
