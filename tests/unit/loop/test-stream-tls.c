@@ -201,12 +201,15 @@ START_TEST(test_wrong_modules) {
 }
 END_TEST
 
-/* Bytes go both ways unharmed, over TLS 1.3 and 1.2, many small writes and large ones; the server is
- * told when nothing follows. */
+/* Bytes go both ways unharmed, over TLS 1.3 and 1.2, by address and by name, many small writes and
+ * large ones; the server is told when nothing follows. */
 START_TEST(test_both_ways) {
         static const TlsServerKind kinds[] = { TLS_SERVER_ECHO, TLS_SERVER_TLS_1_2,
                                                TLS_SERVER_WANTS_CLIENT };
-        const Use use = { .ca = "ca.pem", .cert = "client.pem", .key = "client.key" };
+        const Use use = { .ca = "ca.pem",
+                          .cert = "client.pem",
+                          .key = "client.key",
+                          .host = _i == 1 ? "localhost" : NULL };
         char *bytes = malloc(LARGE_BYTES);
         Client client;
 
