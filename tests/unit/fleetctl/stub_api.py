@@ -10,6 +10,7 @@ does slowly or badly is asked for in the unit file itself, in a section that fle
     Outcome=late         no machine fits at first, one does after a moment
     Outcome=hidden       likewise, but the wait tells nothing until the unit is up
     Outcome=silent       no outcome ever comes
+    Outcome=waiting      its machine waits for another one, then it is there
     Outcome=cut          the wait's reply ends before the outcome
 
 Trouble with the connection and the store is asked for in Cluster.trouble, see there.
@@ -93,6 +94,11 @@ class Cluster:
             if u.get("desiredState", "inactive") != "inactive" and "@." in u["name"]:
                 return 400, '%s: cannot activate template "%s"' % (u["name"], u["name"])
         for u in units:
+            if u.get("restart") and self.units[u["name"]]["desiredState"] == "inactive":
+                return 409, u["name"] + ": unable to restart a unit in state inactive"
+        for u in units:
+            if u.get("restart"):
+                u = dict(u, desiredState="launched")
             unit = self.units.setdefault(u["name"], {"name": u["name"]})
             if u.get("options"):
                 unit["options"] = u["options"]
@@ -245,19 +251,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         begin = time.monotonic()
         try:
             for u in body["units"]:
-                if not self.wait_one(cluster, body, u["name"], begin) or is_cut:
+                if not self.wait_one(cluster, body, u, begin) or is_cut:
                     self.close_connection = True
                     return
             self.chunk("")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    def wait_one(self, cluster, body, name, begin):
-        state = body["state"]
+    def wait_one(self, cluster, body, asked, begin):
+        name, state = asked["name"], body["state"]
         with cluster.lock:
             unit = cluster.units.get(name)
             outcome = cluster.outcome(unit) if unit else None
-            machine = unit.get("machineID") if unit else None
+            machine = unit.get("machineID", asked.get("machineID")) if unit else None
         if state in ("gone", "inactive") or unit is None:
             if unit is None and state not in ("gone", "inactive"):
                 self.line(name=name, outcome="unknown-unit")
@@ -279,6 +285,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(2.5)
             self.reached(cluster, name, state, cluster.machines[1]["id"])
             return True
+        if outcome == "waiting":
+            self.line(name=name, outcome="waiting", state="inactive", machineID=machine, primaryIP="10.77.0.11", why="waits for machine 2e3f4a5b to end it")
         if outcome in ("unplaced", "silent"):
             return self.wait_long(body, name, outcome, begin)
         if outcome == "cut":

@@ -595,6 +595,98 @@ class Unload(CommandTest):
                        '{"error": {"code": 500, "message": ""}}\n')
 
 
+class Restart(CommandTest):
+    def add(self, **units):
+        for name, text in units.items():
+            self.cluster.add(name + ".service", text, "launched")
+
+    def asked(self):
+        """What was to be restarted, request by request."""
+        posts = [body["units"] for body in self.sent("POST", "/fleet/v1/units")]
+        self.assertTrue(all(unit["restart"] and "desiredState" not in unit for units in posts for unit in units), posts)
+        return [[unit["name"] + ("@" + unit["machineID"][:2] if "machineID" in unit else "") for unit in units] for units in posts]
+
+    def add_copies(self):
+        self.add(g=PLAIN + "[X-Fleet]\nGlobal=true\n")
+        self.cluster.states = [{"name": "g.service", "machineID": m["id"], "systemdActiveState": "active"} for m in self.cluster.machines]
+
+    def test_one_after_the_other(self):
+        self.add(a=PLAIN, b=PLAIN, c=PLAIN)
+        self.check("restart c a b", out="".join("Unit %s.service launched on %s\n" % (name, M1) for name in "cab"))
+        self.assertEqual(self.asked(), [["c.service"], ["a.service"], ["b.service"]])
+        self.assertEqual([path for method, path, _ in self.cluster.requests if method == "POST"], ["/fleet/v1/units", "/fleet/v1/wait"] * 3)
+
+    def test_several_at_a_time(self):
+        self.add(a=PLAIN, b=PLAIN, c=PLAIN)
+        self.check("restart --parallel=2 a b c", out="".join("Unit %s.service launched on %s\n" % (name, M1) for name in "abc"))
+        self.assertEqual(self.asked(), [["a.service", "b.service"], ["c.service"]])
+
+    def test_a_failure_ends_it(self):
+        self.add(a=PLAIN, b=outcome("failed"), c=PLAIN, d=PLAIN)
+        self.check("restart a b c d", code=1, out="Unit a.service launched on %s\n" % M1,
+                   err="Unit b.service failed on %s: %s\nError restarting units: unit b.service did not reach state launched\n"
+                       "Not restarted, because of that: c.service, d.service\n" % (M1, stub_api.WHY_FAILED))
+        self.assertEqual(self.asked(), [["a.service"], ["b.service"]])
+
+    def test_those_that_began_with_one_that_fails_are_waited_for(self):
+        self.add(a=outcome("failed"), b=PLAIN, c=PLAIN)
+        self.check("restart --parallel=2 a b c", code=1, out="Unit b.service launched on %s\n" % M1,
+                   err="Unit a.service failed on %s: %s\nError restarting units: 1 of 2 units did not reach state launched\n"
+                       "Not restarted, because of that: c.service\n" % (M1, stub_api.WHY_FAILED))
+
+    def test_copies_of_a_global_unit(self):
+        self.add_copies()
+        done = self.run_raw("restart", "g")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual([line.split()[-1][:2] for line in done.stdout.splitlines()], ["0c", "1d", "2e"])
+        self.assertEqual(self.asked(), [["g.service@0c"], ["g.service@1d"], ["g.service@2e"]])
+        self.assertEqual([body["units"][0]["machineID"][:2] for body in self.sent("POST", "/fleet/v1/wait")], ["0c", "1d", "2e"])
+
+    def test_copies_on_some_machines(self):
+        self.add_copies()
+        self.add(a=PLAIN)
+        self.check("restart --machine=1d2e,2e3f --parallel=2 g a", code=1,
+                   out="Unit g.service launched on %s\nUnit g.service launched on 2e3f4a5b...\n" % M2,
+                   err="Unable to restart unit a.service on that machine: it is not there\n")
+        self.assertEqual(self.asked(), [["g.service@1d"], ["g.service@2e"]])
+
+    def test_a_loaded_global_unit_is_started_as_a_whole(self):
+        self.add_copies()
+        self.cluster.units["g.service"]["desiredState"] = "loaded"
+        self.check("restart --machine=1d g", code=1, err="Unable to restart unit g.service on one machine: it is not launched, and can only be as a whole\n")
+        done = self.run_raw("restart", "g")
+        self.assertEqual((done.returncode, done.stderr, len(done.stdout.splitlines())), (0, "", 3))
+        self.assertEqual(self.asked(), [["g.service"]])
+
+    def test_what_cannot_be_restarted(self):
+        self.cluster.add("i.service", PLAIN)
+        self.add(a=PLAIN)
+        self.check("restart i a", code=1, out="Unit a.service launched on %s\n" % M1, err="Unable to restart unit i.service in state inactive\n")
+        self.check("restart *", out="Unit a.service launched on %s\n" % M1)
+        self.check("restart nowhere", code=1, err="Error creating units: unable to find Unit(nowhere.service) in Registry or on filesystem\n")
+        self.cluster.refuse[("POST", "/fleet/v1/units")] = (500, "disk full")
+        self.check("restart a", code=1, err="Error restarting units: googleapi: Error 500: disk full\n")
+
+    def test_no_block(self):
+        self.add_copies()
+        self.add(a=PLAIN)
+        self.check("restart --no-block g a", out="Triggered global unit g.service restart\nTriggered unit a.service restart\n")
+        self.assertEqual(self.asked(), [["g.service", "a.service"]])
+        self.assertEqual(self.sent("POST", "/fleet/v1/wait"), [])
+
+    def test_flags(self):
+        self.add(a=PLAIN)
+        self.check("restart --parallel=0 a", code=2, err="Error: --parallel must be at least 1\nRun 'fleetctl restart --help' for usage.\n")
+        self.check("restart --machine=xyz a", code=2, err="Error: xyz is not the beginning of a machine ID, as list-machines shows them\n"
+                                                          "Run 'fleetctl restart --help' for usage.\n")
+        self.check("restart", err="No units given\n")
+        self.assertEqual(self.asked(), [])
+
+    def test_a_machine_that_waits_is_told_of(self):
+        self.add(a=outcome("waiting"))
+        self.check("restart a", out="Unit a.service launched on %s\n" % M1, err="Unit a.service on %s waits for machine 2e3f4a5b to end it\n" % M1)
+
+
 class Destroy(CommandTest):
     def test_destroy(self):
         """It waits until the unit is gone from where it was."""
