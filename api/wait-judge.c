@@ -98,8 +98,8 @@ static WaitOutcome judge_arrival(const WaitUnit *unit, WaitTarget target, const 
         }
         if (!unit->machine && unit->kind != WAIT_KIND_PLAIN)
                 return WAIT_PENDING;
-        if (!unit->machine && unit->placement_why &&
-            unit->placement_generation >= unit->generation) {
+        /* On no machine, or kept for one that is lost. */
+        if (!state && unit->placement_why && unit->placement_generation >= unit->generation) {
                 *ret_why = unit->placement_why;
                 return WAIT_UNPLACED;
         }

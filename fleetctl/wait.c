@@ -222,8 +222,9 @@ static int find_placed(Wait *wait, bool *ret_found) {
                 Awaited *unit = container_of(hash_map_get(&wait->awaited, names.items[i]), Awaited,
                                              node);
 
-                /* While we asked, its outcome may have come. */
-                if (r == 0 && units[i].machine_id && unit->is_unplaced) {
+                /* While we asked, its outcome may have come. One that is kept for a machine which
+                 * is lost has a reason, too. */
+                if (r == 0 && units[i].machine_id && !units[i].why && unit->is_unplaced) {
                         unit->is_unplaced = false;
                         wait->n_unplaced--;
                         *ret_found = true;

@@ -134,6 +134,27 @@ START_TEST(test_held_up) {
 }
 END_TEST
 
+/* A unit that is kept for a machine which is lost, because no other fits, says so. */
+START_TEST(test_lost_machine) {
+        Fixture *f = start();
+        Client client;
+
+        put_unit(f, "a.service", "launched", 7);
+        put(f, "/fleet/placement/a.service",
+            "{\"generation\":7,\"machine\":\"m1\",\"why\":\"its machine m1 is not there\"}");
+        client = wait_open(f, LAUNCH);
+        expect_line(&client,
+                    "\"outcome\":\"unplaced\",\"primaryIP\":\"10.0.0.1\",\"state\":\"inactive\","
+                    "\"why\":\"its machine m1 is not there\"}");
+        ck_assert(!client.is_closed);
+        put_state(f, "a.service", "launched", "active", 7, NULL);
+        fixture_settle(f, &client);
+        expect_line(&client, "\"outcome\":\"reached\"");
+        client_close(&client);
+        fixture_free(f);
+}
+END_TEST
+
 /* One copy of a global unit: the state on that machine has to answer the restart that was asked for
  * there, whatever the others do. */
 START_TEST(test_one_copy_of_a_global_unit) {
@@ -398,12 +419,12 @@ START_TEST(test_cut) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = {
-                test_launch,   test_held_up,       test_one_copy_of_a_global_unit,
-                test_outcomes, test_special_units, test_departure,
-                test_timeout,  test_wide,          test_ends,
-                test_cut
-        };
+        const TTest *const tests[] = { test_launch,       test_held_up,
+                                       test_lost_machine, test_one_copy_of_a_global_unit,
+                                       test_outcomes,     test_special_units,
+                                       test_departure,    test_timeout,
+                                       test_wide,         test_ends,
+                                       test_cut };
 
         return tests_run("api wait", tests, ELEMENTSOF(tests));
 }

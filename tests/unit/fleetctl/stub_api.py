@@ -282,6 +282,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if outcome == "hidden":
             with cluster.lock:
                 unit["machineID"] = cluster.machines[1]["id"]
+                del unit["why"]
             time.sleep(2.5)
             self.reached(cluster, name, state, cluster.machines[1]["id"])
             return True
