@@ -18,9 +18,9 @@
 #include "lib/base/buf.h"
 
 enum {
-        PATH_MAX_BYTES = 8 * 1024,         /* of one request, encoded */
-        BODY_MAX_BYTES = 64 * 1024 * 1024, /* of one request; the server's limit is lower */
-        RESUME_FACTOR = 10,                /* a daemon needs longer to come back than to answer */
+        PATH_MAX_BYTES = 8 * 1024,        /* of one request, encoded */
+        BODY_MAX_BYTES = 4 * 1024 * 1024, /* of one request (docs/api.md) */
+        RESUME_FACTOR = 10,               /* a daemon needs longer to come back than to answer */
 };
 
 typedef struct ApiClient {
@@ -208,6 +208,11 @@ static int api_set_units(Client *client, const Unit *units, size_t n_units, Diag
         int r;
 
         r = page_encode(&page, &body);
+        if (r == -ENOBUFS)
+                return diag_set(diag, -E2BIG,
+                                "the files of the %zu units are more than one request can hold, "
+                                "which is %d MiB: name fewer at a time",
+                                n_units, BODY_MAX_BYTES / (1024 * 1024));
         if (r < 0)
                 return r;
 

@@ -177,6 +177,13 @@ class Submit(CommandTest):
         self.check("submit --sign a", out="Unit a.service inactive\n")
         self.check("start --sign=true a", out="Unit a.service launched on %s\n" % M1)
 
+    def test_files_too_large_for_one_request(self):
+        self.file("big@.service", PLAIN + "Environment=A=%s\n" % ("x" * 900000))
+        self.check("submit big@{1..100}", code=1,
+                   err="Error creating units: the files of the 100 units are more than one request can hold, which is 4 MiB: "
+                       "name fewer at a time\n")
+        self.assertEqual(self.cluster.units, {})
+
     def test_names_are_encoded(self):
         """Whatever a name may hold arrives as that name."""
         self.file("a:b-c_d.e\\x2d@1.service", PLAIN)
