@@ -104,7 +104,6 @@ static int choose(Cli *cli, Places *places, Place *ret_place, size_t *ret_n_take
                          : fail_to_proceed("unit does not exist");
 }
 
-/* What a login shell ended with is nobody's matter (contract section 3, ssh). */
 static int connect_to(Cli *cli, const Place *place, char *const *words, size_t n_words) {
         _cleanup_(buf_done) Buf command = buf_make(SSH_TEXT_MAX_BYTES);
         SshJob job = {
@@ -127,7 +126,7 @@ static int connect_to(Cli *cli, const Place *place, char *const *words, size_t n
                 r = ssh_run(ssh, &job, &diag);
         if (r < 0)
                 return cli_fail_because("Unable to establish SSH connection", r, &diag);
-        return n_words == 0 ? EXIT_OK : r;
+        return r;
 }
 
 static int run(Cli *cli) {

@@ -370,9 +370,9 @@ static int run_call(Ssh *ssh, const SshCall *call, const SshJob *job, Diag *diag
                 r = child_wait(&wait);
         if (r < 0)
                 return r;
-        if (wait.code == SSH_FAILED && access(call->marker, F_OK) < 0)
-                return run_failed(job, diag);
-        return wait.code;
+        if (access(call->marker, F_OK) == 0)
+                return job->command ? wait.code : 0;
+        return wait.code == SSH_FAILED ? run_failed(job, diag) : wait.code;
 }
 
 int ssh_run(Ssh *ssh, const SshJob *job, Diag *diag) {

@@ -41,8 +41,8 @@ typedef struct SshJob {
         bool leaves_stdin; /* the command reads nothing of ours */
 } SshJob;
 
-/* Run it and wait. Returns its exit code, 128 + N when signal N ended it, or a negative errno with a
- * message when there was no connection; ssh itself has told the cause on stderr then. */
+/* Run it and wait. Returns its exit code, 0 for a login that came about, 128 + N when signal N ended
+ * it, or a negative errno with a message when there was no connection; ssh itself has told the cause on stderr then. */
 int ssh_run(Ssh *ssh, const SshJob *job, Diag *diag);
 
 /* The path that `text` means: a leading ~ or ~USER is a home directory (contract section 2.1,

@@ -458,11 +458,11 @@ class HostKeys(RemoteTest):
         with open(self.directory + "/asked", encoding="utf-8") as f:
             self.assertEqual(f.read(), "password: \n")
 
-    def converse(self, env, typed):
+    def converse(self, env, typed, words=("ssh", "a", "true")):
         """fleetctl on a terminal: what it showed, when `typed` is typed after each prompt."""
         pid, fd = pty.fork()
         if pid == 0:
-            os.execve(test_commands.FLEETCTL, [test_commands.FLEETCTL, "ssh", "a", "true"], env)
+            os.execve(test_commands.FLEETCTL, [test_commands.FLEETCTL, *words], env)
         shown, deadline = b"", time.monotonic() + 20
         while time.monotonic() < deadline:
             if select.select([fd], [], [], 0.1)[0]:
@@ -481,6 +481,13 @@ class HostKeys(RemoteTest):
         env = self.environment(FAKE_ASK=json.dumps((QUESTION % "h", "password: ")))
         self.assertEqual(self.converse(env, [(b"(yes/no)? ", b"y\n"), (b"password: ", b"secret\n")]),
                          (ASKED % "h" + "y\nanswer: yes\npassword: \nanswer: secret\n", 0))
+
+    def test_interrupted_question(self):
+        """Ctrl-C is no answer, and no success of a login that never was."""
+        env = self.environment(FAKE_ASK=json.dumps((QUESTION % "h",)))
+        shown, code = self.converse(env, [(b"(yes/no)? ", b"\x03")], ("ssh", "a"))
+        self.assertTrue(shown.startswith(ASKED % "h" + "^C"), shown)
+        self.assertEqual(code, 128 + signal.SIGINT)
 
 
 class Tunnel(RemoteTest):
