@@ -140,6 +140,12 @@ static bool report_add(Agent *agent, AgentUnit *unit) {
             unit->digest == unit->sent_digest)
                 return false;
         registry_write_if_modified_at(&agent->write, key, unit->state_revision);
+        /* A late copy of a first report finds nothing that it could contradict. Once the unit is
+         * not scheduled here any more, nobody would remove what it leaves. */
+        if (unit->state_revision == 0 && unit->has_row)
+                registry_write_if_present(&agent->write, (RecordKey){ .kind = RECORD_SCHEDULE,
+                                                                      .machine = agent->machine,
+                                                                      .unit = unit->name });
         registry_write_put_state(&agent->write, agent->machine, unit->name, &state, agent->lease);
         return true;
 }

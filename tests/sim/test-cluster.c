@@ -326,11 +326,40 @@ START_TEST(test_another_ttl_while_it_runs) {
 }
 END_TEST
 
+/* A first report that gets lost and turns up when the unit is not scheduled here any more leaves nothing behind. */
+START_TEST(test_a_late_report_leaves_nothing) {
+        static const StoreFaults late = { .lose_request_ppm = 1000000,
+                                          .late_apply_ppm = 1000000,
+                                          .late_apply_us = 6 * US_PER_S };
+        static const StoreFaults none = { 0 };
+        Store *store;
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        rig_run_ms(&sim.rig, 1000);
+        sim_set_row(&sim, 0, "a.service", "[X-Fake]\nStartDelayMs=300\n", JOB_STATE_LAUNCHED, 7);
+        rig_run_ms(&sim.rig, 100); /* the file has been read, and nothing reported yet */
+        store = sim.rig.stores[sim.machines[0].client];
+        store_memory_set_faults(store, &late);
+        sim_wait_copies(&sim, "a.service", 1, 1000);
+        rig_run_ms(&sim.rig, 1000);
+        ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+        sim_remove_row(&sim, 0, "a.service");
+        sim_wait_copies(&sim, "a.service", 0, 1000);
+        store_memory_set_faults(store, &none);
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+        ck_assert_uint_eq(agent_stats(sim.machines[0].agent).n_units, 0);
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_life_of_a_unit,
                 test_a_machine_dies,
                 test_quick_reboot,
+                test_a_late_report_leaves_nothing,
                 test_partition_and_heal,
                 test_idle_cluster_writes_nothing,
                 test_starts_during_loss_of_the_leader,
