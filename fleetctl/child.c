@@ -102,8 +102,8 @@ int child_start(const ChildSpec *spec, pid_t *ret_pid, Diag *diag) {
         return 0;
 }
 
-/* Settle all signals that came. What a terminal sends, the child got as well; what a process sends
- * is for the child, too. `*ret_signal` is the last that was meant to end fleetctl. */
+/* Settle all signals that came. What is typed on a terminal reaches the child as well; what
+ * a process sends is for the child, too, and a hangup is told to the session's leader alone. `*ret_signal` is the last that was meant to end fleetctl. */
 static void take_signals(int fd, pid_t pid, int *ret_signal) {
         struct signalfd_siginfo info;
 
@@ -111,7 +111,7 @@ static void take_signals(int fd, pid_t pid, int *ret_signal) {
                 if (info.ssi_signo == SIGCHLD)
                         continue;
                 *ret_signal = (int)info.ssi_signo;
-                if (info.ssi_code != SI_KERNEL)
+                if (info.ssi_code != SI_KERNEL || info.ssi_signo == SIGHUP)
                         (void)kill(pid, (int)info.ssi_signo);
         }
 }

@@ -482,6 +482,16 @@ class HostKeys(RemoteTest):
         self.assertEqual(self.converse(env, [(b"(yes/no)? ", b"y\n"), (b"password: ", b"secret\n")]),
                          (ASKED % "h" + "y\nanswer: yes\npassword: \nanswer: secret\n", 0))
 
+    def test_hangup(self):
+        """A terminal that goes away takes ssh along."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(test_commands.FLEETCTL, [test_commands.FLEETCTL, "ssh", "a", "echo up; exec sleep 60"], self.environment())
+        while b"up" not in os.read(fd, 1024):
+            pass
+        os.close(fd)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 128 + signal.SIGHUP)
+
     def test_interrupted_question(self):
         """Ctrl-C is no answer, and no success of a login that never was."""
         env = self.environment(FAKE_ASK=json.dumps((QUESTION % "h",)))
