@@ -79,6 +79,8 @@ static const Explanation explanations[] = {
           .kind = KIND_UNIX,
           .error = EACCES,
           .remedy = "run fleetctl as root, or as a member of the socket's group" },
+        /* Seen in the moment in which fleetd restarts, without an error number. */
+        { .code = CURLE_COULDNT_CONNECT, .kind = KIND_UNIX, .passes = true, .remedy = check_there },
         { .code = CURLE_COULDNT_CONNECT,
           .error = ECONNREFUSED,
           .passes = true,

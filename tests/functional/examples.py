@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of the documentation: what stands in README.md and docs/*.md between fences, and how outputs are compared.
+"""The examples of the documentation: what stands in README.md and docs/*.md between fences, and in the manual pages under
+EXAMPLE; and how outputs are compared.
 
 A fence says of what kind its text is:
 
@@ -9,6 +10,7 @@ A fence says of what kind its text is:
     json      bodies of the API, one in a line
     c         C that compiles against the tree
     ini-unit  a unit file
+    fleetctl  command lines of fleetctl (in its manual page)
     text      a drawing or an excerpt: nothing that could be run
 """
 
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
-KINDS = {"console", "sh", "ini", "ini-unit", "json", "c", "text"}
+KINDS = {"console", "sh", "ini", "ini-unit", "json", "c", "text", "fleetctl"}
+MANUALS = {"fleet.conf.5.in": "ini", "fleet.unit.5.in": "ini-unit", "fleetctl.1.in": "fleetctl"}
 
 # What differs from one cluster to the next.
 _VARIABLE = [
@@ -56,6 +59,12 @@ def find(kind=None):
         for match in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text.count("\n", 0, match.start()) + 1
             found.append(Example(str(path.relative_to(TOP)), line, match[1], match[2]))
+    for name, its_kind in MANUALS.items():
+        path = TOP / "docs/manual" / name
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(r"^\.SH EXAMPLES?\n\.nf\n(.*?)^\.fi$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Example(str(path.relative_to(TOP)), line, its_kind, match[1].replace("\\-", "-").replace("\\e", "\\")))
     return [example for example in found if kind in (None, example.kind)]
 
 

@@ -34,6 +34,29 @@ class OnAMachine(ClusterTest):
                 out = self.machines[0].exec("sh", "-c", script, stdin=example.text).ok()
                 self.assertNotIn("Cannot start", out)
 
+    def test_every_command_of_a_host_is_one(self):
+        """etcdctl's are carried out on the lab's etcd, etcd's flags must exist, and our own scripts are run elsewhere."""
+        etcd_help = subprocess.run(["etcd", "--help"], capture_output=True, text=True, check=False)
+        for example in examples.find("sh"):
+            for line in example.text.replace("\\\n", " ").splitlines():
+                with self.subTest(f"{example}: {line}"):
+                    words = line.split("#")[0].split()
+                    if words[0] == "etcdctl":
+                        self.cluster.etcdctl(*words[1:])
+                    elif words[0] == "etcd":
+                        for flag in (word for word in words if word.startswith("--")):
+                            self.assertIn(f"{flag} ", etcd_help.stdout + etcd_help.stderr)
+                    else:
+                        self.assertIn(words, [["sudo", "scripts/demo"], ["sudo", "scripts/test"]])
+
+    def test_every_command_line_of_the_manual_is_understood(self):
+        [example] = examples.find("fleetctl")
+        for line in example.text.splitlines():
+            with self.subTest(line):
+                program, *words = line.split()
+                self.assertEqual(program, "fleetctl")
+                self.assertIn("USAGE:", self.cluster.fleetctl(*words, "--help").ok())
+
     def test_every_unit_file_is_accepted(self):
         for example in examples.find("ini-unit"):
             with self.subTest(str(example)):

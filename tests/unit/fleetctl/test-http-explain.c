@@ -29,6 +29,8 @@ static const struct {
           "systemctl start fleet.socket" },
         { &on_unix, CURLE_COULDNT_CONNECT, EACCES, 0, "?", false, "Permission denied",
           "run fleetctl as root" },
+        { &on_unix, CURLE_COULDNT_CONNECT, 0, 0, "words", true, "words",
+          "that fleetd listens there" },
         { &on_tcp, CURLE_COULDNT_CONNECT, ECONNREFUSED, 0, "?", true, "Connection refused",
           "that fleetd listens there" },
         { &on_tcp, CURLE_COULDNT_CONNECT, EHOSTUNREACH, 0, "?", false, "No route to host",
