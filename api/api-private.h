@@ -136,6 +136,8 @@ void api_call_reply(ApiCall *call, int status, const Buf *body);
 void api_call_error(ApiCall *call, int status, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 void api_call_fail(ApiCall *call, int status);
+/* What api_call_fail() does where a kind of call has nothing of its own to do. */
+void api_call_give_up(ApiCall *call, int status);
 
 /* Steps: read, then `then`. A failure answers and ends the call. */
 void api_call_read(ApiCall *call, const RegistryRange *range, ApiReadStep then);

@@ -211,17 +211,19 @@ void api_call_error(ApiCall *call, int status, const char *format, ...) {
         api_call_end(call);
 }
 
-void api_call_fail(ApiCall *call, int status) {
-        HttpExchange *exchange;
+void api_call_give_up(ApiCall *call, int status) {
+        HttpExchange *exchange = TAKE(call->exchange);
 
-        if (call->vtable->fail) {
-                call->vtable->fail(call, status);
-                return;
-        }
-        exchange = TAKE(call->exchange);
         if (exchange)
                 api_reply_failure(call->api, exchange, status);
         api_call_end(call);
+}
+
+void api_call_fail(ApiCall *call, int status) {
+        if (call->vtable->fail)
+                call->vtable->fail(call, status);
+        else
+                api_call_give_up(call, status);
 }
 
 /* Steps */

@@ -49,7 +49,9 @@ static void write_free(ApiCall *call) {
         free(write);
 }
 
-static const ApiCallVtable write_vtable = { .free = write_free };
+static void write_fail(ApiCall *call, int status);
+
+static const ApiCallVtable write_vtable = { .free = write_free, .fail = write_fail };
 
 static void write_read(WriteCall *write);
 
@@ -273,6 +275,19 @@ static void write_read(WriteCall *write) {
                 api_call_fetch(&write->call, 1, on_decided);
         else
                 api_call_read(&write->call, &range, write_fetch_all);
+}
+
+/* The units are read as of one revision, which may be compacted away while they are: then they are
+ * read as of another. */
+static void write_fail(ApiCall *call, int status) {
+        WriteCall *write = container_of(call, WriteCall, call);
+
+        if (status != REGISTRY_E_COMPACTED)
+                api_call_give_up(call, status);
+        else if (write->n_attempts++ < API_ATTEMPTS_MAX)
+                write_read(write);
+        else
+                api_call_give_up(call, REGISTRY_E_UNREACHABLE);
 }
 
 /* Requests */
