@@ -15,6 +15,13 @@ MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name) {
         return NULL;
 }
 
+bool mirror_unit_is_scheduled(const MirrorUnit *unit) {
+        for (size_t i = 0; i < SIM_MACHINES_MAX; i++)
+                if (unit->rows[i].exists)
+                        return true;
+        return false;
+}
+
 /* The IDs of simulated machines are a digit, 32 times. */
 int mirror_machine(const Mirror *mirror, const char *id, size_t n_id) {
         int machine = n_id == 32 ? id[0] - '0' : -1;
@@ -71,6 +78,7 @@ MirrorKey mirror_key(Mirror *mirror, StoreBytes bytes) {
 
 static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uint64_t now_us) {
         UnitRecord record = { 0 };
+        bool existed = unit->exists;
 
         unit->changed_us = now_us;
         unit->exists = !is_deletion && unit_record_decode((const char *)value.data, value.n_bytes,
@@ -80,6 +88,8 @@ static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uin
         memcpy(unit->file, record.file, sizeof(unit->file));
         unit->desired = record.desired;
         unit->generation = record.generation;
+        unit->restart = record.restart;
+        unit->created_us = existed ? unit->created_us : now_us;
         unit_record_done(&record);
 }
 
@@ -118,6 +128,7 @@ static void apply_state(MirrorUnit *unit, int machine, StoreBytes value, bool is
         unit->has_state[machine] = !is_deletion &&
                                    state_record_decode((const char *)value.data, value.n_bytes,
                                                        &record, NULL) == 0;
+        unit->state_generation[machine] = record.generation;
         (void)snprintf(unit->active[machine], sizeof(unit->active[machine]), "%s",
                        unit->has_state[machine] ? record.active : "");
         state_record_done(&record);
@@ -137,6 +148,8 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                   uint64_t now_us) {
         MirrorMachine *machine = key->machine >= 0 ? &mirror->machines[key->machine] : NULL;
 
+        if (key->unit && !mirror_unit_is_scheduled(key->unit))
+                key->unit->unscheduled_us = now_us;
         switch (key->kind) {
         case MIRROR_UNIT:
                 if (key->unit)

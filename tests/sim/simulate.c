@@ -18,13 +18,14 @@ static struct {
 static Story story; /* large */
 
 START_TEST(test_stories) {
-        uint64_t n_steps = 0, n_requests = 0, n_faults = 0;
+        uint64_t n_steps = 0, n_requests = 0, n_waits = 0, n_faults = 0;
 
         for (uint64_t i = 0; i < options.n_seeds; i++) {
                 bool is_kept = story_play(&story, &options.story);
 
                 n_steps += story.sim.rig.env.n_turns;
                 n_requests += story.n_requests;
+                n_waits += story.n_waits;
                 n_faults += story.n_faults;
                 ck_assert_msg(is_kept,
                               "seed %llu breaks a promise; play it again: --seed %llu --trace",
@@ -32,9 +33,10 @@ START_TEST(test_stories) {
                               (unsigned long long)options.story.seed);
                 options.story.seed++;
         }
-        (void)printf("%llu stories, %llu steps, %llu requests, %llu troubles\n",
+        (void)printf("%llu stories, %llu steps, %llu requests, %llu waits, %llu troubles\n",
                      (unsigned long long)options.n_seeds, (unsigned long long)n_steps,
-                     (unsigned long long)n_requests, (unsigned long long)n_faults);
+                     (unsigned long long)n_requests, (unsigned long long)n_waits,
+                     (unsigned long long)n_faults);
 }
 END_TEST
 

@@ -9,6 +9,8 @@
 #include "tests/sim/story.h"
 
 enum {
+        REST_WATCHES = 3,        /* of a daemon: leader, schedule, its own record */
+        REST_WATCHES_LEADER = 7, /* and files, machines, metadata, units */
         CAUSE_US =
                 40 *
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
@@ -71,7 +73,9 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
         int from = client < MIRROR_CLIENTS_MAX ? story->owner[client] - 1 : -1;
         bool is_engine = key->kind == MIRROR_SCHEDULE || key->kind == MIRROR_PLACEMENT;
 
-        (void)value;
+        if (key->kind == MIRROR_UNIT && key->unit)
+                story_check_step(story, from, &story->units[key->unit - story->mirror.units], value,
+                                 is_deletion);
         if (is_engine && (from < 0 || mirror_machine(&story->mirror, story->mirror.leader,
                                                      strlen(story->mirror.leader)) != from))
                 story_violate(story, "machine %d writes schedule or placement, and %.1s leads",
@@ -86,16 +90,18 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
 
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? */
 static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
+        const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const int here = (int)machine;
 
-        if (unit->kind == STORY_GLOBAL || is_news(story, 0, here))
+        /* One that was destroyed and made again under its name knows nothing of what it was. */
+        if (unit->kind == STORY_GLOBAL || is_news(story, record->created_us, here))
                 return;
         for (size_t i = 0; i < story->options.n_machines; i++) {
                 const MirrorMachine *other = &story->mirror.machines[i];
 
                 if (i != machine && other->is_present &&
                     !is_news(story, other->absent_us, (int)i) &&
-                    fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name))
+                    fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,
                                       "%s starts on machine %zu, and still runs on machine %zu",
                                       unit->name, machine, i);
@@ -108,9 +114,11 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
 
         if (is_active) {
                 unit->has_exited[machine] = false;
+                unit->started_us[machine] = unit->active_us = now_us(story);
                 check_start(story, machine, unit);
                 return;
         }
+        unit->active_us = now_us(story);
         if (story->machines[machine].is_dying || unit->has_exited[machine])
                 return;
         if (row->exists && row->desired == JOB_STATE_LAUNCHED &&
@@ -140,6 +148,11 @@ void story_check_copies(Story *story) {
         }
 }
 
+bool story_stays_up(const StoryUnit *unit) {
+        return unit->kind != STORY_FAILS && unit->kind != STORY_ONESHOT &&
+               unit->kind != STORY_HANGS;
+}
+
 /* What is not yet, or not any more, as it should be with a unit: NULL when all is. */
 static const char *unit_differs(const Story *story, const StoryUnit *unit, const MirrorUnit *record,
                                 unsigned n_rows, unsigned n_copies, unsigned n_fit) {
@@ -151,8 +164,7 @@ static const char *unit_differs(const Story *story, const StoryUnit *unit, const
                 return "is not scheduled as it should be";
         if (unit->kind != STORY_GLOBAL && record->is_placed != (n_expected > 0))
                 return "has a placement that is not true";
-        if (!is_wanted || record->desired == JOB_STATE_LOADED || unit->kind == STORY_FAILS ||
-            unit->kind == STORY_ONESHOT)
+        if (!is_wanted || record->desired == JOB_STATE_LOADED || !story_stays_up(unit))
                 return n_copies > 0 ? "runs, and should not" : NULL;
         return NULL;
 }
@@ -163,25 +175,57 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
         const MirrorRow *row = &record->rows[machine];
         const bool is_active = fake_machine_unit_is_active(story->sim.machines[machine].fake,
                                                            unit->name);
-        const bool runs = unit->kind != STORY_FAILS && unit->kind != STORY_ONESHOT;
 
         if (!row->exists && is_active)
                 return "runs where it is not scheduled";
-        if (row->exists != record->has_state[machine])
-                return row->exists ? "is not reported" : "is reported where it is not scheduled";
+        if (row->exists && !record->has_state[machine])
+                return "is not reported";
+        /* The first report of a unit that is not scheduled any more (it answers no request) has
+         * nothing to compare, so a late copy of it may stay until the machine's lease ends. */
+        if (!row->exists && record->has_state[machine])
+                return record->state_generation[machine] > 0
+                               ? "is reported where it is not scheduled"
+                               : NULL;
         if (row->exists && !streq(row->file, record->file))
                 return "is scheduled with other content";
+        if (row->exists && !story_fits(story, unit, machine))
+                return "is scheduled where it does not fit";
         if (record->has_state[machine] && streq(record->active[machine], "active") != is_active)
                 return "is reported otherwise than it is";
-        if (row->exists && row->desired == JOB_STATE_LAUNCHED && runs && !is_active &&
-            !unit->has_exited[machine])
+        if (row->exists && row->desired == JOB_STATE_LAUNCHED && story_stays_up(unit) &&
+            !is_active && !unit->has_exited[machine])
                 return "does not run where it should";
+        if (is_active && row->desired == JOB_STATE_LAUNCHED &&
+            unit->started_us[machine] < unit->restart_us &&
+            story->machines[machine].fine_us < unit->restart_us &&
+            story->mirror.machines[machine].absent_us < unit->restart_us)
+                return "was to be restarted, and was not";
         return NULL;
+}
+
+/* What is wrong with a machine as a whole. */
+static const char *machine_differs(const Story *story, size_t machine) {
+        unsigned n_loners = 0;
+
+        if (!story->mirror.machines[machine].is_present)
+                return "is not in the cluster";
+        for (size_t u = 0; u < story->options.n_units; u++)
+                n_loners += story->units[u].kind == STORY_LONER &&
+                            story->mirror.units[u].rows[machine].exists;
+        return n_loners > 1 ? "has units that conflict" : NULL;
 }
 
 const char *story_check_end(Story *story) {
         static char text[128];
 
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                const char *what = machine_differs(story, i);
+
+                if (what) {
+                        (void)snprintf(text, sizeof(text), "machine %zu %s", i, what);
+                        return text;
+                }
+        }
         for (size_t u = 0; u < story->options.n_units; u++) {
                 const StoryUnit *unit = &story->units[u];
                 const MirrorUnit *record = &story->mirror.units[u];
@@ -199,6 +243,60 @@ const char *story_check_end(Story *story) {
                         what = unit_differs(story, unit, record, n_rows, n_copies, n_fit);
                 if (what) {
                         (void)snprintf(text, sizeof(text), "%s %s", unit->name, what);
+                        return text;
+                }
+        }
+        return NULL;
+}
+
+/* What a daemon has in hand though nothing is to be done. */
+static const char *daemon_keeps(const Story *story, size_t machine) {
+        const SimMachine *daemon = &story->sim.machines[machine];
+        const bool leads = engine_is_leading(daemon->engine);
+        const StoreStats store = store_stats(story->sim.rig.stores[daemon->client]);
+        const AgentStats agent = agent_stats(daemon->agent);
+        uint64_t n_rows = 0;
+
+        for (size_t u = 0; u < story->options.n_units; u++)
+                n_rows += story->mirror.units[u].rows[machine].exists;
+        if (agent.n_units != n_rows)
+                return "knows units that are not its own";
+        if (store.n_pending > 0)
+                return "has requests to the store under way";
+        if (store.n_watches != (leads ? REST_WATCHES_LEADER : REST_WATCHES))
+                return "watches more, or less, than it needs";
+        return NULL;
+}
+
+static const char *unit_is_restarted(const Story *story, const StoryUnit *unit) {
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                unsigned n = fake_machine_unit_starts(story->sim.machines[i].fake, unit->name);
+
+                if (unit->n_starts[i] > 0 && n != unit->n_starts[i])
+                        return n < unit->n_starts[i] ? "was not restarted as asked"
+                                                     : "was restarted more often than asked";
+        }
+        return NULL;
+}
+
+const char *story_check_rest(const Story *story) {
+        static char text[128];
+
+        if (story_count_open(story) > 0)
+                return "there is a request without an answer";
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                const char *what = daemon_keeps(story, i);
+
+                if (what) {
+                        (void)snprintf(text, sizeof(text), "machine %zu %s", i, what);
+                        return text;
+                }
+        }
+        for (size_t u = 0; u < story->options.n_units; u++) {
+                const char *what = unit_is_restarted(story, &story->units[u]);
+
+                if (what) {
+                        (void)snprintf(text, sizeof(text), "%s %s", story->units[u].name, what);
                         return text;
                 }
         }

@@ -12,12 +12,14 @@
 enum {
         PAUSE_MEAN_MS = 150,  /* between two things that happen */
         FAULT_MAX_MS = 40000, /* longest trouble */
+        LATE_MAX_MS = 16000,  /* a lost write turns up so much later, at most, and half a second */
         CONTACT_US =
                 45 *
                 US_PER_S, /* until every daemon has heard of everything: the longest deadline of a list that was lost, and a while */
-        CALM_US = 150 * US_PER_S,  /* after so long a calm everything is as it should be */
-        STEADY_US = 20 * US_PER_S, /* and stays so */
-        LOOK_US = US_PER_S,        /* between looks while calm comes back */
+        CALM_US = 150 * US_PER_S,   /* after so long a calm everything is as it should be */
+        STEADY_US = 20 * US_PER_S,  /* and stays so */
+        RESTART_US = 15 * US_PER_S, /* a restart in calm weather has ended */
+        LOOK_US = US_PER_S,         /* between looks while calm comes back */
 };
 
 uint64_t story_draw(Story *story, uint64_t bound) {
@@ -116,25 +118,80 @@ static void own_client(Story *story, size_t i) {
         story->owner[client] = (unsigned char)(i + 1);
 }
 
+/* The faults of the machine's way to the store, as they are now. */
+static void apply_faults(Story *story, size_t i) {
+        StoreFaults faults = story->machines[i].faults;
+
+        faults.is_cut |= story->no_quorum_until_us > 0;
+        store_memory_set_faults(story->sim.rig.stores[story->sim.machines[i].client], &faults);
+}
+
+static void set_faults(Story *story, size_t i, const StoreFaults *faults) {
+        story->machines[i].faults = faults ? *faults : (StoreFaults){ 0 };
+        apply_faults(story, i);
+}
+
 static void start_daemon(Story *story, size_t i) {
         sim_start(&story->sim, i);
         own_client(story, i);
+        apply_faults(story, i);
 }
 
-static void set_flaky(Story *story, size_t i, bool is_flaky) {
-        static const StoreFaults flaky = {
+/* What is late comes before or long after its sender has given it up. */
+static uint64_t draw_lateness_us(Story *story) {
+        return (500 + story_draw(story, LATE_MAX_MS)) * US_PER_MS;
+}
+
+static void set_flaky(Story *story, size_t i) {
+        uint32_t loss_ppm = story_draw(story, 2) ? 30000 : 200000;
+        const StoreFaults flaky = {
                 .latency_us = 20 * US_PER_MS,
                 .latency_jitter_us = 900 * US_PER_MS,
-                .lose_request_ppm = 30000,
-                .lose_reply_ppm = 30000,
+                .lose_request_ppm = loss_ppm,
+                .lose_reply_ppm = loss_ppm,
                 .late_apply_ppm = 500000,
-                .late_apply_us = 4 * US_PER_S,
+                .late_apply_us = draw_lateness_us(story),
                 .unreachable_ppm = 20000,
         };
-        static const StoreFaults none = { 0 };
 
+        set_faults(story, i, &flaky);
+}
+
+static void set_mute(Story *story, size_t i) {
+        const StoreFaults mute = {
+                .lose_request_ppm = 1000000,
+                .late_apply_ppm = story_draw(story, 2) ? 1000000 : 0,
+                .late_apply_us = draw_lateness_us(story),
+        };
+
+        set_faults(story, i, &mute);
+}
+
+static void set_slow(Story *story, size_t i) {
+        const StoreFaults slow = {
+                .latency_us = story_draw(story, 1500) * US_PER_MS,
+                .latency_jitter_us = 2000 * US_PER_MS,
+        };
+
+        set_faults(story, i, &slow);
+}
+
+/* Its watches break, in the middle of whatever it does, and find their revisions compacted. */
+static void break_watches(Story *story, size_t i) {
+        story_tell(story, "machine %zu has to list again", i);
         store_memory_set_faults(story->sim.rig.stores[story->sim.machines[i].client],
-                                is_flaky ? &flaky : &none);
+                                &(StoreFaults){ .is_cut = true });
+        memory_store_compact(story->sim.rig.memory, rig_revision(&story->sim.rig));
+        apply_faults(story, i);
+}
+
+static void expire_lease(Story *story, size_t i) {
+        int64_t lease = presence_lease(story->sim.machines[i].presence);
+
+        if (lease == 0)
+                return;
+        story_tell(story, "the lease of machine %zu ends", i);
+        memory_store_expire_lease(story->sim.rig.memory, lease);
 }
 
 static const char *const fault_names[_STORY_FAULT_MAX] = {
@@ -146,6 +203,9 @@ static const char *const fault_names[_STORY_FAULT_MAX] = {
         [STORY_PAUSED] = "has its daemon paused",
         [STORY_NO_SYSTEMD] = "has a service manager that is silent",
         [STORY_FLAKY] = "has a bad connection to the store",
+        [STORY_MUTE] = "is not heard by the store",
+        [STORY_DEAF] = "gets no answer from the store",
+        [STORY_SLOW] = "has a slow connection to the store",
 };
 
 static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_us) {
@@ -158,7 +218,7 @@ static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_u
         story->n_faults++;
         switch (fault) {
         case STORY_CUT:
-                sim_cut(&story->sim, i, true);
+                set_faults(story, i, &(StoreFaults){ .is_cut = true });
                 break;
         case STORY_CRASHED:
                 sim_crash(&story->sim, i);
@@ -178,7 +238,16 @@ static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_u
                 fake_machine_set_connected(story->sim.machines[i].fake, false);
                 break;
         case STORY_FLAKY:
-                set_flaky(story, i, true);
+                set_flaky(story, i);
+                break;
+        case STORY_MUTE:
+                set_mute(story, i);
+                break;
+        case STORY_DEAF:
+                set_faults(story, i, &(StoreFaults){ .lose_reply_ppm = 1000000 });
+                break;
+        case STORY_SLOW:
+                set_slow(story, i);
                 break;
         default:
                 break;
@@ -191,7 +260,11 @@ static void end_fault(Story *story, size_t i) {
         story_tell(story, "machine %zu is well again", i);
         switch (machine->fault) {
         case STORY_CUT:
-                sim_cut(&story->sim, i, false);
+        case STORY_FLAKY:
+        case STORY_MUTE:
+        case STORY_DEAF:
+        case STORY_SLOW:
+                set_faults(story, i, NULL);
                 break;
         case STORY_CRASHED:
         case STORY_STOPPED:
@@ -203,9 +276,6 @@ static void end_fault(Story *story, size_t i) {
                 break;
         case STORY_NO_SYSTEMD:
                 fake_machine_set_connected(story->sim.machines[i].fake, true);
-                break;
-        case STORY_FLAKY:
-                set_flaky(story, i, false);
                 break;
         default:
                 break;
@@ -220,26 +290,39 @@ static void set_quorum(Story *story, uint64_t for_us) {
         story->quorum_us = story->sim.rig.env.now_us;
         story->no_quorum_until_us = for_us ? story->sim.rig.env.now_us + for_us : 0;
         for (size_t i = 0; i < story->options.n_machines; i++)
-                if (story->machines[i].fault == STORY_FINE || story->machines[i].fault == STORY_CUT)
-                        sim_cut(&story->sim, i,
-                                for_us > 0 || story->machines[i].fault == STORY_CUT);
+                if (story->sim.machines[i].agent)
+                        apply_faults(story, i);
+}
+
+/* Trouble that is over at once. Returns false when it is not this that was drawn. */
+static bool mishap_comes(Story *story, unsigned what, size_t i) {
+        if (what == 1)
+                memory_store_compact(story->sim.rig.memory, rig_revision(&story->sim.rig));
+        else if (what == 2)
+                story->sim.rig.env.wall_offset_us += (story_draw(story, 2) ? 1 : -1) * 3600LL *
+                                                     US_PER_S;
+        else if (what == 3 && story->sim.machines[i].agent)
+                expire_lease(story, i);
+        else if (what <= 6 && story->sim.machines[i].agent)
+                break_watches(story, i);
+        else
+                return false;
+        story->n_faults++;
+        return true;
 }
 
 static void trouble_comes(Story *story) {
         uint64_t for_us = (100 + story_draw(story, FAULT_MAX_MS)) * US_PER_MS;
         size_t i = story_draw(story, story->options.n_machines);
-        unsigned what = (unsigned)story_draw(story, 20);
+        unsigned what = (unsigned)story_draw(story, 24);
 
         if (story_draw(story, 2) == 0)
                 for_us /= 20;
         if (what == 0 && !story->no_quorum_until_us)
                 set_quorum(story, for_us);
-        else if (what == 1)
-                memory_store_compact(story->sim.rig.memory, rig_revision(&story->sim.rig));
-        else if (what == 2)
-                story->sim.rig.env.wall_offset_us += (story_draw(story, 2) ? 1 : -1) * 3600LL *
-                                                     US_PER_S;
-        else if (story->machines[i].fault == STORY_FINE && !story->no_quorum_until_us)
+        else if (what > 0 && mishap_comes(story, what, i))
+                return;
+        else if (story->machines[i].fault == STORY_FINE)
                 begin_fault(
                         story, i,
                         (StoryFault)(STORY_CUT + story_draw(story, _STORY_FAULT_MAX - STORY_CUT)),
@@ -260,10 +343,11 @@ static void end_what_is_over(Story *story, bool is_all) {
 /* The course */
 
 static void set_up(Story *story) {
-        static const StoryKind specials[] = { STORY_FOLLOWER,   STORY_GLOBAL,    STORY_LONER,
-                                              STORY_LONER,      STORY_ZONED,     STORY_ZONED,
-                                              STORY_ZONED,      STORY_ONESHOT,   STORY_FAILS,
-                                              STORY_SLOW_START, STORY_SLOW_STOP, STORY_SLOW_STOP };
+        static const StoryKind specials[] = { STORY_FOLLOWER, STORY_GLOBAL,     STORY_LONER,
+                                              STORY_LONER,    STORY_ZONED,      STORY_ZONED,
+                                              STORY_ZONED,    STORY_ONESHOT,    STORY_FAILS,
+                                              STORY_HANGS,    STORY_SLOW_START, STORY_SLOW_STOP,
+                                              STORY_SLOW_STOP };
 
         sim_init(&story->sim, story->options.seed, story->options.n_machines, false);
         memory_store_set_observer(story->sim.rig.memory, on_commit, story);
@@ -309,6 +393,17 @@ static void play_trouble(Story *story) {
         }
 }
 
+static void stay_calm(Story *story) {
+        for (uint64_t us = 0; !story->is_violated && us < STEADY_US; us += LOOK_US) {
+                const char *what;
+
+                run_for_us(story, LOOK_US);
+                what = story_check_end(story);
+                if (what)
+                        story_violate(story, "in calm weather: %s", what);
+        }
+}
+
 static void play_calm(Story *story) {
         const char *what = "";
         uint64_t waited_us = 0;
@@ -323,12 +418,16 @@ static void play_calm(Story *story) {
         if (what)
                 story_violate(story, "%llu s after all trouble ended: %s",
                               (unsigned long long)(waited_us / US_PER_S), what);
-        for (waited_us = 0; !story->is_violated && waited_us < STEADY_US; waited_us += LOOK_US) {
-                run_for_us(story, LOOK_US);
-                what = story_check_end(story);
-                if (what)
-                        story_violate(story, "in calm weather: %s", what);
-        }
+        stay_calm(story);
+        if (story->is_violated)
+                return;
+        story->is_calm = true;
+        story_restart_all(story);
+        run_for_us(story, RESTART_US);
+        stay_calm(story);
+        what = story_check_rest(story);
+        if (!story->is_violated && what)
+                story_violate(story, "in calm weather %s", what);
 }
 
 bool story_play(Story *story, const StoryOptions *options) {

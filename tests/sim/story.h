@@ -10,7 +10,12 @@
 
 #include "tests/sim/mirror.h"
 
-enum { STORY_UNITS_MAX = MIRROR_UNITS_MAX };
+enum {
+        STORY_UNITS_MAX = MIRROR_UNITS_MAX,
+        STORY_BATCH_MAX = 6,      /* units of one request */
+        STORY_REQUESTS_MAX = 128, /* that may still have an effect */
+        STORY_WAITS_MAX = 48,     /* under way */
+};
 
 /* How a unit of the story behaves. */
 typedef enum StoryKind {
@@ -18,6 +23,7 @@ typedef enum StoryKind {
         STORY_SLOW_STOP, /* its ExecStop takes seconds */
         STORY_SLOW_START,
         STORY_FAILS,    /* its start fails */
+        STORY_HANGS,    /* its start never ends */
         STORY_ONESHOT,  /* ends well at once */
         STORY_ZONED,    /* wants a machine of zone a or b */
         STORY_LONER,    /* conflicts with the other loners */
@@ -35,6 +41,9 @@ typedef enum StoryFault {
         STORY_PAUSED,     /* its daemon gets no time */
         STORY_NO_SYSTEMD, /* the service manager does not answer */
         STORY_FLAKY,      /* slow and lost answers, late writes */
+        STORY_MUTE,       /* what it asks the store never arrives, or late; it hears of changes */
+        STORY_DEAF,       /* what it asks is done; the answers are lost, and it hears of changes */
+        STORY_SLOW,       /* every way takes seconds */
         _STORY_FAULT_MAX,
 } StoryFault;
 
@@ -45,20 +54,52 @@ typedef struct StoryUnit {
         Story *story;
         char name[32];
         StoryKind kind;
-        unsigned version;                  /* of its content */
-        bool is_busy;                      /* a request about it is under way */
-        JobState asked;                    /* by that request */
-        bool is_destroy;                   /* it is one to destroy */
+        unsigned version;                      /* of its content */
+        uint64_t restart_us;                   /* when a restart was last asked for */
+        uint64_t active_us;                    /* when it was last seen active anywhere */
+        uint64_t started_us[SIM_MACHINES_MAX]; /* when it last became active there */
+        unsigned n_starts[SIM_MACHINES_MAX];   /* that there shall be, in calm weather */
         bool has_exited[SIM_MACHINES_MAX]; /* it ended by itself there, and did not start since */
 } StoryUnit;
+
+/* What a request asks of one unit. */
+typedef struct StoryAsk {
+        StoryUnit *unit;
+        bool is_destroy;
+        bool has_content;
+        bool is_restart;
+        JobState desired;
+        char file[UNIT_HASH_BYTES]; /* hash of the content, if it has one */
+        bool was_made;              /* a commit did this since it was sent */
+} StoryAsk;
+
+/* A request about units, until it cannot have an effect any more. */
+typedef struct StoryRequest {
+        Story *story;
+        size_t server; /* the machine that was asked */
+        StoryAsk asks[STORY_BATCH_MAX];
+        size_t n_asks; /* 0 = this slot is free */
+        bool is_open;  /* not answered yet */
+        uint64_t sent_us;
+        uint64_t until_us; /* a copy may turn up until then */
+} StoryRequest;
+
+/* Somebody waits for a unit. */
+typedef struct StoryWait {
+        Story *story;
+        StoryUnit *unit;  /* NULL = this slot is free */
+        JobState desired; /* launched or inactive */
+        uint64_t sent_us;
+} StoryWait;
 
 /* A machine. */
 typedef struct StoryMachine {
         Story *story;
         StoryFault fault;
-        uint64_t until_us; /* when the fault ends */
-        uint64_t fine_us;  /* since when all has been well with it */
-        bool is_dying;     /* its units end now because of what happens to the machine */
+        uint64_t until_us;  /* when the fault ends */
+        uint64_t fine_us;   /* since when all has been well with it */
+        bool is_dying;      /* its units end now because of what happens to the machine */
+        StoreFaults faults; /* of its way to the store */
 } StoryMachine;
 
 /* What to play. */
@@ -78,11 +119,15 @@ struct Story {
                 random_state; /* of the story's own dice, so that what is played does not hang on what the daemons draw */
         StoryUnit units[STORY_UNITS_MAX];
         StoryMachine machines[SIM_MACHINES_MAX];
+        StoryRequest requests[STORY_REQUESTS_MAX];
+        StoryWait waits[STORY_WAITS_MAX];
         unsigned char owner[MIRROR_CLIENTS_MAX]; /* by client: its machine's number and one */
         uint64_t no_quorum_until_us;             /* 0 = it has one */
         uint64_t quorum_us;                      /* since when it has had one */
         uint64_t n_requests;                     /* answered so far */
+        uint64_t n_waits;                        /* likewise */
         uint64_t n_faults;                       /* that happened so far */
+        bool is_calm; /* all trouble is over, and the users only restart */
         bool is_violated;
         bool is_over; /* it is being cleared away */
 };
@@ -103,6 +148,9 @@ void story_violate(Story *story, const char *format, ...) __attribute__((format(
 /* Is there a machine for this unit, as things are? */
 bool story_fits(const Story *story, const StoryUnit *unit, size_t machine);
 
+/* Does it run on once it is started, as long as it does not end by itself? */
+bool story_stays_up(const StoryUnit *unit);
+
 /* story-check.c: held against every commit, every start and end of a unit, at every pause, and at
  * the end. */
 void story_check_commit(Story *story, unsigned client, const MirrorKey *key, StoreBytes value,
@@ -111,8 +159,32 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
 void story_check_copies(Story *story);
 const char *story_check_end(Story *story);
 
+/* What is under way, or kept in memory, in calm weather though nothing asks for it; NULL when
+ * nothing is. */
+const char *story_check_rest(const Story *story);
+
 /* story-user.c: a request of a user, or what happens to a unit by itself. */
 void story_user_acts(Story *story);
 
+/* A user asks for a restart of every unit that runs, at a machine that is up, and waits. */
+void story_restart_all(Story *story);
+
 /* The text of a unit file; the caller frees. */
 char *story_unit_text(const StoryUnit *unit);
+
+/* story-history.c: the requests about units, and what came of them. */
+
+/* A request to this machine, to be filled with what it asks; NULL when there are too many. */
+StoryRequest *story_request_new(Story *story, size_t server);
+
+/* How a request ended: is it true? The user is told by the status alone. */
+void story_request_answered(StoryRequest *request, int status);
+
+/* A unit's record changes: which request is that a step of? */
+void story_check_step(Story *story, int from, StoryUnit *unit, StoreBytes value, bool is_deletion);
+
+/* Wait for a unit at a machine. Does nothing when too many wait. */
+void story_wait(Story *story, SimMachine *server, StoryUnit *unit, JobState desired);
+
+/* How many requests and waits have no answer? */
+size_t story_count_open(const Story *story);
