@@ -380,6 +380,9 @@ static void slot_finish(Slot *slot, CURLcode code) {
         request->status = slot_status(slot);
         (void)curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
         request->was_turned_away = request->status == HTTP_STATUS_UNAVAILABLE && retry_after_s > 0;
+        /* An answer is a sign of life even if it has no body, as that to a removal. */
+        if (request->status > 0 && request->status != HTTP_STATUS_UNAVAILABLE)
+                slot->batch->life_us = env_now_us(env_system());
         log_line(LOG_DEBUG, "HTTP %s %s%s %ld", request->method, slot->http->endpoint.base_url,
                  request->path, request->status);
         (void)curl_multi_remove_handle(slot->http->multi, slot->easy);

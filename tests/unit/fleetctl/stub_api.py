@@ -25,6 +25,8 @@ import threading
 import time
 import urllib.parse
 
+SLOW_S = 0.3
+
 MACHINES = [
     {"id": "0c1f1a2b3c4d5e6f708192a3b4c5d6e7", "primaryIP": "10.77.0.11", "metadata": {"zone": "z1", "disk": "ssd"}},
     {"id": "1d2e3f4a5b6c7d8e9fa0b1c2d3e4f5a6", "primaryIP": "10.77.0.12"},
@@ -52,6 +54,7 @@ class Cluster:
         #   "later"  the daemon turns the request away before anything is done
         #   "cut"    the connection breaks before an answer, or, in a wait, after the first outcome
         #   "hang"   no answer comes
+        #   "slow"   the answer comes after SLOW_S
         self.trouble = {}
 
     def add(self, name, text, desired="inactive"):
@@ -166,7 +169,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             cluster.requests.append((self.command, self.path, body))
             refusal = cluster.refuse.get((self.command, path))
             trouble = (cluster.trouble.get((self.command, path)) or [None]).pop(0)
-        if trouble and not (trouble == "cut" and path == "/fleet/v1/wait"):
+        if trouble == "slow":
+            self.server.stopping.wait(SLOW_S)
+        elif trouble and not (trouble == "cut" and path == "/fleet/v1/wait"):
             return self.be_in_trouble(cluster, trouble, body)
         if refusal:
             if refusal[1] is None:

@@ -338,6 +338,15 @@ class Retries(CommandTest):
         self.cluster.trouble[("DELETE", "/fleet/v1/units/a.service")] = ["cut", "503"]
         self.check("destroy a", out="Destroyed a.service\n")
 
+    def test_many_removals_take_their_time(self):
+        """Each answer, of no body, is a sign of life: all of them together may take longer than --request-timeout."""
+        names = ["u%03d.service" % n for n in range(128)]  # 32 are asked for at a time
+        for name in names:
+            self.cluster.add(name, PLAIN)
+            self.cluster.trouble[("DELETE", "/fleet/v1/units/" + name)] = ["slow"]
+        timeout_s = 2.5 * stub_api.SLOW_S
+        self.check("destroy --no-block --request-timeout=%g u*" % timeout_s, out="".join("Destroyed %s\n" % name for name in names))
+
     def test_the_answer_is_the_last_one(self):
         """An API that answers 503 until the time is up is quoted, also when it falls silent at the end."""
         self.cluster.trouble[("GET", "/fleet/v1/state")] = ["503", "hang"]
