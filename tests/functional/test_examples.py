@@ -55,7 +55,7 @@ class OnAMachine(ClusterTest):
             with self.subTest(line):
                 program, *words = line.split()
                 self.assertEqual(program, "fleetctl")
-                self.assertIn("USAGE:", self.cluster.fleetctl(*words, "--help").ok())
+                self.assertIn("USAGE:", self.cluster.fleetctl("--help", *words).ok())
 
     def test_every_unit_file_is_accepted(self):
         for example in examples.find("ini-unit"):
