@@ -43,7 +43,6 @@ static int run(Cli *cli) {
         static const RemoteCommand command = {
                 .words = words,
                 .not_there = "running",
-                .unit_separator = "\n",
         };
 
         return remote_run_all(cli, &command);

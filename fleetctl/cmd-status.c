@@ -20,7 +20,6 @@ static int run(Cli *cli) {
         static const RemoteCommand command = {
                 .words = words,
                 .not_there = "loaded",
-                .unit_separator = "\n",
         };
 
         return remote_run_all(cli, &command);

@@ -116,7 +116,8 @@ static int fail_endless(const Unit *unit, const Places *places) {
 }
 
 /* At each place of the unit; the first code that is not 0 counts. */
-static int run_unit(Cli *cli, const RemoteCommand *command, const Unit *unit, Places *places) {
+static int run_unit(Cli *cli, const RemoteCommand *command, const Unit *unit, bool is_first,
+                    Places *places) {
         _cleanup_(strlist_done) StrList words = { 0 };
         bool is_global;
         int code = 0;
@@ -130,6 +131,8 @@ static int run_unit(Cli *cli, const RemoteCommand *command, const Unit *unit, Pl
         if (command->words(&cli->options, unit->name, &words) < 0)
                 return cli_fail("Out of memory");
 
+        if (!is_first)
+                (void)putchar('\n');
         for (size_t i = 0; i < places->n_items; i++) {
                 int r;
 
@@ -151,11 +154,9 @@ static int run_units(Cli *cli, const RemoteCommand *command, const StrList *name
         for (size_t i = 0; code == 0 && i < names->n_items; i++) {
                 if (!units[i].name)
                         return cli_fail("Unit %s does not exist.", names->items[i]);
-                if (i > 0)
-                        (void)fputs(command->unit_separator, stdout);
                 if (places_read(cli, &places) < 0)
                         return EXIT_FAILED;
-                code = run_unit(cli, command, &units[i], &places);
+                code = run_unit(cli, command, &units[i], i == 0, &places);
         }
         return code;
 }

@@ -13,10 +13,10 @@ enum { EXIT_NO_SSH = 255 }; /* no connection to the machine (contract section 2.
 typedef struct RemoteCommand {
         /* Append the words to run for this unit. Returns 0 or -ENOMEM. */
         int (*words)(const Options *options, const char *unit, StrList *words);
-        const char *not_there;      /* what a unit that is on no machine does not appear to be */
-        const char *unit_separator; /* printed before each unit but the first */
+        const char *not_there; /* what a unit that is on no machine does not appear to be */
 } RemoteCommand;
 
 /* Run it for all units that the command's arguments mean, in their order, and for each of a unit's
- * places. Stops after the first unit for which it does not succeed. Returns that exit code. */
+ * places, with an empty line between units. Stops after the first unit for which it does not
+ * succeed. Returns that exit code. */
 int remote_run_all(Cli *cli, const RemoteCommand *command);

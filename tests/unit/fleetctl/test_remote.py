@@ -145,6 +145,13 @@ class Status(RemoteTest):
         self.check("status a", err="Unit a.service does not appear to be loaded.\n%s\n" % stub_api.WHY_UNPLACED, code=1)
         self.check("status b", err="Unit b.service does not appear to be loaded.\n", code=1)
 
+    def test_status_unplaced_among_others(self):
+        """The empty line is between what two units show, and this one shows nothing."""
+        self.place("a.service", M1)
+        self.cluster.add("b.service", PLAIN)
+        self.check("status a b", out="systemctl [status] [-l] [--] [a.service]\n",
+                   err="Unit b.service does not appear to be loaded.\n", code=1)
+
     def test_status_why(self):
         """What fleet knows besides of a unit that is somewhere."""
         self.place("a.service", M1)
