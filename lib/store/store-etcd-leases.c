@@ -153,14 +153,17 @@ static void leases_on_message(GrpcCall *call, GrpcMessage *message) {
         free(message);
 }
 
-/* Lets those that have not been sent with a fresh token yet be sent again. */
-static bool leases_may_reauthenticate(EtcdLeases *leases, unsigned *ret_token_number) {
+/* Lets those be sent again that have not been sent with a fresh token yet, or with one that has
+ * aged meanwhile. */
+static bool leases_may_reauthenticate(EtcdStore *etcd, unsigned *ret_token_number) {
+        const EtcdLeases *leases = &etcd->leases;
         bool may = false;
 
         for (ListNode *n = list_first(&leases->sent); n; n = list_next(&leases->sent, n)) {
                 EtcdKeepAlive *entry = entry_of(n);
 
-                if (entry->request && !entry->has_new_token) {
+                if (entry->request && (!entry->has_new_token ||
+                                       etcd_link_has_other_token(etcd, entry->token_number))) {
                         entry->has_new_token = may = true;
                         *ret_token_number = entry->token_number;
                 }
@@ -176,7 +179,7 @@ static void leases_on_ended(GrpcCall *call, const GrpcStatus *status) {
         grpc_call_done(call);
 
         if (etcd->access.username && etcd_status_wants_token(status) &&
-            leases_may_reauthenticate(leases, &token_number)) {
+            leases_may_reauthenticate(etcd, &token_number)) {
                 leases_take_back(leases);
                 etcd_link_reauthenticate(etcd, token_number);
         } else if (status->code == GRPC_OK || etcd_status_blames_member(status, UINT64_MAX)) {

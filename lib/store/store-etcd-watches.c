@@ -46,7 +46,7 @@ struct EtcdWatch {
                 WATCH_ON,
         } state;
         unsigned token_number;   /* of the token that its stream was started with */
-        bool has_new_token;      /* it was created again for a fresh token */
+        uint64_t refused_us;     /* when it was first refused since it was on; 0 = it was not */
         bool is_denied;          /* to be told */
         List fragments;          /* owned EtcdFragments */
         size_t n_fragment_bytes; /* of all of them */
@@ -310,7 +310,22 @@ static void watches_on_created(EtcdStore *etcd, EtcdWatch *w, bool is_refused) {
         if (!w->watch)
                 watches_remove(&etcd->watches, w);
         else if (!is_refused)
-                w->has_new_token = false;
+                w->refused_us = 0;
+}
+
+/* A watch was refused: may it be for its token, so that a fresh one is worth a try? The second time
+ * only if that one has aged, too, and not for longer than a watch has to be confirmed. */
+static bool watch_wants_token(const EtcdStore *etcd, EtcdWatch *w) {
+        uint64_t now_us = loop_now_us(etcd->store.loop);
+
+        if (!etcd->access.username)
+                return false;
+        if (w->refused_us == 0) {
+                w->refused_us = now_us > 0 ? now_us : 1;
+                return true;
+        }
+        return etcd_link_has_other_token(etcd, w->token_number) &&
+               now_us - w->refused_us < ETCD_CREATED_TIMEOUT_US;
 }
 
 static void watches_on_canceled(EtcdStore *etcd, EtcdWatch *w, const EtcdWatchReply *reply) {
@@ -319,10 +334,9 @@ static void watches_on_canceled(EtcdStore *etcd, EtcdWatch *w, const EtcdWatchRe
         } else if (!reply->created) {
                 /* Nobody asked for it. */
                 etcd_link_suspect(etcd, "it ended a watch");
-        } else if (etcd->access.username && !w->has_new_token) {
+        } else if (watch_wants_token(etcd, w)) {
                 /* etcd 3.4 says the same of a token that has expired and of a key that is
                  * forbidden. */
-                w->has_new_token = true;
                 w->state = WATCH_UNSENT;
                 etcd_link_reauthenticate(etcd, w->token_number);
                 if (etcd_link_is_ready(etcd))
@@ -405,7 +419,7 @@ void etcd_watches_on_denied(EtcdStore *etcd) {
 static void watches_on_ended(GrpcCall *call, const GrpcStatus *status) {
         EtcdStore *etcd = container_of(call, EtcdStore, watches.stream);
         EtcdWatches *watches = &etcd->watches;
-        bool may_reauthenticate = false;
+        bool wants_token = false;
         unsigned token_number = 0;
 
         grpc_call_done(call);
@@ -417,12 +431,11 @@ static void watches_on_ended(GrpcCall *call, const GrpcStatus *status) {
                 return;
         }
 
-        for (size_t i = 0; i < watches->n_items; i++) {
-                may_reauthenticate = may_reauthenticate || !watches->items[i]->has_new_token;
-                watches->items[i]->has_new_token = true;
+        for (size_t i = 0; i < watches->n_items && etcd_status_wants_token(status); i++) {
+                wants_token |= watch_wants_token(etcd, watches->items[i]);
                 token_number = watches->items[i]->token_number;
         }
-        if (etcd->access.username && etcd_status_wants_token(status) && may_reauthenticate)
+        if (wants_token)
                 etcd_link_reauthenticate(etcd, token_number);
         else if (etcd_outcome(status, false, 0) == STORE_E_DENIED)
                 etcd_watches_on_denied(etcd);

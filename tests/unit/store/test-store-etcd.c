@@ -541,6 +541,50 @@ START_TEST(test_refused_watch_reauthenticates) {
 }
 END_TEST
 
+/* A token that has aged when it is refused has expired, too, and is replaced again; but not for
+ * longer than a watch has to be confirmed, for etcd 3.4 says the same of a forbidden key. */
+START_TEST(test_refused_watch_has_aged_tokens_replaced) {
+        Fixture f;
+        Watch w;
+        Etcd__WatchResponse refusal = ETCD__WATCH_RESPONSE__INIT;
+
+        set_up(&f, "user");
+        start_watch(&f, &w, "k", 1);
+        refusal.watch_id = -1;
+        refusal.created = refusal.canceled = true;
+        for (unsigned i = 0; i < 4; i++) {
+                (void)wait_seen(&f, i + 1);
+                ck_assert(!w.was_told);
+                f.env.now_us += 1 * US_PER_S;
+                send_message(&f, f.seen[i].stream, &refusal.base);
+        }
+        turn_until(f.loop, &w.was_told);
+        ck_assert_int_eq(w.last.kind, STORE_WATCH_DENIED);
+        ck_assert_uint_eq(f.n_authenticates, 4);
+        tear_down(&f);
+}
+END_TEST
+
+/* The same of keep-alives, until their deadline. */
+START_TEST(test_refused_keep_alive_has_aged_tokens_replaced) {
+        Fixture f;
+        Request keep;
+
+        set_up(&f, "user");
+        start_keep_alive(&f, &keep, 7);
+        for (unsigned i = 0; i < 3; i++) {
+                (void)wait_seen(&f, i + 1);
+                ck_assert(!keep.has_ended);
+                f.env.now_us += i < 2 ? 600 * US_PER_MS : 0;
+                fake_server_end(f.server, f.seen[i].stream, "16", "etcdserver: invalid auth token");
+        }
+        turn_until(f.loop, &keep.has_ended);
+        ck_assert_int_eq(keep.status, STORE_E_DENIED);
+        ck_assert_uint_eq(f.n_authenticates, 3);
+        tear_down(&f);
+}
+END_TEST
+
 /* A compaction ends the watch and says up to where. */
 START_TEST(test_compacted) {
         Fixture f;
@@ -853,6 +897,8 @@ int main(void) {
                 test_long_reassembly,
                 test_refused_watch,
                 test_refused_watch_reauthenticates,
+                test_refused_watch_has_aged_tokens_replaced,
+                test_refused_keep_alive_has_aged_tokens_replaced,
                 test_compacted,
                 test_resume,
                 test_unconfirmed_watch,
