@@ -64,13 +64,13 @@ typedef struct RegistryFollowKey {
 } RegistryFollowKey;
 
 /* Follow up to REGISTRY_FOLLOW_MAX keys: all are listed at one revision, in pages, in the order
- * given, then watched from the next. Unreachable stores are waited for. Returns 0, -ENOMEM, or -ENOBUFS for a
- * key that is too long to exist. */
+ * given, then watched from the next. Unreachable stores are waited for. Returns 0, -ENOMEM, or
+ * -ENOBUFS for a key that is too long to exist. */
 int registry_follow_start(Registry *registry, RegistryFollow *follow, const RegistryFollowKey *keys,
                           size_t n_keys, const RegistryFollowFns *fns);
 
-/* Throw away the place and list again, from the next turn. REGISTRY_REFRESH_US after a connection to
- * the store came back, every follower does so by itself. */
+/* Throw away the place and list again, from the next turn. Some REGISTRY_REFRESH_US after a
+ * connection to the store came back, every follower does so by itself. */
 void registry_follow_restart(RegistryFollow *follow);
 
 /* Stop: nothing is told any more, and `follow` may be freed at once. */

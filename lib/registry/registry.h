@@ -41,6 +41,7 @@ enum {
            that begins on a member of etcd 3.4 which is electing may be confirmed and then never
            tell anything (docs/design-notes.md). */
         REGISTRY_REFRESH_US = 5000 * US_PER_MS,
+        REGISTRY_REFRESH_SPREAD_US = 2500 * US_PER_MS, /* up to so much later, by chance */
 };
 
 /* The kinds of records, in the order of their keys' first components. */

@@ -394,7 +394,7 @@ START_TEST(test_refresh_after_a_reconnection) {
         expect(&f, "");
 
         rig_cut(&f.rig, 0, false);
-        rig_run_ms(&f.rig, REGISTRY_REFRESH_US / US_PER_MS + 1);
+        rig_run_ms(&f.rig, (REGISTRY_REFRESH_US + REGISTRY_REFRESH_SPREAD_US) / US_PER_MS + 1);
         expect(&f, "reset +a.service synced");
         rig_run_ms(&f.rig, 60000);
         set_unit(&f, "b.service");
