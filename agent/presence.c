@@ -59,6 +59,8 @@ struct Presence {
         int64_t moving_from;   /* the lease that we are up on until another has taken its place */
         int64_t sent_lease;    /* that the write in flight registers on */
         int64_t told_revision; /* of the other's record that was complained of */
+        unsigned told_causes;  /* why the lease could not be had, as logged: a bit per STORE_E_*,
+                                  the lowest for errors; 0 = it is held and renewed */
         bool is_same;          /* the record in the store says what ours says */
         bool is_outdated;      /* ours has changed since the write in flight was begun */
         bool is_ours;          /* it is this machine's, by its name */
@@ -258,19 +260,45 @@ static void presence_reconsider(Presence *presence) {
 
 /* The lease */
 
+/* Tries go on every second or so: each cause is logged once, and then that it is over. That the
+ * store is out of reach is logged by whoever watches the connection. */
+static void presence_note_failure(Presence *presence, int status) {
+        unsigned cause = 1U << (status > 0 ? status : 0);
+
+        if (presence->told_causes & cause)
+                return;
+
+        presence->told_causes |= cause;
+        log_line(status == STORE_E_UNREACHABLE ? LOG_DEBUG : LOG_WARNING,
+                 "Cannot get or renew a lease, still trying: %s", store_outcome_to_string(status));
+}
+
+static void presence_note_success(Presence *presence) {
+        if (presence->told_causes == 0)
+                return;
+
+        log_line(presence->told_causes == 1U << STORE_E_UNREACHABLE ? LOG_DEBUG : LOG_NOTICE,
+                 "The lease is held and renewed again");
+        presence->told_causes = 0;
+}
+
 static void on_lease(Lease *lease, LeaseEvent event) {
         Presence *presence = container_of(lease, Presence, lease);
 
         switch (event) {
         case LEASE_HELD:
+                presence_note_success(presence);
+                presence_reconsider(presence);
+                break;
         case LEASE_LOST:
                 presence_reconsider(presence);
                 break;
         case LEASE_FAILED:
-                log_line(LOG_DEBUG, "Cannot renew the lease: %s",
-                         store_outcome_to_string(lease->status));
+                presence_note_failure(presence, lease->status);
                 break;
         case LEASE_KEPT:
+                if (!lease->is_changing)
+                        presence_note_success(presence);
                 break;
         }
 }

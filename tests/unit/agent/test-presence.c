@@ -18,11 +18,27 @@ static const JobState LAUNCHED = JOB_STATE_LAUNCHED;
 enum { STEP_MS = 1000 };
 
 static bool says_wiped;
+static unsigned n_troubles; /* lines about a lease that cannot be had */
+static unsigned n_relieved; /* lines that it can be had again */
 
 static void sink(int priority, const LogSubject *subject, const char *text) {
         (void)priority;
         (void)subject;
         says_wiped |= strstr(text, "etcd was emptied or restored") != NULL;
+        n_troubles += strstr(text, "Cannot get or renew a lease") != NULL;
+        n_relieved += strstr(text, "The lease is held and renewed again") != NULL;
+}
+
+static void listen(int priority) {
+        says_wiped = false;
+        n_troubles = n_relieved = 0;
+        log_set_sink(sink);
+        log_set_max_priority(priority);
+}
+
+static void listen_no_more(void) {
+        log_set_max_priority(LOG_CRIT);
+        log_set_sink(NULL);
 }
 
 static void set_up(Sim *sim) {
@@ -158,6 +174,35 @@ START_TEST(test_update_ttl_while_full) {
 }
 END_TEST
 
+/* An outage is a line for each cause, and one for its end, however long it was and however often
+ * the lease was tried; the next outage is another. A store that is full and keeps renewing the
+ * lease that there is says so once. */
+START_TEST(test_outage_is_told_once) {
+        Sim sim;
+
+        set_up(&sim);
+        listen(LOG_DEBUG);
+        for (unsigned i = 1; i <= 2; i++) {
+                sim_cut(&sim, 0, true);
+                rig_run_ms(&sim.rig, 600000);
+                ck_assert_uint_eq(n_troubles, i);
+                ck_assert_uint_eq(n_relieved, i - 1);
+                sim_cut(&sim, 0, false);
+                rig_run_ms(&sim.rig, 60000);
+                ck_assert_uint_eq(n_relieved, i);
+        }
+
+        listen(LOG_WARNING);
+        memory_store_set_full(sim.rig.memory, true);
+        update(&sim, "192.0.2.1", "", 60);
+        rig_run_ms(&sim.rig, 600000);
+        listen_no_more();
+        ck_assert_uint_eq(n_troubles, 1);
+        ck_assert_uint_eq(n_relieved, 0);
+        sim_done(&sim);
+}
+END_TEST
+
 /* The store comes back emptied, or put back to what it was before the unit was scheduled: the
  * machine says so and stays out, and its units run. A restart takes the store as it is. */
 START_TEST(test_wiped_store) {
@@ -171,13 +216,10 @@ START_TEST(test_wiped_store) {
                 if (is_restored)
                         rig_set(&sim.rig, "unit/other.service",
                                 "{\"desired\":\"inactive\",\"file\":\"x\",\"generation\":1}");
-                says_wiped = false;
-                log_set_sink(sink);
-                log_set_max_priority(LOG_ERR);
+                listen(LOG_ERR);
                 sim_cut(&sim, 0, false);
                 rig_run_ms(&sim.rig, 600000);
-                log_set_max_priority(LOG_CRIT);
-                log_set_sink(NULL);
+                listen_no_more();
                 ck_assert(says_wiped);
                 ck_assert_int_eq(lease_of(&sim), 0);
                 ck_assert(!rig_has(&sim.rig, machine_key));
@@ -256,7 +298,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_update_record,          test_update_again,         test_update_ttl,
                 test_update_ttl_while_full,  test_update_out_of_memory, test_wiped_store,
-                test_wiped_store_comes_back,
+                test_wiped_store_comes_back, test_outage_is_told_once,
         };
 
         return tests_run("presence", tests, ELEMENTSOF(tests));
