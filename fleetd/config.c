@@ -159,9 +159,11 @@ static const ConfigKey keys[] = {
           .parse = config_value_seconds,
           .offset = offsetof(Config, etcd_request_timeout),
           .kind = KIND_SECONDS,
-          .initial = "3.0",
+          .initial = "2.5",
           .help = "After so many seconds without an answer an ordinary request to etcd is given\n"
-                  "up. Renewals of leases and long lists have deadlines of their own." },
+                  "up, and the API answers 503; fleetctl waits for 2.7 seconds. Renewals of "
+                  "leases\n"
+                  "and long lists have deadlines of their own." },
         { .name = "disable_watches",
           .parse = config_value_bool,
           .offset = offsetof(Config, disable_watches),

@@ -243,10 +243,7 @@ int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *r
 
         args.key = (StoreBytes){ key.data, key.n_bytes };
         args.end = (StoreBytes){ end.data, end.n_bytes };
-        r = store_range(registry->store, &read->request, &args,
-                        range->limit == 0 && !record_key_is_complete(&range->key)
-                                ? STORE_LIST_TIMEOUT_US
-                                : registry->call_timeout_us,
+        r = store_range(registry->store, &read->request, &args, registry->call_timeout_us,
                         on_range);
         if (r < 0)
                 return r;

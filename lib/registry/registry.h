@@ -97,8 +97,8 @@ int registry_new(Registry **ret_registry, Store *store, Loop *loop, const char *
 Registry *registry_free(Registry *registry);
 DEFINE_CLEANUP(Registry, registry_free)
 
-/* How long an ordinary read or write may take from now on; STORE_CALL_TIMEOUT_US at first. Lists of
- * unknown length have the time that they need, and leases have their own. */
+/* How long a read or write may take from now on; STORE_CALL_TIMEOUT_US at first. The lists of
+ * followers have the time that they need, and leases have their own. */
 void registry_set_call_timeout(Registry *registry, uint64_t timeout_us);
 
 /* Have every follower list again each `interval_us`, in place of watching; 0, as at first, has them

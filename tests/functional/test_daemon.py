@@ -91,6 +91,11 @@ class Daemon(ClusterTest):
         before = self.start_units()
         self.cluster.lab.call("etcd-pause", 1).ok()
         try:
+            # Whoever meets the silence first hears of it from the daemon, and before fleetctl has had enough.
+            for machine, command in zip(self.machines, (("list-machines",), ("list-units",), ("cat", next(iter(before))))):
+                result = machine.fleetctl(*command)
+                self.assertNotEqual(result.rc, 0)
+                self.assertIn("fleet server unable to communicate with etcd", result.err)
             let_pass(2 * TTL_S)
             for name, (machine, pid) in before.items():
                 self.assertEqual(machine.main_pid(name), pid)

@@ -45,7 +45,7 @@ START_TEST(test_defaults) {
         ck_assert(!config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 100);
         ck_assert(!config.disable_engine);
-        ck_assert_double_eq(config.etcd_request_timeout, 3.0);
+        ck_assert_double_eq(config.etcd_request_timeout, 2.5);
         ck_assert(!config.disable_watches);
         ck_assert_double_eq(config.engine_reconcile_interval, 2.0);
         ck_assert_uint_eq(notices.n_items, 0);
@@ -70,7 +70,7 @@ START_TEST(test_every_key) {
                               "systemd_user=true\n"
                               "token_limit=65535\n"
                               "disable_engine=true\n"
-                              "etcd_request_timeout=2.5\n"
+                              "etcd_request_timeout=3.5\n"
                               "disable_watches=yes\n"
                               "engine_reconcile_interval=.5\n",
                               &notices, NULL),
@@ -90,7 +90,7 @@ START_TEST(test_every_key) {
         ck_assert(config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 65535);
         ck_assert(config.disable_engine);
-        ck_assert_double_eq(config.etcd_request_timeout, 2.5);
+        ck_assert_double_eq(config.etcd_request_timeout, 3.5);
         ck_assert(config.disable_watches);
         ck_assert_double_eq(config.engine_reconcile_interval, 0.5);
         ck_assert_uint_eq(notices.n_items, 0);
@@ -286,7 +286,7 @@ START_TEST(test_reload) {
                 { "etcd_username=u\netcd_password=p", "etcd_username etcd_password", "" },
                 { "etcd_key_prefix=/other/", "", "etcd_key_prefix" },
                 { "etcd_request_timeout=5", "etcd_request_timeout", "" },
-                { "etcd_request_timeout=3", "", "" },
+                { "etcd_request_timeout=2.50", "", "" },
                 { "engine_reconcile_interval=5", "engine_reconcile_interval", "" },
                 { "public_ip=10.0.0.1", "public_ip", "" },
                 { "metadata=a=b", "metadata", "" },
