@@ -7,10 +7,10 @@
  *                        |  ^   granted
  *                        +--+ every third of the TTL; sooner after a failed try
  *
- * A lease to adopt that runs for another time than the one asked for is renounced. When another time
- * is wanted of a lease that is held, granting and renewing take turns until the grant comes: a store
- * that is full grants none, but renews. One request is in flight at most. A try's deadline is a third of the TTL (0.5 to 2 s), so that
- * two members can be asked before the lease ends.
+ * A lease to adopt that runs for another time than the one asked for is renounced. When another
+ * time is wanted of a lease that is held, granting and renewing take turns until the grant comes: a
+ * store that is full grants none, but renews. One request is in flight at most. A try's deadline is
+ * a third of the TTL (0.5 to 2 s), so that two members can be asked before the lease ends.
  */
 
 #include "lib/registry/lease.h"
