@@ -161,9 +161,8 @@ static const ConfigKey keys[] = {
           .kind = KIND_SECONDS,
           .initial = "2.5",
           .help = "After so many seconds without an answer an ordinary request to etcd is given\n"
-                  "up, and the API answers 503; fleetctl waits for 2.7 seconds. Renewals of "
-                  "leases\n"
-                  "and long lists have deadlines of their own." },
+                  "up, and the API answers 503; fleetctl waits for 2.7. Renewals of leases and\n"
+                  "long lists have deadlines of their own." },
         { .name = "disable_watches",
           .parse = config_value_bool,
           .offset = offsetof(Config, disable_watches),
@@ -342,16 +341,6 @@ static int check(const Config *config, Diag *diag) {
         return check_tls(config, diag);
 }
 
-static bool is_same_list(const StrList *a, const StrList *b) {
-        if (a->n_items != b->n_items)
-                return false;
-
-        for (size_t i = 0; i < a->n_items; i++)
-                if (!streq(a->items[i], b->items[i]))
-                        return false;
-        return true;
-}
-
 static bool is_same_metadata(const Metadata *a, const Metadata *b) {
         if (a->n_entries != b->n_entries)
                 return false;
@@ -377,7 +366,7 @@ static bool key_is_same(const ConfigKey *key, const Config *config, const Config
         case KIND_STRING:
                 return streq(*(char *const *)a, *(char *const *)b);
         case KIND_LIST:
-                return is_same_list(a, b);
+                return strlist_equals(a, b);
         case KIND_METADATA:
                 return is_same_metadata(a, b);
         default:
