@@ -47,6 +47,7 @@ MirrorKey mirror_key(Mirror *mirror, StoreBytes bytes) {
                 bool has_unit;
         } kinds[] = {
                 { "unit/", MIRROR_UNIT, false, true },
+                { "file/", MIRROR_FILE, false, false },
                 { "machine/", MIRROR_MACHINE, true, false },
                 { "metadata/", MIRROR_METADATA, true, false },
                 { "schedule/", MIRROR_SCHEDULE, true, true },
@@ -71,6 +72,8 @@ MirrorKey mirror_key(Mirror *mirror, StoreBytes bytes) {
                 }
                 if (kinds[i].has_unit)
                         key.unit = mirror_find(mirror, text, n);
+                if (key.kind == MIRROR_FILE && n < sizeof(key.file))
+                        memcpy(key.file, text, n);
                 break;
         }
         return key;
@@ -106,6 +109,7 @@ static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64
                 memcpy(row->file, record.file, sizeof(row->file));
                 row->desired = record.desired;
                 row->restart = record.restart;
+                row->generation = record.generation;
         }
         schedule_record_done(&record);
 }
@@ -180,6 +184,7 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
         case MIRROR_LEADER:
                 apply_leader(mirror, value, is_deletion);
                 break;
+        case MIRROR_FILE:
         case MIRROR_OTHER:
                 break;
         }

@@ -18,6 +18,7 @@ typedef struct MirrorRow {
         bool is_bad;
         char file[UNIT_HASH_BYTES];
         JobState desired;
+        uint64_t generation;
         uint64_t restart;
         uint64_t same_since_us; /* since when it has said the same */
 } MirrorRow;
@@ -70,6 +71,7 @@ int mirror_machine(const Mirror *mirror, const char *id, size_t n_id);
 typedef enum MirrorKind {
         MIRROR_OTHER,
         MIRROR_UNIT,
+        MIRROR_FILE,
         MIRROR_MACHINE,
         MIRROR_METADATA,
         MIRROR_SCHEDULE,
@@ -81,8 +83,9 @@ typedef enum MirrorKind {
 /* A key taken apart. */
 typedef struct MirrorKey {
         MirrorKind kind;
-        int machine;      /* number, or -1 */
-        MirrorUnit *unit; /* or NULL */
+        int machine;                /* number, or -1 */
+        MirrorUnit *unit;           /* or NULL */
+        char file[UNIT_HASH_BYTES]; /* hash of a file, else empty */
 } MirrorKey;
 
 /* Take a key apart. */

@@ -13,9 +13,24 @@
 static struct {
         StoryOptions story;
         uint64_t n_seeds;
+        bool is_replayed;
 } options = { .story = { .n_steps = 20000, .n_machines = 5, .n_units = 40 }, .n_seeds = 1 };
 
 static Story story; /* large */
+
+/* Two plays of a seed are the same to the last event. */
+static void check_replay(const StoryOptions *of) {
+        StoryOptions digested = *of;
+        uint64_t digest;
+
+        digested.is_digested = true;
+        (void)story_play(&story, &digested);
+        digest = story.digest;
+        (void)story_play(&story, &digested);
+        ck_assert_uint_ne(digest, 0);
+        ck_assert_msg(story.digest == digest, "seed %llu is not the same twice",
+                      (unsigned long long)of->seed);
+}
 
 START_TEST(test_stories) {
         uint64_t n_steps = 0, n_requests = 0, n_waits = 0, n_faults = 0;
@@ -31,6 +46,8 @@ START_TEST(test_stories) {
                               "seed %llu breaks a promise; play it again: --seed %llu --trace",
                               (unsigned long long)options.story.seed,
                               (unsigned long long)options.story.seed);
+                if (options.is_replayed)
+                        check_replay(&options.story);
                 options.story.seed++;
         }
         (void)printf("%llu stories, %llu steps, %llu requests, %llu waits, %llu troubles\n",
@@ -61,6 +78,8 @@ static bool read_arguments(int argc, char **argv) {
                         options.story.n_units = number;
                 else if (streq(argv[i], "--trace"))
                         options.story.is_traced = true;
+                else if (streq(argv[i], "--replay"))
+                        options.is_replayed = true;
                 else if (streq(argv[i], "--fresh"))
                         (void)getrandom(&options.story.seed, 4, 0);
                 else
@@ -80,7 +99,7 @@ int main(int argc, char **argv) {
                 (void)fprintf(stderr,
                               "Usage: %s [--seed N | --fresh] [--seeds HOW-MANY] [--steps N] "
                               "[--machines 2..%d] "
-                              "[--units 1..%d] [--trace]\n",
+                              "[--units 1..%d] [--trace | --replay]\n",
                               argv[0], SIM_MACHINES_MAX, STORY_UNITS_MAX);
                 return EXIT_FAILURE;
         }

@@ -11,6 +11,7 @@
 enum {
         REST_WATCHES = 3,        /* of a daemon: leader, schedule, its own record */
         REST_WATCHES_LEADER = 7, /* and files, machines, metadata, units */
+        WELL_US = 8 * US_PER_S,  /* a daemon that is well renews its lease within so long */
         CAUSE_US =
                 40 *
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
@@ -68,6 +69,30 @@ static void check_row(Story *story, const MirrorKey *key, bool is_deletion) {
                               key->machine);
 }
 
+/* A file goes: does nothing refer to it? */
+static void check_file(Story *story, const char *file) {
+        for (size_t u = 0; u < story->options.n_units; u++) {
+                const MirrorUnit *unit = &story->mirror.units[u];
+                bool is_used = unit->exists && streq(unit->file, file);
+
+                for (size_t i = 0; i < story->options.n_machines; i++)
+                        is_used |= unit->rows[i].exists && streq(unit->rows[i].file, file);
+                if (is_used)
+                        story_violate(story, "the file of %s is removed", unit->name);
+        }
+}
+
+/* A machine's record goes. That of a daemon that has had no trouble since it started, with a store
+ * that answered, stays: else a list that it asked for may have been lost, and be missed for long. */
+static void check_machine(Story *story, int machine) {
+        const StoryMachine *m = &story->machines[machine];
+
+        if (m->fault == STORY_FINE && m->has_begun_anew && !m->is_expiring &&
+            !story->no_quorum_until_us && story->quorum_us < m->fine_us &&
+            now_us(story) > m->fine_us + WELL_US)
+                story_violate(story, "machine %d is well, and leaves the cluster", machine);
+}
+
 void story_check_commit(Story *story, unsigned client, const MirrorKey *key, StoreBytes value,
                         bool is_deletion) {
         int from = client < MIRROR_CLIENTS_MAX ? story->owner[client] - 1 : -1;
@@ -84,6 +109,10 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
             from != key->machine)
                 story_violate(story, "machine %d writes what machine %d reports", from,
                               key->machine);
+        if (key->kind == MIRROR_FILE && is_deletion)
+                check_file(story, key->file);
+        if (key->kind == MIRROR_MACHINE && key->machine >= 0 && is_deletion)
+                check_machine(story, key->machine);
         if (key->kind == MIRROR_SCHEDULE && key->unit && key->machine >= 0)
                 check_row(story, key, is_deletion);
 }
@@ -108,11 +137,25 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         }
 }
 
+/* A unit that has ended by itself comes up again. Has somebody asked for that, as far as the store
+ * has it? */
+static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
+        const MirrorUnit *record = &story->mirror.units[unit - story->units];
+        const MirrorRow *row = &record->rows[machine];
+
+        if (unit->has_exited[machine] && row->exists && record->has_state[machine] &&
+            row->same_since_us < unit->exited_us[machine] && row->generation > 0 &&
+            record->state_generation[machine] == row->generation)
+                story_violate(story, "%s had ended on machine %zu, and nobody asked for it again",
+                              unit->name, machine);
+}
+
 void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const MirrorRow *row = &record->rows[machine];
 
         if (is_active) {
+                check_return(story, machine, unit);
                 unit->has_exited[machine] = false;
                 unit->started_us[machine] = unit->active_us = now_us(story);
                 check_start(story, machine, unit);

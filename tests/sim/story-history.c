@@ -54,6 +54,16 @@ static bool is_step_of(const StoryAsk *ask, const MirrorUnit *before, const Unit
                                                    : 0);
 }
 
+/* May a copy of it still change a unit that is now as the mirror has it? The first of its attempts
+ * may have been lost, and the next have been made: then the copy finds the unit changed, and does
+ * nothing. Only of one that was absent, and is again, there is nothing to compare. */
+static bool may_have_effect(const Story *story, const StoryRequest *request,
+                            const MirrorUnit *before) {
+        if (request->is_open)
+                return true;
+        return request->until_us >= now_us(story) && !(request->is_certain && before->exists);
+}
+
 /* Marks the requests that this is a step of; those of one daemon, or (-1) of all. Returns whether
  * there are any. */
 static bool mark_made(Story *story, int from, const StoryUnit *unit, const MirrorUnit *before,
@@ -63,7 +73,7 @@ static bool mark_made(Story *story, int from, const StoryUnit *unit, const Mirro
         for (size_t i = 0; i < STORY_REQUESTS_MAX; i++) {
                 StoryRequest *request = &story->requests[i];
 
-                if ((!request->is_open && request->until_us < now_us(story)) ||
+                if (!may_have_effect(story, request, before) ||
                     (from >= 0 && request->server != (size_t)from))
                         continue;
                 for (size_t k = 0; k < request->n_asks; k++) {
@@ -125,7 +135,8 @@ void story_request_answered(StoryRequest *request, int status) {
         bool is_certain = status > 0 && status < 500;
 
         request->is_open = false;
-        request->until_us = is_certain ? 0 : now_us(story) + LINGER_US;
+        request->is_certain = is_certain;
+        request->until_us = now_us(story) + LINGER_US;
         story->n_requests++;
         if (status == 201 || status == 204)
                 check_acknowledged(story, request);
@@ -183,7 +194,7 @@ static void check_outcome(const StoryWait *wait, const WaitResult *result) {
         if (!is_in_state(wait, wait->sent_us - BELIEF_US))
                 story_violate(story, "a wait for %s ended as reached: it was not %s", unit->name,
                               job_state_to_string(wait->desired));
-        if (story->is_calm && !is_restarted(wait))
+        if (story->is_calm && wait->unit->restart_us > 0 && !is_restarted(wait))
                 story_violate(story, "a wait for the restart of %s ended before it", unit->name);
 }
 

@@ -164,6 +164,7 @@ static void exit_unit(Story *story, StoryUnit *unit) {
                         continue;
                 story_tell(story, "%s ends by itself on machine %zu", unit->name, i);
                 unit->has_exited[i] = true;
+                unit->exited_us[i] = story->sim.rig.env.now_us;
                 fake_machine_unit_exit(fake, unit->name, story_draw(story, 2));
                 return;
         }
@@ -236,16 +237,17 @@ static int runs_on(const Story *story, const StoryUnit *unit) {
         return -1;
 }
 
-void story_restart_all(Story *story) {
+void story_ask_all(Story *story, bool is_restart) {
         for (size_t u = 0; u < story->options.n_units; u++) {
                 StoryUnit *unit = &story->units[u];
                 int machine = runs_on(story, unit);
 
                 if (machine < 0)
                         continue;
-                unit->n_starts[machine] =
-                        fake_machine_unit_starts(story->sim.machines[machine].fake, unit->name) + 1;
+                unit->n_starts[machine] = fake_machine_unit_starts(
+                                                  story->sim.machines[machine].fake, unit->name) +
+                                          is_restart;
                 send_unit(&story->sim.machines[u % story->options.n_machines], unit,
-                          JOB_STATE_LAUNCHED, false, true);
+                          JOB_STATE_LAUNCHED, false, is_restart);
         }
 }

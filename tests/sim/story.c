@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum {
+        DISTURB_EVERY = 6,    /* so seldom a slow leader is disturbed, in pauses */
         PAUSE_MEAN_MS = 150,  /* between two things that happen */
         FAULT_MAX_MS = 40000, /* longest trouble */
         LATE_MAX_MS = 16000,  /* a lost write turns up so much later, at most, and half a second */
@@ -40,13 +41,28 @@ static void tell(const Story *story, FILE *out, const char *format, va_list args
         (void)fputc('\n', out);
 }
 
+/* FNV-1a over what is told, and when. */
+static void add_to_digest(Story *story, const char *format, va_list args)
+        __attribute__((format(printf, 2, 0)));
+
+static void add_to_digest(Story *story, const char *format, va_list args) {
+        char text[2048];
+        int n = snprintf(text, sizeof(text), "%llu ",
+                         (unsigned long long)story->sim.rig.env.now_us);
+
+        (void)vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+        for (const char *c = text; *c; c++)
+                story->digest = (story->digest ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+}
+
 void story_tell(Story *story, const char *format, ...) {
         va_list args;
 
-        if (!story->options.is_traced)
-                return;
         va_start(args, format);
-        tell(story, stdout, format, args);
+        if (story->options.is_traced)
+                tell(story, stdout, format, args);
+        else if (story->options.is_digested)
+                add_to_digest(story, format, args);
         va_end(args);
 }
 
@@ -169,8 +185,8 @@ static void set_mute(Story *story, size_t i) {
 
 static void set_slow(Story *story, size_t i) {
         const StoreFaults slow = {
-                .latency_us = story_draw(story, 1500) * US_PER_MS,
-                .latency_jitter_us = 2000 * US_PER_MS,
+                .latency_us = story_draw(story, 1000) * US_PER_MS,
+                .latency_jitter_us = (100 + story_draw(story, 1400)) * US_PER_MS,
         };
 
         set_faults(story, i, &slow);
@@ -191,7 +207,9 @@ static void expire_lease(Story *story, size_t i) {
         if (lease == 0)
                 return;
         story_tell(story, "the lease of machine %zu ends", i);
+        story->machines[i].is_expiring = true;
         memory_store_expire_lease(story->sim.rig.memory, lease);
+        story->machines[i].is_expiring = false;
 }
 
 static const char *const fault_names[_STORY_FAULT_MAX] = {
@@ -230,6 +248,8 @@ static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_u
                 machine->is_dying = true;
                 sim_power_off(&story->sim, i);
                 machine->is_dying = false;
+                for (size_t u = 0; u < story->options.n_units; u++)
+                        story->units[u].has_exited[i] = false;
                 break;
         case STORY_PAUSED:
                 sim_pause(&story->sim, i, true);
@@ -280,6 +300,8 @@ static void end_fault(Story *story, size_t i) {
         default:
                 break;
         }
+        machine->has_begun_anew = machine->fault == STORY_CRASHED ||
+                                  machine->fault == STORY_STOPPED || machine->fault == STORY_OFF;
         machine->fault = STORY_FINE;
         machine->fine_us = story->sim.rig.env.now_us;
 }
@@ -311,9 +333,32 @@ static bool mishap_comes(Story *story, unsigned what, size_t i) {
         return true;
 }
 
+static int leader_of(const Story *story) {
+        return mirror_machine(&story->mirror, story->mirror.leader, strlen(story->mirror.leader));
+}
+
+/* A leader whose commits are long under way has to list again, and again. */
+static void disturb_leader(Story *story) {
+        int leader = leader_of(story);
+
+        if (leader >= 0 &&
+            (story->machines[leader].fault == STORY_FLAKY ||
+             story->machines[leader].fault == STORY_SLOW) &&
+            story_draw(story, DISTURB_EVERY) == 0)
+                break_watches(story, (size_t)leader);
+}
+
+/* Any machine, and more often than others the one that leads. */
+static size_t draw_victim(Story *story) {
+        int leader = leader_of(story);
+        size_t i = story_draw(story, story->options.n_machines);
+
+        return leader >= 0 && story_draw(story, 3) == 0 ? (size_t)leader : i;
+}
+
 static void trouble_comes(Story *story) {
         uint64_t for_us = (100 + story_draw(story, FAULT_MAX_MS)) * US_PER_MS;
-        size_t i = story_draw(story, story->options.n_machines);
+        size_t i = draw_victim(story);
         unsigned what = (unsigned)story_draw(story, 24);
 
         if (story_draw(story, 2) == 0)
@@ -389,6 +434,7 @@ static void play_trouble(Story *story) {
                         trouble_comes(story);
                 else
                         story_user_acts(story);
+                disturb_leader(story);
                 story_check_copies(story);
         }
 }
@@ -402,6 +448,20 @@ static void stay_calm(Story *story) {
                 if (what)
                         story_violate(story, "in calm weather: %s", what);
         }
+}
+
+/* What is asked for is done, once, and leaves nothing behind. */
+static void ask_in_calm(Story *story, bool is_restart) {
+        const char *what;
+
+        if (story->is_violated)
+                return;
+        story_ask_all(story, is_restart);
+        run_for_us(story, RESTART_US);
+        stay_calm(story);
+        what = story_check_rest(story);
+        if (!story->is_violated && what)
+                story_violate(story, "in calm weather %s", what);
 }
 
 static void play_calm(Story *story) {
@@ -422,12 +482,8 @@ static void play_calm(Story *story) {
         if (story->is_violated)
                 return;
         story->is_calm = true;
-        story_restart_all(story);
-        run_for_us(story, RESTART_US);
-        stay_calm(story);
-        what = story_check_rest(story);
-        if (!story->is_violated && what)
-                story_violate(story, "in calm weather %s", what);
+        ask_in_calm(story, true);
+        ask_in_calm(story, false);
 }
 
 bool story_play(Story *story, const StoryOptions *options) {

@@ -13,7 +13,7 @@
 enum {
         STORY_UNITS_MAX = MIRROR_UNITS_MAX,
         STORY_BATCH_MAX = 6,      /* units of one request */
-        STORY_REQUESTS_MAX = 128, /* that may still have an effect */
+        STORY_REQUESTS_MAX = 512, /* that may still have an effect */
         STORY_WAITS_MAX = 48,     /* under way */
 };
 
@@ -59,7 +59,8 @@ typedef struct StoryUnit {
         uint64_t active_us;                    /* when it was last seen active anywhere */
         uint64_t started_us[SIM_MACHINES_MAX]; /* when it last became active there */
         unsigned n_starts[SIM_MACHINES_MAX];   /* that there shall be, in calm weather */
-        bool has_exited[SIM_MACHINES_MAX]; /* it ended by itself there, and did not start since */
+        uint64_t exited_us[SIM_MACHINES_MAX];  /* when it last ended by itself there */
+        bool has_exited[SIM_MACHINES_MAX];     /* it did, and did not start since */
 } StoryUnit;
 
 /* What a request asks of one unit. */
@@ -78,8 +79,9 @@ typedef struct StoryRequest {
         Story *story;
         size_t server; /* the machine that was asked */
         StoryAsk asks[STORY_BATCH_MAX];
-        size_t n_asks; /* 0 = this slot is free */
-        bool is_open;  /* not answered yet */
+        size_t n_asks;   /* 0 = this slot is free */
+        bool is_open;    /* not answered yet */
+        bool is_certain; /* answered so that it is known what came of it */
         uint64_t sent_us;
         uint64_t until_us; /* a copy may turn up until then */
 } StoryRequest;
@@ -96,10 +98,12 @@ typedef struct StoryWait {
 typedef struct StoryMachine {
         Story *story;
         StoryFault fault;
-        uint64_t until_us;  /* when the fault ends */
-        uint64_t fine_us;   /* since when all has been well with it */
-        bool is_dying;      /* its units end now because of what happens to the machine */
-        StoreFaults faults; /* of its way to the store */
+        uint64_t until_us;   /* when the fault ends */
+        uint64_t fine_us;    /* since when all has been well with it */
+        bool has_begun_anew; /* and that was a start of its daemon */
+        bool is_expiring;    /* its lease ends now, on command */
+        bool is_dying;       /* its units end now because of what happens to the machine */
+        StoreFaults faults;  /* of its way to the store */
 } StoryMachine;
 
 /* What to play. */
@@ -108,7 +112,8 @@ typedef struct StoryOptions {
         uint64_t n_steps; /* turns of loops until calm comes back */
         size_t n_machines;
         size_t n_units;
-        bool is_traced; /* print what happens */
+        bool is_traced;   /* print what happens */
+        bool is_digested; /* sum up what happens, in Story.digest */
 } StoryOptions;
 
 struct Story {
@@ -127,6 +132,7 @@ struct Story {
         uint64_t n_requests;                     /* answered so far */
         uint64_t n_waits;                        /* likewise */
         uint64_t n_faults;                       /* that happened so far */
+        uint64_t digest;                         /* of everything told, if asked for */
         bool is_calm; /* all trouble is over, and the users only restart */
         bool is_violated;
         bool is_over; /* it is being cleared away */
@@ -166,8 +172,9 @@ const char *story_check_rest(const Story *story);
 /* story-user.c: a request of a user, or what happens to a unit by itself. */
 void story_user_acts(Story *story);
 
-/* A user asks for a restart of every unit that runs, at a machine that is up, and waits. */
-void story_restart_all(Story *story);
+/* Users ask for a restart of every unit that runs, and wait; or for a start, which changes nothing.
+ */
+void story_ask_all(Story *story, bool is_restart);
 
 /* The text of a unit file; the caller frees. */
 char *story_unit_text(const StoryUnit *unit);
