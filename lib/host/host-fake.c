@@ -8,8 +8,9 @@
  * has ended. A job belongs to the unit, so it goes on when the operation that asked for it is
  * cancelled, as with systemd.
  *
- *   inactive ── start ──> activating ── StartDelayMs ──> active | inactive (Oneshot) | failed
- * (Fail) | stays (Hang) active ── stop ──> deactivating ── StopDelayMs ──> inactive
+ *   inactive ── start ──> activating ── StartDelayMs ──> active | inactive (Oneshot)
+ *                                                        | failed (Fail) | stays (Hang)
+ *   active ── stop ──> deactivating ── StopDelayMs ──> inactive
  *
  * A restart is a stop whose end is the beginning of a start; one job, as with systemd.
  *

@@ -2,10 +2,10 @@
 
 /* Starting, restarting and stopping: jobs of systemd.
  *
- * StartUnit, RestartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of that path
- * ended. The signal was subscribed to before the first call, so it cannot be missed, but it may
- * come before the answer: the last few results of jobs of a unit, while an operation of that unit
- * waits for its answer, are kept in the operation.
+ * StartUnit, RestartUnit and StopUnit answer with the path of a job; JobRemoved says how a job of
+ * that path ended. The signal was subscribed to before the first call, so it cannot be missed, but
+ * it may come before the answer: the last few results of jobs of a unit, while an operation of that
+ * unit waits for its answer, are kept in the operation.
  *
  * A job takes as long as the unit's own timeouts allow; there is no timeout here. "done" and
  * "skipped" are success, as for systemctl(1): a unit whose ConditionX does not hold is not started

@@ -2,9 +2,9 @@
 
 /* Loading and unloading.
  *
- *   load:    probe ─> (disable what the old file had enabled) ─> write ─> link ─> (enable) ─>
- * (reload) ─> read the states ─> done unload:  (forget the failure) ─> disable ─> remove link and
- * file ─> done
+ *   load:    probe ─> (disable what the old file had enabled) ─> write ─> link ─> (enable)
+ *            ─> (reload) ─> read the states ─> done
+ *   unload:  (forget the failure) ─> disable ─> remove link and file ─> done
  *
  * systemd reads the file of a unit that it does not have loaded when the unit is first named, so a
  * reload is needed only where it has something loaded under the name and the file is another. That

@@ -2,11 +2,14 @@
 
 /* The host over systemd: construction, the connection, and taking over what is there.
  *
- *   DOWN ── connect ──> OPENING ── Subscribe answered ──┬──────────────> SYNCING ── all states read
- * ──┬──────────────────────────────> READY ^                                                  └─>
- * RELOADING ──────^                         └─> HEALING ──> RESYNCING ────────^ └── the connection
- * ends, in any state: everything in flight ends with -ENOTCONN, and a timer with back-off connects
- * again
+ *   DOWN ── connect ──> OPENING ── Subscribe answered ──┬────────────────> SYNCING
+ *    ^                                                  └─> RELOADING ──────^
+ *    │
+ *    │   SYNCING ── all states read ──┬────────────────────────────> READY
+ *    │                                └─> HEALING ──> RESYNCING ──────^
+ *    │
+ *    └── the connection ends, in any state: everything in flight ends with -ENOTCONN, and a timer
+ *        with back-off connects again
  *
  * RELOADING happens when an earlier daemon died between changing a file and the reload for it;
  * HEALING when files are there whose link is missing.
