@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what a
- * unit waits for before it comes here), report.c (what goes out). */
+/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what
+ * a unit waits for before it comes here), report.c (what goes out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"

@@ -126,8 +126,8 @@ void api_reply_unavailable(Api *api, HttpExchange *exchange);
 /* The answer to a failure: a REGISTRY_E_* or a negative errno. */
 void api_reply_failure(Api *api, HttpExchange *exchange, int status);
 
-/* Allocate an object of `size` whose first member is an ApiCall, and tie it to its exchange; NULL after having
- * answered that memory is out. */
+/* Allocate an object of `size` whose first member is an ApiCall, and tie it to its exchange; NULL
+ * after having answered that memory is out. */
 void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallVtable *vtable);
 /* End it without an answer (any more). Frees it. */
 void api_call_end(ApiCall *call);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GET /metrics (contract section 9; docs/metrics.md): what the API answered, what the store did, and
- * whatever else the daemon adds.
+/* GET /metrics (contract section 9; docs/metrics.md): what the API answered, what the store did,
+ * and whatever else the daemon adds.
  */
 
 #include <stdio.h>

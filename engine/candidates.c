@@ -5,8 +5,8 @@
  * A pool is a heap of numbers, the load in the upper half and the rank of the machine (its place
  * among all in order of their IDs) in the lower: the smallest is the machine to choose. During a
  * round loads mostly grow, and nobody tells the pools: whoever looks at the top brings its load up
- * to date first, and lets it sink. A load that has become less would go unnoticed, so that drops the
- * pools; rows are given up before units are placed, so it is rare.
+ * to date first, and lets it sink. A load that has become less would go unnoticed, so that drops
+ * the pools; rows are given up before units are placed, so it is rare.
  *
  * Presence and metadata do not change during a round. Afterwards everything is dropped: an idle
  * leader keeps nothing.
@@ -177,7 +177,8 @@ static int pool_new(Cluster *cluster, const Requirements *requirements, const ch
         return 0;
 }
 
-/* Appends a string so that no two lists of strings give the same key: its length, then its bytes. */
+/* Appends a string so that no two lists of strings give the same key: its length, then its bytes.
+ */
 static char *key_append(char *end, const char *string) {
         size_t n = strlen(string);
 
@@ -297,8 +298,8 @@ static ClusterMachine *choose_from_top(const Candidates *candidates, CandidatesP
         return chosen;
 }
 
-/* A unit fits nowhere. If its Conflicts alone see to that, no other unit that says the same needs to
- * look: while the pool lives machines only get fuller. */
+/* A unit fits nowhere. If its Conflicts alone see to that, no other unit that says the same needs
+ * to look: while the pool lives machines only get fuller. */
 static int remember_excluded(const Candidates *candidates, CandidatesPool *pool,
                              const ClusterUnit *unit, char *key) {
         CandidatesExcluded *excluded;

@@ -2,7 +2,8 @@
 #pragma once
 
 /* Which machines come into question, least loaded first, without looking at all of them for each
- * unit: during one round of planning, per distinct MachineMetadata, the machines that satisfy it. */
+ * unit: during one round of planning, per distinct MachineMetadata, the machines that satisfy it.
+ */
 
 #include "engine/cluster.h"
 

@@ -2,16 +2,17 @@
 
 /* The rules.
  *
- * Conflicts are symmetric, but for two global units: these are accepted in the order of their names,
- * so the earlier one does not mind the later one.
+ * Conflicts are symmetric, but for two global units: these are accepted in the order of their
+ * names, so the earlier one does not mind the later one.
  *
  * Replaces is not: the unit goes where it goes, and one that it replaces may not be on that machine
  * as long as it is there. So whoever is replaced has to leave, as if it had lost its metadata, and
  * finds another place by its own constraints. Two units that replace each other would chase each
- * other for ever. So would longer circles, and circles in which one of the units drags along another
- * by MachineOf. Hence a Replaces counts only where no chain of Replaces and MachineOf leads from the
- * unit that is replaced back to the one that replaces it. Without circles, who moves for whom is an
- * order, and an order comes to an end. Global units have nowhere else to go: they are not replaced.
+ * other for ever. So would longer circles, and circles in which one of the units drags along
+ * another by MachineOf. Hence a Replaces counts only where no chain of Replaces and MachineOf leads
+ * from the unit that is replaced back to the one that replaces it. Without circles, who moves for
+ * whom is an order, and an order comes to an end. Global units have nowhere else to go: they are
+ * not replaced.
  */
 
 #include "engine/fit.h"

@@ -4,11 +4,11 @@
  *
  * Units are placed one by one, in order of their names, and a unit may take the one machine that a
  * later one needs. What has to be together by MachineOf is a block and goes to one machine. The
- * search puts the block of the unit that found no room on a machine, lifts the blocks that are in the
- * way, and finds places for these in turn, the one with the fewest machines to choose from first.
- * Blocks that it has put somewhere stay there until it goes back on that choice. So it only touches
- * what is near the problem; and since a layout in which everything fits gives a right choice at every
- * step, going through all choices finds one if there is one.
+ * search puts the block of the unit that found no room on a machine, lifts the blocks that are in
+ * the way, and finds places for these in turn, the one with the fewest machines to choose from
+ * first. Blocks that it has put somewhere stay there until it goes back on that choice. So it only
+ * touches what is near the problem; and since a layout in which everything fits gives a right
+ * choice at every step, going through all choices finds one if there is one.
  *
  * All choices are many. Units that may not share a machine at all are the usual case, and there a
  * machine need not be tried twice: a first search does not, and is quick; the second one is
@@ -359,7 +359,8 @@ static bool block_fits(Layout *layout, const LayoutBlock *block, const ClusterMa
         return true;
 }
 
-/* Lifts who is in the way of the block where it is put. Returns 1, 0 or -ENOMEM as layout_lift(). */
+/* Lifts who is in the way of the block where it is put. Returns 1, 0 or -ENOMEM as layout_lift().
+ */
 static int layout_lift_rivals(Layout *layout, const LayoutBlock *block) {
         int r = 1;
 

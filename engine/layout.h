@@ -16,8 +16,8 @@ typedef struct LayoutMove {
         ClusterMachine *machine;
 } LayoutMove;
 
-/* Look for places for the unit and all that have to be with it or make room for it. Only units whose
- * row is not in the store yet are moved. `io_steps` is what the round has left. On success
+/* Look for places for the unit and all that have to be with it or make room for it. Only units
+ * whose row is not in the store yet are moved. `io_steps` is what the round has left. On success
  * `ret_moves` is an array of `ret_n_moves` that the caller frees; `ret_n_moves` is 0 when there is
  * no way, or none was found in the steps left. Deterministic. Returns 0 or -ENOMEM. */
 int layout_find(Candidates *candidates, ClusterUnit *unit, size_t *io_steps, LayoutMove **ret_moves,

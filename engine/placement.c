@@ -4,13 +4,13 @@
  *
  * A round plans the dirty units in passes. Each pass takes those that are dirty when it begins, in
  * byte order of their names, and does with them what contract section 6 calls the two steps: first
- * units leave machines that they do not fit on any more; then those that are nowhere are placed. What
- * a decision changes for others marks these dirty for the next pass: followers of a unit that moved,
- * units that are replaced where it went, units that wait for room. A unit that fits where it is
- * stays there, so passes come to an end.
+ * units leave machines that they do not fit on any more; then those that are nowhere are placed.
+ * What a decision changes for others marks these dirty for the next pass: followers of a unit that
+ * moved, units that are replaced where it went, units that wait for room. A unit that fits where it
+ * is stays there, so passes come to an end.
  *
- * Units are placed after the units that they follow. Of units that follow each other the first finds
- * a place for all, as a unit does that finds no room: see engine/layout.h.
+ * Units are placed after the units that they follow. Of units that follow each other the first
+ * finds a place for all, as a unit does that finds no room: see engine/layout.h.
  *
  * Nothing healthy stops for lack of a better place: a unit whose machine is lost keeps its row
  * there unless another machine fits, and rows of global units on lost machines stay, so that a
@@ -38,8 +38,8 @@ typedef struct Round {
         bool is_over;          /* it has come to that: the rest is for another round */
 } Round;
 
-/* Begins a step of a pass. A leader that takes over plans every unit there is, and should answer its
- * other duties meanwhile. */
+/* Begins a step of a pass. A leader that takes over plans every unit there is, and should answer
+ * its other duties meanwhile. */
 static void round_step(Round *round) {
         round->n_looked_max = round->cluster->n_looked + PLACEMENT_LOOKS_MAX;
 }
@@ -135,8 +135,8 @@ static void settle_global(Cluster *cluster, ClusterUnit *unit) {
         }
 }
 
-/* Leaves the unit where it is, if it can be there; drops its rows if it cannot. One on a machine that
- * is lost keeps the row until there is another. */
+/* Leaves the unit where it is, if it can be there; drops its rows if it cannot. One on a machine
+ * that is lost keeps the row until there is another. */
 static int settle_single(Cluster *cluster, ClusterUnit *unit) {
         ClusterRow *current = current_row(unit);
 
@@ -345,8 +345,8 @@ static void release_followers(const ClusterUnit *unit, ClusterUnit **ready, size
 }
 
 /* Places what is pending in waves: first the units that wait for no other, then those that waited
- * for these only. What is left follows itself, or waits for such a unit. `waves` has room for all of
- * `units`, twice. */
+ * for these only. What is left follows itself, or waits for such a unit. `waves` has room for all
+ * of `units`, twice. */
 static int place_pending(Round *round, ClusterUnit **units, size_t n_units, ClusterUnit **waves) {
         ClusterUnit **wave = waves, **next = waves + n_units, **swap;
         size_t n_wave = 0, n_next = 0;

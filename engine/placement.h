@@ -13,8 +13,8 @@ enum {
 
 /* Plan every dirty unit: units keep their machine while they fit there; the others go to the
  * machine with the fewest units that they fit on, the lowest ID among equals; units are taken by
- * name, peers before those that follow them. A unit that finds no room may have those make some that
- * are not in the store yet (engine/layout.h). Global units get a row on every machine that fits.
- * Rows and placements wanted are changed accordingly. Returns 0, or -ENOMEM. Either way some units may
- * still be dirty: call again, after 0 at once. */
+ * name, peers before those that follow them. A unit that finds no room may have those make some
+ * that are not in the store yet (engine/layout.h). Global units get a row on every machine that
+ * fits. Rows and placements wanted are changed accordingly. Returns 0, or -ENOMEM. Either way some
+ * units may still be dirty: call again, after 0 at once. */
 int placement_plan(Cluster *cluster);

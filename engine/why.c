@@ -2,10 +2,11 @@
 
 /* Reasons.
  *
- * Machines are named in this order: those that MachineID means, or that have a peer, or that satisfy
- * MachineMetadata, for there something else is in the way; then the others; by ID within each. Only
- * machines that are named are looked at one by one. The rest is counted from what the pool knows, so
- * that a thousand units that fit on none of thousands of machines do not stop the leader.
+ * Machines are named in this order: those that MachineID means, or that have a peer, or that
+ * satisfy MachineMetadata, for there something else is in the way; then the others; by ID within
+ * each. Only machines that are named are looked at one by one. The rest is counted from what the
+ * pool knows, so that a thousand units that fit on none of thousands of machines do not stop the
+ * leader.
  *
  * Each machine gets its share of the text, so that the end of it, which counts the rest, has room.
  */

@@ -40,8 +40,8 @@ int config_value_optional_path(const char *text, void *target, Diag *diag);
  */
 int config_value_prefix(const char *text, void *target, Diag *diag);
 
-/* StrList: URLs http://HOST:PORT or https://HOST:PORT separated by commas; brackets around the list and quotes around a
- * URL are allowed. */
+/* StrList: URLs http://HOST:PORT or https://HOST:PORT separated by commas; brackets around the list
+ * and quotes around a URL are allowed. */
 int config_value_endpoints(const char *text, void *target, Diag *diag);
 
 /* Metadata: k=v,k=v (metadata_parse()). */

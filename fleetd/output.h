@@ -26,8 +26,8 @@ enum {
 };
 
 /* Send the text, which is taken over, through `fd`: at once as far as that takes it, the rest from
- * the loop. Returns 0; -EBUSY while another is on its way; or what opening or writing gave, and then
- * the text is dropped. `fd` stays open and as it is: its other users may want it to block. */
+ * the loop. Returns 0; -EBUSY while another is on its way; or what opening or writing gave, and
+ * then the text is dropped. `fd` stays open and as it is: its other users may want it to block. */
 int output_write(Output *output, Loop *loop, int fd, Buf *text);
 
 /* Is a text on its way? */

@@ -429,7 +429,8 @@ static void on_known(LoopIo *io, unsigned events) {
 
 /* Have libevent meet the descriptors that connections will have. It keeps a few bytes for each
  * number that it ever saw; first met in a storm of requests, they lie between what the storm left
- * free, and each holds back a page of the heap for good. Failing is no error: nothing needs this. */
+ * free, and each holds back a page of the heap for good. Failing is no error: nothing needs this.
+ */
 static void meet_descriptors(Loop *loop) {
         LoopIo io = { .fn = on_known };
         int fds[HTTP_KNOWN_DESCRIPTORS];

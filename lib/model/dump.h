@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The state of a daemon as one JSON object, for who looks for a fault (contract section 8, SIGUSR1):
+/* The state of a daemon as one JSON object, for who looks for a fault (contract section 8,
+ * SIGUSR1):
  *
  *     {"Agent":{"Cache":{"TargetStates":{"web.service":"launched"}}},
  *      "Fleetd":{...},

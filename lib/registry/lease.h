@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew when
- * it was lost or its owner renounces it. A machine's presence and everything it reports hangs on one.
+/* A lease that keeps itself alive: granted, renewed every third of its time, granted anew when it
+ * was lost or its owner renounces it. A machine's presence and everything it reports hangs on one.
  */
 
 #include <stdbool.h>

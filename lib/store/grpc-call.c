@@ -133,7 +133,8 @@ int grpc_call_submit(GrpcCall *call) {
                 grpc_timeout_format(left_us - left_us / 20, timeout);
                 headers[n_headers] = header("grpc-timeout", timeout);
                 /* It differs every time: kept in the tables of HPACK (RFC 7541), it would drive out
-                 * what repeats, and scatter small pieces over the heap for as long as it is there. */
+                 * what repeats, and scatter small pieces over the heap for as long as it is there.
+                 */
                 headers[n_headers++].flags = NGHTTP2_NV_FLAG_NO_INDEX;
         }
 

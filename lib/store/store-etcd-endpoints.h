@@ -35,9 +35,9 @@ enum {
         ETCD_BACKOFF_MAX_US = 2000 * US_PER_MS, /* the most */
 };
 
-/* Read the URLs: http://HOST:PORT or https://HOST:PORT, an IPv6 address in brackets, a slash at the end allowed. The
- * first to use is a random one, so that many clients spread. Returns 0, -ENOMEM, or -EINVAL with
- * a message. */
+/* Read the URLs: http://HOST:PORT or https://HOST:PORT, an IPv6 address in brackets, a slash at the
+ * end allowed. The first to use is a random one, so that many clients spread. Returns 0, -ENOMEM,
+ * or -EINVAL with a message. */
 int etcd_endpoints_init(EtcdEndpoints *endpoints, const StrList *urls, Env *env, Diag *diag);
 
 /* Free them. */
@@ -46,8 +46,8 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints);
 /* The one in use. */
 const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints);
 
-/* Note why the one in use cannot be used. Returns whether that is another reason than the last time,
- * or the first one since it could. */
+/* Note why the one in use cannot be used. Returns whether that is another reason than the last
+ * time, or the first one since it could. */
 bool etcd_endpoints_note_trouble(EtcdEndpoints *endpoints, const char *why);
 
 /* The one in use serves. */

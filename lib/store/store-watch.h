@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Watches of the store seam (lib/store/store.h): every change of a range of keys, from a revision on,
- * each exactly once, across lost connections. */
+/* Watches of the store seam (lib/store/store.h): every change of a range of keys, from a revision
+ * on, each exactly once, across lost connections. */
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
 
 /* The store seam: an ordered map from byte keys to byte values with etcd's semantics. Every commit
  * has one revision; a range can be read at a past revision; a transaction compares and then writes,
- * atomically; a watch (store-watch.h) tells every change from a revision on, or that the revision was compacted
- * away; a lease takes its keys with it when it ends.
+ * atomically; a watch (store-watch.h) tells every change from a revision on, or that the revision
+ * was compacted away; a lease takes its keys with it when it ends.
  *
  * Requests follow the contract of lib/loop/loop.h. Each has a deadline and ends exactly once with
  * 0, a STORE_E_* or a negative errno: -ECANCELED (store_cancel() or the store is closing) and

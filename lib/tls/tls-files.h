@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Certificates and keys from PEM files. A message names the file, and says what is wrong with it. */
+/* Certificates and keys from PEM files. A message names the file, and says what is wrong with it.
+ */
 
 #include <openssl/ssl.h>
 

@@ -60,7 +60,8 @@ const char *requirements_key(size_t number);
 bool requirements_conflict(const char *a, const Requirements *ra, const char *b,
                            const Requirements *rb);
 
-/* Does a unit called `a` with requirements `ra` have a Replaces that matches unit `b`? Never itself.
+/* Does a unit called `a` with requirements `ra` have a Replaces that matches unit `b`? Never
+ * itself.
  */
 bool requirements_replace(const char *a, const Requirements *ra, const char *b);
 
