@@ -70,8 +70,10 @@ static void follow_retry_later(RegistryFollow *follow) {
         uint64_t jitter_us = env_random_below(loop_env(follow->registry->loop),
                                               follow->backoff_us / 2 + 1);
 
-        (void)timer_set_in(follow->registry->loop, &follow->retry,
-                           follow->backoff_us / 2 + jitter_us);
+        /* Without memory for a timer at once, or it would never be. */
+        if (timer_set_in(follow->registry->loop, &follow->retry,
+                         follow->backoff_us / 2 + jitter_us) < 0)
+                registry_follow_restart(follow);
         follow->backoff_us *= 2;
         if (follow->backoff_us > FOLLOW_BACKOFF_MAX_US)
                 follow->backoff_us = FOLLOW_BACKOFF_MAX_US;
@@ -81,6 +83,11 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
         RegistryFollowPart *part = container_of(watch, RegistryFollowPart, watch);
         RegistryFollow *follow = part->follow;
 
+        /* A store that lists, but denies the watch, may go on with that. */
+        if (report->kind == STORE_WATCH_DENIED) {
+                follow_retry_later(follow);
+                return;
+        }
         if (report->kind != STORE_WATCH_EVENTS) {
                 registry_follow_restart(follow);
                 return;
@@ -229,8 +236,8 @@ static void follow_list_page(RegistryFollow *follow) {
 static void on_retry(LoopTimer *timer) {
         RegistryFollow *follow = container_of(timer, RegistryFollow, retry);
 
-        /* Watches that could not be started have nothing to resume from; or it is time to look
-         * again, where there are none. */
+        /* Watches that could not be started, or were denied, have nothing to resume from; or it is
+         * time to look again, where there are none. */
         if (follow->i_listing == follow->n_parts)
                 registry_follow_restart(follow);
         else

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/registry/follow.h"
+#include "lib/store/store-backend.h"
 #include "tests/sim/rig.h"
 #include "tests/unit/fault.h"
 
@@ -374,6 +375,31 @@ START_TEST(test_stop_from_outside) {
 }
 END_TEST
 
+/* A watch that is denied is begun again with a new list, after a while each time: a store that lists
+ * and denies may go on with that. */
+START_TEST(test_denied_watch) {
+        const StoreWatchReport denial = { .kind = STORE_WATCH_DENIED };
+        Fixture f;
+
+        set_up(&f);
+        set_unit(&f, "a.service");
+        start_units(&f);
+        rig_run_ms(&f.rig, 1000);
+        expect(&f, "reset +a.service synced");
+        for (unsigned i = 0; i < 3; i++) {
+                store_watch_report(&f.follow->parts[0].watch, &denial);
+                rig_run_ms(&f.rig, 40);
+                expect(&f, "");
+                rig_run_ms(&f.rig, 1000);
+                expect(&f, "reset +a.service synced");
+        }
+        set_unit(&f, "b.service");
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "+b.service");
+        stop(&f);
+}
+END_TEST
+
 /* Some seconds after the store came back everything is listed again, and the watches go on; not
  * after the first connection, and not while the store is away once more. */
 START_TEST(test_refresh_after_a_reconnection) {
@@ -540,6 +566,7 @@ int main(void) {
                 test_cut_and_healed,
                 test_stop_and_free_inside,
                 test_stop_from_outside,
+                test_denied_watch,
                 test_refresh_after_a_reconnection,
                 test_polling,
                 test_set_back,
