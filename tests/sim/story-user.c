@@ -18,8 +18,7 @@ char *story_unit_text(const StoryUnit *unit) {
                 [STORY_FAILS] = "[X-Fake]\nFail=yes\n",
                 [STORY_HANGS] = "[X-Fake]\nHang=yes\n",
                 [STORY_ONESHOT] = "[X-Fake]\nOneshot=yes\n",
-                [STORY_ZONED] = "[X-Fleet]\nMachineMetadata=zone=a\n"
-                                "[X-Fake]\nStopDelayMs=2500\n",
+                [STORY_ZONED] = "[X-Fleet]\nMachineMetadata=zone=a\n[X-Fake]\nStopDelayMs=2500\n",
                 [STORY_LONER] = "[X-Fleet]\nConflicts=loner*.service\n",
                 [STORY_FOLLOWER] = "[X-Fleet]\nMachineOf=u00.service\n",
                 [STORY_GLOBAL] = "[X-Fleet]\nGlobal=true\n",
