@@ -60,13 +60,11 @@ static bool is_brought_up(const Work *work, const PlanEntry *entry) {
         return work->how->target && !is_swapped;
 }
 
-/* The desired state to send with an entry, or NULL when there is nothing to send. A replaced unit
- * that is only submitted keeps its own. */
+/* The desired state to send with an entry, or NULL when there is nothing to send. What is replaced
+ * without being brought up, by submit or as a template, was inactive before. */
 static const char *desired_for(const Work *work, const PlanEntry *entry) {
         if (is_brought_up(work, entry))
                 return work->how->target;
-        if (entry->action == PLAN_REPLACE && entry->current.desired_state)
-                return entry->current.desired_state;
         return entry->action == PLAN_KEEP ? NULL : job_state_to_string(JOB_STATE_INACTIVE);
 }
 
