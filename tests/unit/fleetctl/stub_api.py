@@ -12,6 +12,7 @@ does slowly or badly is asked for in the unit file itself, in a section that fle
     Outcome=silent       no outcome ever comes
     Outcome=waiting      its machine waits for another one, then it is there
     Outcome=cut          the wait's reply ends before the outcome
+    Outcome=destroyed    somebody destroys it during the wait
 
 Trouble with the connection and the store is asked for in Cluster.trouble, see there.
 """
@@ -269,6 +270,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             unit = cluster.units.get(name)
             outcome = cluster.outcome(unit) if unit else None
             machine = unit.get("machineID", asked.get("machineID")) if unit else None
+            if outcome == "destroyed":
+                del cluster.units[name]
+        if outcome == "destroyed":
+            self.line(name=name, outcome="unknown-unit")
+            return True
         if state in ("gone", "inactive") or unit is None:
             if unit is None and state not in ("gone", "inactive"):
                 self.line(name=name, outcome="unknown-unit")

@@ -336,6 +336,12 @@ class Start(CommandTest):
                    err="Unit a.service failed on %s: %s\nError waiting for unit states, exit status: 1 of 2 units did not "
                        "reach state launched\n" % (M1, stub_api.WHY_FAILED))
 
+    def test_destroyed_meanwhile(self):
+        """Who waits for a unit to run and finds it destroyed has not got it."""
+        self.cluster.add("a.service", outcome("destroyed"))
+        self.check("start a", code=1, err="Unit a.service was destroyed meanwhile\nError waiting for unit states, exit status: unit "
+                                          "a.service did not reach state launched\n")
+
     def test_unplaced_gives_up(self):
         """The reason comes at once, the end two seconds later."""
         self.cluster.add("a.service", outcome("unplaced"))
@@ -577,6 +583,11 @@ class Stop(CommandTest):
 class Unload(CommandTest):
     def test_unload(self):
         self.cluster.add("a.service", PLAIN, "launched")
+        self.check("unload a", out="Unit a.service inactive\n", err="Successfully unloaded units [a.service].\n")
+
+    def test_destroyed_meanwhile(self):
+        """Who wants a unit off its machine and finds it destroyed has what was asked for."""
+        self.cluster.add("a.service", outcome("destroyed"), "launched")
         self.check("unload a", out="Unit a.service inactive\n", err="Successfully unloaded units [a.service].\n")
 
     def test_never_placed(self):
