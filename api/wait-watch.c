@@ -224,24 +224,30 @@ static const RegistryFollowFns state_fns = { .on_reset = on_state_reset,
 void wait_watch_follow_machine(WaitUnit *unit) {
         WaitNarrow *narrow = unit->narrow;
         const char *machine = unit->machine ? unit->machine : unit->hint;
-        RegistryFollowKey key = { .key = { .kind = RECORD_STATE, .unit = unit->name } };
+        RegistryFollowKey keys[REGISTRY_FOLLOW_MAX] = { 0 };
         int r;
 
-        /* Once placed, a unit that is leaving is followed where it was last. */
+        /* Once placed, a unit that is leaving is followed where it was. One that has moved may still
+         * run where it was before, so it is followed there, too. */
         if (!narrow || !machine ||
-            (narrow->machine && (!unit->machine || streq(narrow->machine, machine))))
+            (narrow->machines.n_items > 0 &&
+             (!unit->machine || strlist_has(&narrow->machines, machine))))
                 return;
 
         registry_follow_stop(&narrow->state);
         unit_clear_states(unit);
         narrow->state_is_synced = false;
-        free(narrow->machine);
-        narrow->machine = strdup(machine);
-        key.key.machine = narrow->machine;
+        if (narrow->machines.n_items == REGISTRY_FOLLOW_MAX)
+                strlist_done(&narrow->machines);
+        r = strlist_add(&narrow->machines, machine);
+        for (size_t i = 0; i < narrow->machines.n_items; i++)
+                keys[i].key = (RecordKey){ .kind = RECORD_STATE,
+                                           .machine = narrow->machines.items[i],
+                                           .unit = unit->name };
         narrow->state = (RegistryFollow){ 0 };
-        r = narrow->machine ? registry_follow_start(unit->wait->call.api->registry, &narrow->state,
-                                                    &key, 1, &state_fns)
-                            : -ENOMEM;
+        if (r == 0)
+                r = registry_follow_start(unit->wait->call.api->registry, &narrow->state, keys,
+                                          narrow->machines.n_items, &state_fns);
         if (r < 0)
                 wait_break(unit->wait, r);
 }
@@ -286,7 +292,7 @@ static void narrow_stop(WaitUnit *unit) {
                 return;
         registry_follow_stop(&unit->narrow->unit);
         registry_follow_stop(&unit->narrow->state);
-        free(unit->narrow->machine);
+        strlist_done(&unit->narrow->machines);
         free(TAKE(unit->narrow));
 }
 
@@ -304,5 +310,6 @@ bool wait_watch_is_synced(const WaitUnit *unit) {
 
         if (unit->wait->is_wide)
                 return unit->wait->wide_is_synced;
-        return narrow && narrow->unit_is_synced && (!narrow->machine || narrow->state_is_synced);
+        return narrow && narrow->unit_is_synced &&
+               (narrow->machines.n_items == 0 || narrow->state_is_synced);
 }

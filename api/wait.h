@@ -44,8 +44,8 @@ typedef struct WaitState {
 /* The watches of one unit of a narrow wait. */
 typedef struct WaitNarrow {
         RegistryFollow unit;  /* unit/ and placement/ */
-        RegistryFollow state; /* on one machine */
-        char *machine;        /* owned: that machine, or NULL: none is watched */
+        RegistryFollow state; /* on `machines` */
+        StrList machines;     /* where it is, last, and those that it was on before */
         bool unit_is_synced;
         bool state_is_synced;
         struct WaitUnit *owner; /* back pointer */

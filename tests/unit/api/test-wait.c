@@ -93,6 +93,31 @@ START_TEST(test_launch) {
 }
 END_TEST
 
+/* A unit that has moved may still run where it was: it is inactive when it has ended there, too. */
+START_TEST(test_moved) {
+        Fixture *f = start();
+        Client client;
+
+        put_unit(f, "a.service", "launched", 7);
+        put(f, "/fleet/placement/a.service", "{\"generation\":7,\"machine\":\"m1\"}");
+        put_state(f, "a.service", "launched", "active", 7, NULL);
+        client = wait_open(f, "{\"state\":\"inactive\",\"timeoutMs\":0,\"units\":[{\"name\":"
+                              "\"a.service\"}]}");
+        put(f, "/fleet/placement/a.service", "{\"generation\":7,\"machine\":\"m2\"}");
+        fixture_settle(f, &client);
+        put_unit(f, "a.service", "inactive", 8);
+        put(f, "/fleet/placement/a.service", NULL);
+        fixture_settle(f, &client);
+        ck_assert_msg(!client.is_closed, "%s", client.text);
+        put(f, "/fleet/state/m1/a.service", NULL);
+        fixture_settle(f, &client);
+        expect_line(&client, "\"outcome\":\"reached\"");
+        ck_assert(client.is_closed);
+        client_close(&client);
+        fixture_free(f);
+}
+END_TEST
+
 /* The unit's machine waits for another one: that is told, and the wait goes on to the end. */
 START_TEST(test_held_up) {
         Fixture *f = start();
@@ -419,11 +444,17 @@ START_TEST(test_cut) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_launch,       test_held_up,
-                                       test_lost_machine, test_one_copy_of_a_global_unit,
-                                       test_outcomes,     test_special_units,
-                                       test_departure,    test_timeout,
-                                       test_wide,         test_ends,
+        const TTest *const tests[] = { test_launch,
+                                       test_moved,
+                                       test_held_up,
+                                       test_lost_machine,
+                                       test_one_copy_of_a_global_unit,
+                                       test_outcomes,
+                                       test_special_units,
+                                       test_departure,
+                                       test_timeout,
+                                       test_wide,
+                                       test_ends,
                                        test_cut };
 
         return tests_run("api wait", tests, ELEMENTSOF(tests));
