@@ -15,11 +15,11 @@ MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name) {
         return NULL;
 }
 
-bool mirror_unit_is_scheduled(const MirrorUnit *unit) {
+bool mirror_unit_is_absent(const MirrorUnit *unit) {
         for (size_t i = 0; i < SIM_MACHINES_MAX; i++)
-                if (unit->rows[i].exists)
-                        return true;
-        return false;
+                if (unit->rows[i].exists || unit->has_state[i])
+                        return false;
+        return true;
 }
 
 /* The IDs of simulated machines are a digit, 32 times. */
@@ -152,8 +152,8 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                   uint64_t now_us) {
         MirrorMachine *machine = key->machine >= 0 ? &mirror->machines[key->machine] : NULL;
 
-        if (key->unit && !mirror_unit_is_scheduled(key->unit))
-                key->unit->unscheduled_us = now_us;
+        if (key->unit && mirror_unit_is_absent(key->unit))
+                key->unit->absent_us = now_us;
         switch (key->kind) {
         case MIRROR_UNIT:
                 if (key->unit)

@@ -30,12 +30,12 @@ typedef struct MirrorUnit {
         char file[UNIT_HASH_BYTES];
         JobState desired;
         uint64_t generation;
-        uint64_t restart;        /* generation of the last restart */
-        uint64_t created_us;     /* when it last began to exist */
-        uint64_t changed_us;     /* when it was last written or removed */
-        uint64_t unscheduled_us; /* when it last was scheduled nowhere; 0 = not seen */
-        bool is_placed;          /* the placement names a machine... */
-        char machine[33];        /* ...this one */
+        uint64_t restart;    /* generation of the last restart */
+        uint64_t created_us; /* when it last began to exist */
+        uint64_t changed_us; /* when it was last written or removed */
+        uint64_t absent_us;  /* when no machine had it last, or was to have it; 0 = not seen */
+        bool is_placed;      /* the placement names a machine... */
+        char machine[33];    /* ...this one */
         MirrorRow rows[SIM_MACHINES_MAX];
         bool has_state[SIM_MACHINES_MAX];
         uint64_t state_generation[SIM_MACHINES_MAX];
@@ -61,8 +61,8 @@ typedef struct Mirror {
 /* The unit of this name, or NULL. */
 MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
 
-/* Is it scheduled anywhere? */
-bool mirror_unit_is_scheduled(const MirrorUnit *unit);
+/* Is it scheduled nowhere, and reported by no machine? */
+bool mirror_unit_is_absent(const MirrorUnit *unit);
 
 /* The number of the machine with this ID, or -1. */
 int mirror_machine(const Mirror *mirror, const char *id, size_t n_id);

@@ -164,7 +164,7 @@ static bool is_in_state(const StoryWait *wait, uint64_t since_us) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
         if (wait->desired == JOB_STATE_INACTIVE)
-                return record->unscheduled_us >= since_us || !mirror_unit_is_scheduled(record);
+                return record->absent_us >= since_us || mirror_unit_is_absent(record);
         /* A global unit without a machine named is reached at once. */
         if (unit->kind == STORY_ONESHOT || unit->kind == STORY_GLOBAL)
                 return true;
