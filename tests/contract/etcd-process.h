@@ -19,7 +19,8 @@ typedef enum EtcdGuard {
 #define ETCD_USER     "fleet"
 #define ETCD_PASSWORD "a secret"
 
-enum { ETCD_TOKEN_S = 1 };
+/* etcd counts whole seconds, so one that is to last for a second may last for a moment. */
+enum { ETCD_TOKEN_S = 2 };
 
 /* The process. */
 typedef struct EtcdProcess {
