@@ -33,7 +33,7 @@ typedef struct MirrorUnit {
         uint64_t restart;    /* generation of the last restart */
         uint64_t created_us; /* when it last began to exist */
         uint64_t changed_us; /* when it was last written or removed */
-        uint64_t absent_us;  /* when no machine had it last, or was to have it; 0 = not seen */
+        uint64_t absent_us;  /* when it last was scheduled nowhere; 0 = not seen */
         bool is_placed;      /* the placement names a machine... */
         char machine[33];    /* ...this one */
         MirrorRow rows[SIM_MACHINES_MAX];
@@ -61,7 +61,7 @@ typedef struct Mirror {
 /* The unit of this name, or NULL. */
 MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
 
-/* Is it scheduled nowhere, and reported by no machine? */
+/* Is it scheduled nowhere? */
 bool mirror_unit_is_absent(const MirrorUnit *unit);
 
 /* The number of the machine with this ID, or -1. */
