@@ -65,7 +65,7 @@ static const char *take_number(const char *text, int64_t *ret_number, int *ret_w
 static const char *take_letter(const char *text, int64_t *ret_letter) {
         if (!isalpha((unsigned char)*text))
                 return NULL;
-        *ret_letter = *text;
+        *ret_letter = (unsigned char)*text;
         return text + 1;
 }
 

@@ -23,4 +23,4 @@ typedef struct StreamTls {
  * or module included, is a STREAM_CLOSED, and stream_explanation() says what. Returns 0 or
  * -ENOMEM, -EINVAL (port). */
 int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16_t port,
-                       const StreamTls *tls, uint64_t timeout_us, StreamFn fn, void *userdata);
+                       const StreamTls *options, uint64_t timeout_us, StreamFn fn, void *userdata);

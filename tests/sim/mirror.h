@@ -89,7 +89,7 @@ typedef struct MirrorKey {
 } MirrorKey;
 
 /* Take a key apart. */
-MirrorKey mirror_key(Mirror *mirror, StoreBytes key);
+MirrorKey mirror_key(Mirror *mirror, StoreBytes bytes);
 
 /* Apply a change that was made at this time. */
 void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool is_deletion,
