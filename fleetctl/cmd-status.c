@@ -2,7 +2,9 @@
 
 /* status: what systemd says of units, asked where they are (contract section 3). */
 
+#include "fleetctl/output.h"
 #include "fleetctl/remote.h"
+#include "fleetctl/status-json.h"
 #include "lib/base/macro.h"
 
 /* "--" because the name of a unit may begin with a dash. */
@@ -21,8 +23,14 @@ static int run(Cli *cli) {
                 .words = words,
                 .not_there = "loaded",
         };
+        bool is_json;
+        Diag diag = { 0 };
+        int r;
 
-        return remote_run_all(cli, &command);
+        r = output_is_json(&cli->options, &is_json, &diag);
+        if (r < 0)
+                return cli_fail_usage(cli, r, &diag);
+        return is_json ? status_print_json(cli) : remote_run_all(cli, &command);
 }
 
 static const Flag rows[] = {
@@ -30,12 +38,16 @@ static const Flag rows[] = {
           offsetof(Options, machine), FLAG_STRING, 0, false },
         { "ssh-port", "PORT", NULL, "Port of the machines' SSH, if not ssh's own choice, 22",
           offsetof(Options, ssh_port), FLAG_PORT, 0, false },
+        { "output", "FORMAT", "table",
+          "How to print: table is systemctl's own, json is what the cluster knows, without asking "
+          "systemctl",
+          offsetof(Options, format), FLAG_STRING, 'o', false },
 };
 static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 
 const Command cmd_status = {
         .name = "status",
-        .usage = "[--machine=ID] [--ssh-port=PORT] UNIT...",
+        .usage = "[--machine=ID] [--ssh-port=PORT] [-o json] UNIT...",
         .summary = "Show what systemd says of units, wherever they run",
         .description =
                 "Runs 'systemctl status -l' on the machine of each unit: here, or over SSH. For a "

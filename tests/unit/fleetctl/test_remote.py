@@ -170,6 +170,23 @@ class Status(RemoteTest):
         self.cluster.states = []
         self.check("status dead", err="Unit dead.service does not appear to be loaded.\n", code=1)
 
+    def test_status_json(self):
+        """For programs: the API's unit without its file, and its states; 3 when one is active nowhere, 1 when one is unknown."""
+        self.place("a.service", M1)
+        self.cluster.add("dead.service", GLOBAL, "launched")
+        self.cluster.states = [{"name": name, "machineID": machine, "systemdActiveState": active}
+                               for name, machine, active in (("a.service", M1, "active"), ("dead.service", M1, "failed"), ("dead.service", M2, "failed"))]
+        done = self.run_raw("status", "-o", "json", "a", "dead", "gone")
+        first, second = json.loads(done.stdout)
+        self.assertEqual((done.returncode, done.stderr), (1, "Unit gone.service does not exist.\n"))
+        self.assertEqual((first["unit"]["name"], "options" in first["unit"]), ("a.service", False))
+        self.assertEqual([state["machineID"] for state in first["states"]], [M1])
+        self.assertEqual(len(second["states"]), 2)
+        self.assertEqual(self.run_raw("status", "-o", "json", "a").returncode, 0)
+        done = self.run_raw("status", "-o", "json", "--machine", M2[:4], "dead")
+        self.assertEqual((done.returncode, len(json.loads(done.stdout)[0]["states"])), (3, 1))
+        self.assertEqual(self.run_raw("status", "-o", "xml", "a").returncode, 2)
+
     def test_status_many_words(self):
         """Patterns and braces mean units as everywhere."""
         for name in ("web@1", "web@2", "db"):
