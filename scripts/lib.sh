@@ -8,7 +8,7 @@ logs=$top/build/logs # what the steps printed; .gitignore covers build/
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libevent-dev libjansson-dev libnghttp2-dev
         libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev libssl-dev libcurl4-openssl-dev check)
 lab_packages=(etcd-server etcd-client systemd dbus iproute2 python3 openssh-client openssh-server)
-test_packages=(openssl groff-base clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck)
+test_packages=(openssl curl groff-base clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck)
 
 say() { echo "== $*"; }
 
