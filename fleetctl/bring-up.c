@@ -23,8 +23,7 @@ static const Flag submit_rows[] = {
 };
 
 static const Flag bring_up_rows[] = {
-        { "no-block", NULL, NULL, "Return at once, without waiting for the outcome",
-          offsetof(Options, no_block), FLAG_BOOL, 0, false },
+        NO_BLOCK_FLAG,
         { "block-attempts", "N", NULL,
           "Wait at most N times 2 seconds; 0 waits for ever, also for a machine that fits",
           offsetof(Options, block_attempts), FLAG_COUNT, 0, false },

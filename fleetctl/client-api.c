@@ -235,9 +235,7 @@ static int api_wait_units(Client *client, const WaitRequest *request, ClientWait
         return api_wait(api->http, request, api->resume_ms, waiter, diag);
 }
 
-/* --- lists
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- lists --- */
 
 /* Which list, and which part of it. */
 typedef struct ListQuery {

@@ -59,8 +59,7 @@ static const Flag rows[] = {
           offsetof(Options, output), FLAG_STRING, 0, false },
         { "machine", "ID", NULL, "Only on the machine whose ID begins so, for a global unit",
           offsetof(Options, machine), FLAG_STRING, 0, false },
-        { "ssh-port", "PORT", NULL, "Port of the machines' SSH, if not ssh's own choice, 22",
-          offsetof(Options, ssh_port), FLAG_PORT, 0, false },
+        SSH_PORT_FLAG,
 };
 static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 

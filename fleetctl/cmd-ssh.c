@@ -9,6 +9,7 @@
 
 #include "fleetctl/found.h"
 #include "fleetctl/place.h"
+#include "fleetctl/remote.h"
 #include "fleetctl/ssh-argv.h"
 #include "lib/base/macro.h"
 #include "lib/unit/unit-name.h"
@@ -150,8 +151,7 @@ static const Flag rows[] = {
           FLAG_STRING, 0, false },
         { "forward-agent", NULL, NULL, "Let the machine use the SSH agent of this one",
           offsetof(Options, forward_agent), FLAG_BOOL, 'A', false },
-        { "ssh-port", "PORT", NULL, "Port of the machine's SSH, if not ssh's own choice, 22",
-          offsetof(Options, ssh_port), FLAG_PORT, 0, false },
+        SSH_PORT_FLAG,
 };
 static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 

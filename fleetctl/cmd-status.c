@@ -36,8 +36,7 @@ static int run(Cli *cli) {
 static const Flag rows[] = {
         { "machine", "ID", NULL, "Only on the machine whose ID begins so, for global units",
           offsetof(Options, machine), FLAG_STRING, 0, false },
-        { "ssh-port", "PORT", NULL, "Port of the machines' SSH, if not ssh's own choice, 22",
-          offsetof(Options, ssh_port), FLAG_PORT, 0, false },
+        SSH_PORT_FLAG,
         { "output", "FORMAT", "table",
           "How to print: table is systemctl's own, json is what the cluster knows, without asking "
           "systemctl",

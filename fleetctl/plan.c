@@ -92,9 +92,7 @@ static int file_copy(const UnitFile *file, UnitFile **ret_copy) {
         return 0;
 }
 
-/* --- gathering
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- gathering --- */
 
 static int check_count(size_t n_units, Diag *diag) {
         if (n_units <= PLAN_MAX_UNITS)
@@ -226,9 +224,7 @@ static int gather_templates(Plan *plan, const PlanOptions *options, Client *clie
         return client_get_units(client, &plan->templates, plan->cluster_templates, diag);
 }
 
-/* --- deciding
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- deciding --- */
 
 static const UnitFile *template_in_plan(const Plan *plan, const char *template) {
         HashNode *node = hash_map_get(&plan->by_name, template);
@@ -379,9 +375,7 @@ static int decide_all(Plan *plan, const PlanOptions *options, Diag *diag) {
         return 0;
 }
 
-/* --- checking
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- checking --- */
 
 static int check_options(const UnitFile *file, Diag *diag) {
         _cleanup_(requirements_freep) Requirements *requirements = NULL;

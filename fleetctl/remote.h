@@ -9,6 +9,14 @@
 
 enum { EXIT_NO_SSH = 255 }; /* no connection to the machine (contract section 2.3) */
 
+/* The row of --ssh-port, for the flag tables of commands that go to machines. */
+#define SSH_PORT_FLAG                                                             \
+        {                                                                         \
+                "ssh-port", "PORT", NULL,                                         \
+                        "Port of the machines' SSH, if not ssh's own choice, 22", \
+                        offsetof(Options, ssh_port), FLAG_PORT, 0, false          \
+        }
+
 /* Such a command. */
 typedef struct RemoteCommand {
         /* Append the words to run for this unit. Returns 0 or -ENOMEM. */

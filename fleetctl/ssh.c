@@ -5,8 +5,8 @@
  * The master is a child that ends with us, and its socket is in the scratch folder.
  *
  * Each connection to the API is a channel of it: libcurl connects to a socket in the scratch folder,
- * and the other end becomes such an ssh's stdin and stdout. For a unix socket it runs "fleetctl fd-forward SOCKET" there, for TCP it is a
- * forwarding of ssh's own.
+ * and the other end becomes such an ssh's stdin and stdout. For a unix socket it runs "fleetctl
+ * fd-forward SOCKET" there, for TCP it is a forwarding of ssh's own.
  */
 
 #include "fleetctl/ssh.h"
@@ -208,11 +208,11 @@ Ssh *ssh_free(Ssh *ssh) {
 
 /* --- the tunnel */
 
-static int tunnel_failed(const Ssh *ssh, Diag *diag) {
+static int no_connection(const char *host, Diag *diag) {
         return diag_set(diag, -EHOSTUNREACH,
                         "no SSH connection to %s; the cause is told above by ssh, and 'ssh -v %s' "
                         "tells more",
-                        ssh->tunnel.name, ssh->tunnel.name);
+                        host, host);
 }
 
 int ssh_open_tunnel(Ssh *ssh, Diag *diag) {
@@ -237,7 +237,7 @@ int ssh_open_tunnel(Ssh *ssh, Diag *diag) {
         if (r < 0)
                 return r;
         if (r != CHILD_READY)
-                return tunnel_failed(ssh, diag);
+                return no_connection(ssh->tunnel.name, diag);
         ssh->master = wait.pid;
 
         r = unix_socket_listen(scratch_path(SCRATCH_API), &ssh->api_fd);
@@ -345,13 +345,6 @@ HttpRelay *ssh_relay(Ssh *ssh) {
 
 /* --- jobs */
 
-static int run_failed(const SshJob *job, Diag *diag) {
-        return diag_set(diag, -EHOSTUNREACH,
-                        "no SSH connection to %s; the cause is told above by ssh, and 'ssh -v %s' "
-                        "tells more",
-                        job->address, job->address);
-}
-
 /* Start it and wait for its end. */
 static int run_call(Ssh *ssh, const SshCall *call, const SshJob *job, Diag *diag) {
         ChildSpec spec = { .stdin_fd = -1, .stdout_fd = -1 };
@@ -372,7 +365,7 @@ static int run_call(Ssh *ssh, const SshCall *call, const SshJob *job, Diag *diag
                 return r;
         if (access(call->marker, F_OK) == 0)
                 return job->command ? wait.code : 0;
-        return wait.code == SSH_FAILED ? run_failed(job, diag) : wait.code;
+        return wait.code == SSH_FAILED ? no_connection(job->address, diag) : wait.code;
 }
 
 int ssh_run(Ssh *ssh, const SshJob *job, Diag *diag) {

@@ -50,17 +50,14 @@ typedef struct Wait {
 } Wait;
 
 static const Flag wait_rows[] = {
-        { "no-block", NULL, NULL, "Return at once, without waiting for the outcome",
-          offsetof(Options, no_block), FLAG_BOOL, 0, false },
+        NO_BLOCK_FLAG,
         { "block-attempts", "N", NULL, "Wait at most N times 2 seconds; 0 waits for ever",
           offsetof(Options, block_attempts), FLAG_COUNT, 0, false },
 };
 
 const FlagTable wait_flags = { wait_rows, ELEMENTSOF(wait_rows) };
 
-/* --- printing
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- printing --- */
 
 /* " on 0c1f1a2b.../10.77.0.11", or nothing. `buf` keeps the text. */
 static const char *where(const WaitResult *result, Buf *buf) {
@@ -116,9 +113,7 @@ static void print_waiting(const WaitResult *result) {
                       result->why ? result->why : "waits");
 }
 
-/* --- outcomes
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- outcomes --- */
 
 static void settle(Wait *wait, Awaited *unit, bool is_well) {
         if (unit->is_unplaced)
@@ -269,9 +264,7 @@ static void wait_on_break(ClientWaiter *waiter, const Diag *cause, uint64_t resu
                       cause->message, (double)resume_ms / 1000);
 }
 
-/* --- the wait
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- the wait --- */
 
 static int wait_track(Wait *wait, const Unit *units) {
         int r = 0;

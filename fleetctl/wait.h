@@ -32,6 +32,13 @@ typedef struct WaitSpec {
                                   after WAIT_UNPLACED_MS */
 } WaitSpec;
 
+/* The row of --no-block, for the flag tables of commands that wait. */
+#define NO_BLOCK_FLAG                                                                      \
+        {                                                                                  \
+                "no-block", NULL, NULL, "Return at once, without waiting for the outcome", \
+                        offsetof(Options, no_block), FLAG_BOOL, 0, false                   \
+        }
+
 /* The flags of every command that waits: --no-block, --block-attempts. */
 extern const FlagTable wait_flags;
 

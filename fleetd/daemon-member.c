@@ -55,17 +55,13 @@ static char *find_address(const Config *config) {
         return default_address(&address) == 0 ? address : NULL;
 }
 
-static bool is_same_address(const char *a, const char *b) {
-        return a && b ? streq(a, b) : a == b;
-}
-
 /* Look for the address. One that is not there at the moment is still ours: interfaces come and go.
  * Returns whether it is another than before. */
 static bool look_for_address(Daemon *daemon) {
         char *address = find_address(daemon->config);
 
         daemon->looked_us = loop_now_us(daemon->loop);
-        if (!address || is_same_address(address, daemon->address)) {
+        if (!address || streq_optional(address, daemon->address)) {
                 free(address);
                 return false;
         }
@@ -119,14 +115,17 @@ int daemon_update_member(Daemon *daemon) {
 }
 
 void daemon_look_around(Daemon *daemon) {
+        int r;
+
         if (!daemon->presence || *daemon->config->public_ip ||
             loop_now_us(daemon->loop) - daemon->looked_us < MEMBER_LOOK_US ||
             !look_for_address(daemon))
                 return;
 
         log_line(LOG_NOTICE, "The address of this machine is %s now", daemon->address);
-        if (daemon_update_member(daemon) < 0)
-                log_line(LOG_ERR, "Cannot tell the cluster: %s", strerror(ENOMEM));
+        r = daemon_update_member(daemon);
+        if (r < 0)
+                log_line(LOG_ERR, "Cannot tell the cluster: %s", strerror(-r));
 }
 
 /* The store */
@@ -139,6 +138,7 @@ static void note_trouble(Daemon *daemon, const char *why) {
 
 static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
         Daemon *daemon = container_of(listener, Daemon, connection);
+        int r = 0;
 
         if (daemon->is_closing)
                 return;
@@ -150,8 +150,10 @@ static void on_connection(StoreListener *listener, bool is_connected, const char
                          "Lost etcd (%s); units keep running, the API answers 503 until it is back",
                          detail ? detail : "");
 
-        if (is_connected && !daemon->presence && join(daemon) < 0) {
-                log_line(LOG_ERR, "Cannot join the cluster: %s", strerror(ENOMEM));
+        if (is_connected && !daemon->presence)
+                r = join(daemon);
+        if (r < 0) {
+                log_line(LOG_ERR, "Cannot join the cluster: %s", strerror(-r));
                 daemon_close(daemon, DAEMON_EXIT_AGAIN);
                 return;
         }

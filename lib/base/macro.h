@@ -3,6 +3,7 @@
 
 /* The six macros of this project; a seventh needs a note in docs/. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,11 @@
 
 /* Are two strings equal? Neither may be NULL. */
 #define streq(a, b) (strcmp((a), (b)) == 0)
+
+/* Are two strings equal, or both NULL? */
+static inline bool streq_optional(const char *a, const char *b) {
+        return a && b ? streq(a, b) : a == b;
+}
 
 /* For _cleanup_(freep) on memory from malloc. */
 static inline void freep(void *slot) {

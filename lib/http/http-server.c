@@ -213,7 +213,8 @@ static void connection_await(HttpConnection *connection, unsigned timeout_s) {
         connection->since_us = loop_now_us(server->loop);
         timer_clear(&connection->deadline);
         if (timeout_s > 0)
-                (void)timer_set_in(server->loop, &connection->deadline, timeout_s * US_PER_S);
+                (void)timer_set_in(server->loop, &connection->deadline,
+                                   (uint64_t)timeout_s * US_PER_S);
         server_check_accepting(server);
 }
 

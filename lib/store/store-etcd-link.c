@@ -353,21 +353,18 @@ void etcd_link_reauthenticate(EtcdStore *etcd, unsigned token_number) {
                 etcd_link_suspect(etcd, "out of memory");
 }
 
-static bool is_same_text(const char *a, const char *b) {
-        return a && b ? streq(a, b) : a == b;
-}
-
 static bool is_same_tls(const EtcdTls *a, const EtcdTls *b) {
-        return is_same_text(a->module, b->module) && is_same_text(a->ca_path, b->ca_path) &&
-               is_same_text(a->cert_path, b->cert_path) && is_same_text(a->key_path, b->key_path);
+        return streq_optional(a->module, b->module) && streq_optional(a->ca_path, b->ca_path) &&
+               streq_optional(a->cert_path, b->cert_path) &&
+               streq_optional(a->key_path, b->key_path);
 }
 
 /* Would another connection be the same as this one? */
 static bool link_serves(const EtcdAccess *access, const EtcdAccess *next, size_t *ret_i) {
         const char *url = etcd_endpoints_current(&access->endpoints)->url;
 
-        if (!is_same_text(access->username, next->username) ||
-            !is_same_text(access->password, next->password) ||
+        if (!streq_optional(access->username, next->username) ||
+            !streq_optional(access->password, next->password) ||
             (etcd_endpoints_current(&access->endpoints)->is_tls &&
              !is_same_tls(&access->tls, &next->tls)))
                 return false;

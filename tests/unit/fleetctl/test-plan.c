@@ -12,8 +12,7 @@
 #include "lib/base/macro.h"
 #include "tests/unit/fault.h"
 
-/* --- a cluster of a few units, and a folder of a few files
- * --------------------------------------------------------------- */
+/* --- a cluster of a few units, and a folder of a few files --- */
 
 /* A unit of the fake cluster: all contents are one ExecStart= line. */
 typedef struct Row {
@@ -64,9 +63,7 @@ static void write_file(const char *name, const char *exec) {
         ck_assert_int_eq(fclose(file), 0);
 }
 
-/* --- the cases
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- the cases --- */
 
 /* What is planned for the last word of a command. */
 typedef struct Case {
