@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/compatibility.md: every row names tests, and each of them exists."""
+"""docs/compatibility.md: every row names tests, and each of them exists. A name that several files have is written with the
+end of its file's path: `api/test-units.test_life`."""
 
 import re
 from pathlib import Path
@@ -12,11 +13,25 @@ HEADINGS = {"rule", "here", "test"}
 
 
 def _defined_tests(root):
-    names = set()
+    """Name of a test -> the files that have it, as paths without suffix."""
+    found = {}
     for path in sorted((Path(root) / "tests").rglob("*")):
-        if path.suffix in (".c", ".py") and not any(SKIPPED_FOLDERS.match(part) for part in path.relative_to(root).parts):
-            names.update(a or b for a, b in DEFINITION.findall(path.read_text(encoding="utf-8")))
-    return names
+        inside = path.relative_to(root)
+        if path.suffix in (".c", ".py") and not any(SKIPPED_FOLDERS.match(part) for part in inside.parts):
+            for a, b in DEFINITION.findall(path.read_text(encoding="utf-8")):
+                found.setdefault(a or b, set()).add(str(inside.with_suffix("")))
+    return found
+
+
+def _fault(tests, file, name):
+    """What is wrong with this name of a test, or None."""
+    files = tests.get(name, set())
+    if file:
+        files = {path for path in files if path.endswith("/" + file)}
+    if len(files) == 1:
+        return None
+    written = f"{file}.{name}" if file else name
+    return f"{written} is in several files: {' '.join(sorted(files))}" if files else f"there is no test {written}"
 
 
 def _cells(line):
@@ -39,8 +54,9 @@ def check(root, _law):
         if len(cells) != 3 or not all(cells):
             violations.append(Violation(DOCUMENT, number, "a row has three cells: the rule, what holds here, the tests"))
             continue
-        named = re.findall(r"`(\w+)`", cells[2])
+        named = re.findall(r"`(?:([\w/-]+)\.)?(\w+)`", cells[2])
         if not named:
             violations.append(Violation(DOCUMENT, number, "names no test"))
-        violations += [Violation(DOCUMENT, number, f"there is no test {name}") for name in named if name not in tests]
+        faults = (_fault(tests, file, name) for file, name in named)
+        violations += [Violation(DOCUMENT, number, fault) for fault in faults if fault]
     return violations

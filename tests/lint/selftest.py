@@ -36,6 +36,7 @@ PLANTED = [
     ("compatibility", "docs/compatibility.md", "| rule | here | test |\n|---|---|---|\n| 1.1 x | as it was | |\n", "three cells"),
     ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | by hand |\n", "names no test"),
     ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | `test_that_is_not_there` |\n", "there is no test test_that_is_not_there"),
+    ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | `unit/test-x.test_x` |\n", "there is no test unit/test-x.test_x"),
     ("format", "lib/unit/x.c", "int  x;\n", "clang-format"),
 ]
 
