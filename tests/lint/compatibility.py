@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/compatibility.md: every row names tests, and each of them exists. A name that several files have is written with the
-end of its file's path: `api/test-units.test_life`."""
+"""docs/compatibility.md and docs/reliability.md: every row names tests, and each of them exists. A name that several files have
+is written with the end of its file's path: `api/test-units.test_life`."""
 
 import re
 from pathlib import Path
 
 from source import SKIPPED_FOLDERS, Violation
 
-DOCUMENT = "docs/compatibility.md"
+DOCUMENTS = {  # the cells of a row; the last one names the tests
+    "docs/compatibility.md": ("rule", "here", "test"),
+    "docs/reliability.md": ("fault", "what the user sees", "how long", "what is guaranteed", "test"),
+}
+EMPTY = {"what the user sees", "how long"}  # cells that may say nothing
 DEFINITION = re.compile(r"START_TEST\((\w+)\)|^\s*def (test_\w+)\(", re.MULTILINE)
-HEADINGS = {"rule", "here", "test"}
 
 
 def _defined_tests(root):
@@ -39,24 +42,27 @@ def _cells(line):
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
-def check(root, _law):
-    document = Path(root) / DOCUMENT
-    if not document.is_file():
-        return []
-    tests = _defined_tests(root)
+def _check_row(document, number, headings, cells, tests):
+    if len(cells) != len(headings) or not all(cell or heading in EMPTY for heading, cell in zip(headings, cells)):
+        return [Violation(document, number, f"a row has {len(headings)} cells: {', '.join(headings)}")]
+    named = re.findall(r"`(?:([\w/-]+)\.)?(\w+)`", cells[-1])
+    faults = [_fault(tests, file, name) for file, name in named] if named else ["names no test"]
+    return [Violation(document, number, fault) for fault in faults if fault]
+
+
+def _check_document(root, document, headings, tests):
     violations = []
-    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate((root / document).read_text(encoding="utf-8").splitlines(), 1):
         if not line.startswith("|"):
             continue
         cells = _cells(line)
-        if set(cells) == HEADINGS or all(set(cell) <= set("-:") for cell in cells):
-            continue
-        if len(cells) != 3 or not all(cells):
-            violations.append(Violation(DOCUMENT, number, "a row has three cells: the rule, what holds here, the tests"))
-            continue
-        named = re.findall(r"`(?:([\w/-]+)\.)?(\w+)`", cells[2])
-        if not named:
-            violations.append(Violation(DOCUMENT, number, "names no test"))
-        faults = (_fault(tests, file, name) for file, name in named)
-        violations += [Violation(DOCUMENT, number, fault) for fault in faults if fault]
+        if cells != list(headings) and not all(set(cell) <= set("-:") for cell in cells):
+            violations += _check_row(document, number, headings, cells, tests)
     return violations
+
+
+def check(root, _law):
+    root = Path(root)
+    tests = _defined_tests(root)
+    present = [document for document in DOCUMENTS if (root / document).is_file()]
+    return [violation for document in present for violation in _check_document(root, document, DOCUMENTS[document], tests)]

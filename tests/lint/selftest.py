@@ -33,10 +33,12 @@ PLANTED = [
     ("comments", "lib/unit/x.h", "/* Says. */\nenum {\n        A,\n\n        B,\n};\n", "`B,`"),
     ("comments", "lib/unit/x.h", "#define LIMIT 5\n", "`#define LIMIT 5`"),
     ("comments", "lib/unit/x.h", "/* Far. */\n\ntypedef int (*Fn)(int);\n", "`typedef int (*Fn)(int);`"),
-    ("compatibility", "docs/compatibility.md", "| rule | here | test |\n|---|---|---|\n| 1.1 x | as it was | |\n", "three cells"),
+    ("compatibility", "docs/compatibility.md", "| rule | here | test |\n|---|---|---|\n| 1.1 x | as it was | |\n", "has 3 cells"),
     ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | by hand |\n", "names no test"),
     ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | `test_that_is_not_there` |\n", "there is no test test_that_is_not_there"),
     ("compatibility", "docs/compatibility.md", "| 1.1 x | as it was | `unit/test-x.test_x` |\n", "there is no test unit/test-x.test_x"),
+    ("compatibility", "docs/reliability.md", "| a fault | | | | `test_x` |\n", "has 5 cells"),
+    ("compatibility", "docs/reliability.md", "| a fault | | | nothing stops | by hand |\n", "names no test"),
     ("format", "lib/unit/x.c", "int  x;\n", "clang-format"),
 ]
 
