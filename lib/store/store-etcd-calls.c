@@ -33,6 +33,8 @@ static const EtcdMethod method_grant = { "/etcdserverpb.Lease/LeaseGrant", true,
                                          etcd_decode_lease_grant };
 static const EtcdMethod method_revoke = { "/etcdserverpb.Lease/LeaseRevoke", true,
                                           etcd_decode_lease_revoke };
+static const EtcdMethod method_status = { "/etcdserverpb.Maintenance/Status", false,
+                                          etcd_decode_status };
 
 enum { READ_ATTEMPTS_MAX = 2 };
 
@@ -272,6 +274,12 @@ int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
         EtcdCall *call = call_new(etcd_of(store), request, &method_revoke, timeout_us);
 
         return call ? call_begin(call, etcd_encode_lease_revoke(&call->grpc, lease)) : -ENOMEM;
+}
+
+int etcd_calls_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
+        EtcdCall *call = call_new(etcd_of(store), request, &method_status, timeout_us);
+
+        return call ? call_begin(call, etcd_encode_status(&call->grpc)) : -ENOMEM;
 }
 
 void etcd_calls_cancel(StoreRequest *request) {

@@ -519,6 +519,69 @@ int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_repl
         return 0;
 }
 
+/* The words of `errors`, one after the other, in the arena; NULL = out of memory. */
+static const char *join_errors(EtcdArena *arena, char *const *errors, size_t n_errors) {
+        size_t n_bytes = 1;
+        char *text, *end;
+
+        for (size_t i = 0; i < n_errors; i++)
+                n_bytes += strlen(errors[i]) + 2;
+        text = end = arena_alloc(arena, n_bytes);
+        if (!text)
+                return NULL;
+
+        *text = '\0';
+        for (size_t i = 0; i < n_errors; i++) {
+                size_t n = strlen(errors[i]);
+
+                /* An alarm is printed with a space behind it. */
+                while (n > 0 && errors[i][n - 1] == ' ')
+                        n--;
+                if (end > text)
+                        end = stpcpy(end, "; ");
+                end = mempcpy(end, errors[i], n);
+                *end = '\0';
+        }
+        return text;
+}
+
+int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply) {
+        EtcdArena arena = { 0 };
+        ProtobufCMessage *base;
+        const Etcd__StatusResponse *response;
+        const char *troubles = NULL;
+        int r;
+
+        r = unpack(&etcd__status_response__descriptor, message, &arena, &base);
+        response = (const Etcd__StatusResponse *)base;
+        if (r == 0) {
+                troubles = join_errors(&arena, response->errors, response->n_errors);
+                r = troubles ? 0 : -ENOMEM;
+        }
+        if (r < 0) {
+                etcd_arena_done(&arena);
+                return r;
+        }
+
+        *ret_reply = (EtcdReply){
+                .arena = arena,
+                .reply = {
+                        .revision = header_revision(response->header),
+                        .status = {
+                                .version = response->version,
+                                .troubles = troubles,
+                                .size_bytes = response->db_size,
+                                .used_bytes = response->db_size_in_use,
+                                .quota_bytes = response->db_size_quota,
+                                .has_leader = response->leader != 0,
+                                .is_full = strstr(troubles, "alarm:NOSPACE"),
+                                .is_corrupt = strstr(troubles, "alarm:CORRUPT"),
+                        },
+                },
+        };
+        return 0;
+}
+
 static void event_fill(StoreEvent *event, const Etcd__Event *message) {
         if (message->kv)
                 kv_fill(&event->kv, message->kv);

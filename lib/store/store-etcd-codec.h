@@ -65,7 +65,7 @@ int etcd_encode_watch_create(GrpcCall *call, int64_t watch_id, StoreBytes key, S
 int etcd_encode_watch_cancel(GrpcCall *call, int64_t watch_id);
 /* AuthenticateRequest. */
 int etcd_encode_authenticate(GrpcCall *call, const char *username, const char *password);
-/* StatusRequest of Maintenance: does the member answer? */
+/* StatusRequest of Maintenance: does the member answer, and how is it? */
 int etcd_encode_status(GrpcCall *call);
 
 /* Decode the reply to a request. Each returns 0, -ENOMEM, or -EBADMSG for what is no such message;
@@ -77,6 +77,9 @@ int etcd_decode_txn(const GrpcMessage *message, EtcdReply *ret_reply);
 int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply);
 /* LeaseRevokeResponse: only the revision. */
 int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply);
+
+/* StatusResponse of Maintenance. */
+int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply);
 
 /* reply.lease_ttl_s is 0 when the lease does not exist. */
 int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_reply);

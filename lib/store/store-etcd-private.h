@@ -5,7 +5,7 @@
  *
  *     store-etcd.c          the object, its operations, closing
  *     store-etcd-link.c     the connection: which member, is it fit, token, back-off
- *     store-etcd-calls.c    unary calls: ranges, transactions, grants, revocations
+ *     store-etcd-calls.c    unary calls: ranges, transactions, grants, revocations, status
  *     store-etcd-leases.c   the keep-alive stream
  *     store-etcd-watches.c  the watch stream
  *
@@ -166,6 +166,7 @@ int etcd_calls_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uin
 int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us);
 int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us);
+int etcd_calls_status(Store *store, StoreRequest *request, uint64_t timeout_us);
 void etcd_calls_cancel(StoreRequest *request);
 void etcd_calls_on_ready(EtcdStore *etcd);
 void etcd_calls_on_denied(EtcdStore *etcd); /* end what waits: the credentials are refused */

@@ -38,6 +38,7 @@ typedef struct MemoryCall {
                 CALL_LEASE_GRANT,
                 CALL_LEASE_KEEP_ALIVE,
                 CALL_LEASE_REVOKE,
+                CALL_STATUS,
         } kind;
         bool is_late;          /* it was lost and turns up all the same */
         bool is_ending;        /* the request ends in the next turn, with `status` */
@@ -81,10 +82,14 @@ static void memory_call_finish(MemoryCall *call, int status) {
                 memory_call_free(call);
 }
 
+static bool memory_call_reads(const MemoryCall *call) {
+        return call->kind == CALL_RANGE || call->kind == CALL_STATUS;
+}
+
 static void memory_call_on_deadline(LoopTimer *timer) {
         MemoryCall *call = container_of(timer, StoreRequest, deadline)->backend;
 
-        memory_call_finish(call, call->kind == CALL_RANGE ? STORE_E_UNREACHABLE : STORE_E_UNKNOWN);
+        memory_call_finish(call, memory_call_reads(call) ? STORE_E_UNREACHABLE : STORE_E_UNKNOWN);
 }
 
 static void memory_call_on_completion(LoopDeferred *completion) {
@@ -138,7 +143,7 @@ static void memory_call_lose(MemoryCall *call) {
         const StoreFaults *faults = &call->client->faults;
 
         call->state = CALL_WAITING;
-        if (call->kind == CALL_RANGE || !memory_call_draws(call, faults->late_apply_ppm))
+        if (memory_call_reads(call) || !memory_call_draws(call, faults->late_apply_ppm))
                 return;
 
         call->is_late = true;
@@ -209,6 +214,18 @@ static int memory_call_revoke_lease(MemoryCall *call, uint64_t now_us) {
         return lease ? memory_lease_end(&call->memory->data, lease, now_us) : STORE_E_NO_LEASE;
 }
 
+static int memory_call_tell_status(MemoryCall *call) {
+        const MemoryStore *memory = call->memory;
+
+        call->answer.reply.status = (StoreStatus){
+                .version = "",
+                .troubles = memory->is_full ? "full" : "",
+                .has_leader = memory->has_quorum,
+                .is_full = memory->is_full,
+        };
+        return 0;
+}
+
 /* Does it need space that a full store does not have? */
 static bool memory_call_takes_space(const MemoryCall *call) {
         if (call->kind != CALL_TXN)
@@ -238,6 +255,8 @@ static int memory_call_dispatch(MemoryCall *call) {
                 return memory_call_keep_lease(call, now_us);
         case CALL_LEASE_REVOKE:
                 return memory_call_revoke_lease(call, now_us);
+        case CALL_STATUS:
+                return memory_call_tell_status(call);
         }
         return STORE_E_INVALID;
 }
@@ -459,6 +478,10 @@ int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t l
 int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us) {
         return memory_call_start_number(store, request, CALL_LEASE_REVOKE, lease, timeout_us);
+}
+
+int store_memory_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
+        return memory_call_start_number(store, request, CALL_STATUS, 0, timeout_us);
 }
 
 /* ---- when clients go */

@@ -115,6 +115,14 @@ int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint6
                            store->vtable->lease_revoke(store, request, lease, timeout_us));
 }
 
+int store_status(Store *store, StoreRequest *request, uint64_t timeout_us, StoreDone done) {
+        int r = store_begin(store, request, STORE_KIND_STATUS, done);
+
+        if (r < 0)
+                return r;
+        return store_began(store, request, store->vtable->status(store, request, timeout_us));
+}
+
 void store_cancel(StoreRequest *request) {
         if (request->store)
                 request->store->vtable->cancel(request);

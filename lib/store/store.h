@@ -21,8 +21,8 @@
 
 #include "lib/base/list.h"
 #include "lib/base/macro.h"
-#include "lib/base/metrics.h"
 #include "lib/loop/loop.h"
+#include "lib/store/store-status.h"
 
 typedef struct Store Store;
 typedef struct StoreRequest StoreRequest;
@@ -90,20 +90,11 @@ typedef struct StoreReply {
         bool succeeded;      /* txn: all comparisons held, the operations were made */
         int64_t lease;       /* lease_grant */
         int64_t lease_ttl_s; /* lease_grant, lease_keep_alive: the TTL that the store gave */
+        StoreStatus status;  /* status */
 } StoreReply;
 
 /* Ends a request. `reply` is not NULL exactly when status is 0. */
 typedef void (*StoreDone)(StoreRequest *request, int status, const StoreReply *reply);
-
-/* The kinds of requests, one per function that starts them. */
-typedef enum StoreKind {
-        STORE_KIND_RANGE,
-        STORE_KIND_TXN,
-        STORE_KIND_LEASE_GRANT,
-        STORE_KIND_LEASE_KEEP_ALIVE,
-        STORE_KIND_LEASE_REVOKE,
-        _STORE_KIND_MAX,
-} StoreKind;
 
 /* A request; embed it and zero it before the first use. Everything in it belongs to the store
  * between start and callback. */
@@ -189,6 +180,9 @@ int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, u
 int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
                        StoreDone done);
 
+/* Ask how the member is that we are connected to. Returns as store_range(). */
+int store_status(Store *store, StoreRequest *request, uint64_t timeout_us, StoreDone done);
+
 /* Give up a request: its callback runs from the loop with -ECANCELED. Does nothing for an idle one
  * or one whose end is already on its way. A write may be made all the same. */
 void store_cancel(StoreRequest *request);
@@ -223,17 +217,6 @@ void store_unlisten(StoreListener *listener);
 
 /* Is the store connected now? */
 bool store_is_connected(const Store *store);
-
-/* Numbers for /metrics, since the start. */
-typedef struct StoreStats {
-        uint64_t n_requests; /* started, of all kinds */
-        uint64_t n_started[_STORE_KIND_MAX];
-        uint64_t n_failed[_STORE_KIND_MAX];          /* ended with anything but 0 */
-        MetricsHistogram durations[_STORE_KIND_MAX]; /* of the ended ones */
-        uint64_t n_pending;                          /* in flight now */
-        uint64_t n_watches;                          /* on now */
-        uint64_t n_connections;                      /* made so far */
-} StoreStats;
 
 /* Read the numbers. */
 StoreStats store_stats(const Store *store);

@@ -410,7 +410,9 @@ START_TEST(test_full) {
         ck_assert(is_stored("a"));
         ck_assert_int_eq(txn(NULL, 0, &deletion, 1)->status, 0);
         ck_assert(!is_stored("a"));
+        ck_assert(status()->reply.status.is_full);
         memory_store_set_full(harness_memory(), false);
+        ck_assert(!status()->reply.status.is_full);
         (void)put("b", "v");
 }
 END_TEST

@@ -15,6 +15,7 @@ enum {
         KIND_GRANT,
         KIND_KEEP_ALIVE,
         KIND_REVOKE,
+        KIND_STATUS,
         KIND_MAX,
 };
 
@@ -34,6 +35,8 @@ static int start_kind(int kind, Call *call, int64_t lease, uint64_t timeout_us) 
                 return store_lease_grant(store, &call->request, 60, timeout_us, call_done);
         case KIND_KEEP_ALIVE:
                 return store_lease_keep_alive(store, &call->request, lease, timeout_us, call_done);
+        case KIND_STATUS:
+                return store_status(store, &call->request, timeout_us, call_done);
         default:
                 return store_lease_revoke(store, &call->request, lease, timeout_us, call_done);
         }
@@ -53,6 +56,23 @@ START_TEST(test_ends_once_from_the_loop) {
         wait_for_us(50 * US_PER_MS);
         ck_assert_uint_eq(call->n_done, 1);
         ck_assert_uint_eq(store_stats(harness_store()).n_pending, 0);
+}
+END_TEST
+
+/* A healthy store has a leader and nothing to complain of. */
+START_TEST(test_healthy_status) {
+        const Call *call = status();
+
+        ck_assert_int_ge(call->reply.revision, 1);
+        ck_assert(call->reply.status.has_leader);
+        ck_assert(!call->reply.status.is_full);
+        ck_assert(!call->reply.status.is_corrupt);
+        ck_assert_str_eq(call->reply.status.troubles, "");
+        if (harness_etcd()) {
+                ck_assert_ptr_nonnull(strchr(call->reply.status.version, '.'));
+                ck_assert_int_gt(call->reply.status.size_bytes, 0);
+                ck_assert_int_gt(call->reply.status.used_bytes, 0);
+        }
 }
 END_TEST
 
@@ -99,7 +119,7 @@ START_TEST(test_deadline) {
 
         ck_assert_uint_ge(took_us, 700 * US_PER_MS);
         ck_assert_uint_le(took_us, 1500 * US_PER_MS);
-        if (_i == KIND_RANGE)
+        if (_i == KIND_RANGE || _i == KIND_STATUS)
                 ck_assert_int_eq(status, STORE_E_UNREACHABLE);
         else if (_i == KIND_KEEP_ALIVE)
                 ck_assert(status == STORE_E_UNREACHABLE || status == STORE_E_UNKNOWN);
@@ -313,6 +333,7 @@ TCase *request_cases(void) {
 
         tcase_add_checked_fixture(cases, harness_set_up, harness_tear_down);
         tcase_add_loop_test(cases, test_ends_once_from_the_loop, 0, KIND_MAX);
+        tcase_add_test(cases, test_healthy_status);
         tcase_add_loop_test(cases, test_cancel, 0, KIND_MAX);
         tcase_add_test(cases, test_cancel_idle);
         tcase_add_loop_test(cases, test_deadline, 0, KIND_MAX);

@@ -309,6 +309,12 @@ Call *call_new(void) {
         return allocate(sizeof(Call));
 }
 
+static const char *copy_text(const char *text) {
+        size_t n_bytes = strlen(text ? text : "") + 1;
+
+        return memcpy(allocate(n_bytes), text ? text : "", n_bytes);
+}
+
 void call_done(StoreRequest *request, int status, const StoreReply *reply) {
         Call *call = container_of(request, Call, request);
 
@@ -319,6 +325,8 @@ void call_done(StoreRequest *request, int status, const StoreReply *reply) {
 
         call->reply = *reply;
         call->reply.kvs = NULL;
+        call->reply.status.version = copy_text(reply->status.version);
+        call->reply.status.troubles = copy_text(reply->status.troubles);
         call->n_kvs = reply->n_kvs;
         call->kvs = allocate(reply->n_kvs * sizeof(SeenKv));
         for (size_t i = 0; i < reply->n_kvs; i++)
@@ -443,6 +451,15 @@ Call *lease_revoke(int64_t lease) {
                                             STORE_CALL_TIMEOUT_US, call_done),
                          0);
         (void)call_wait(call);
+        return call;
+}
+
+Call *status(void) {
+        Call *call = call_new();
+
+        ck_assert_int_eq(
+                store_status(harness_store(), &call->request, STORE_CALL_TIMEOUT_US, call_done), 0);
+        ck_assert_int_eq(call_wait(call), 0);
         return call;
 }
 

@@ -170,6 +170,53 @@ START_TEST(test_decode_range) {
 }
 END_TEST
 
+/* A status reply as etcd 3.4 writes it after its quota was reached; 3.6 tells the quota, too. */
+static GrpcMessage *status_message(int64_t quota_bytes) {
+        Etcd__StatusResponse response = ETCD__STATUS_RESPONSE__INIT;
+        char alarm[] = "memberID:10276657743932975437 alarm:NOSPACE ";
+        char no_leader[] = "etcdserver: no leader", version[] = "3.4.23";
+        char *errors[] = { alarm, no_leader };
+        GrpcMessage *message;
+
+        response.version = version;
+        response.db_size = 2000;
+        response.db_size_in_use = 1000;
+        response.db_size_quota = quota_bytes;
+        response.errors = errors;
+        response.n_errors = ELEMENTSOF(errors);
+        message = malloc(sizeof *message + etcd__status_response__get_packed_size(&response));
+        message->n_bytes = etcd__status_response__pack(&response, message->bytes);
+        return message;
+}
+
+/* What a member says of itself, with its alarms as words and as flags. */
+START_TEST(test_decode_status) {
+        _cleanup_(freep) GrpcMessage *message = status_message(5000);
+        EtcdReply reply;
+
+        ck_assert_int_eq(etcd_decode_status(message, &reply), 0);
+        ck_assert_str_eq(reply.reply.status.version, "3.4.23");
+        ck_assert_str_eq(reply.reply.status.troubles,
+                         "memberID:10276657743932975437 alarm:NOSPACE; etcdserver: no leader");
+        ck_assert_int_eq(reply.reply.status.size_bytes, 2000);
+        ck_assert_int_eq(reply.reply.status.used_bytes, 1000);
+        ck_assert_int_eq(reply.reply.status.quota_bytes, 5000);
+        ck_assert(!reply.reply.status.has_leader);
+        ck_assert(reply.reply.status.is_full);
+        ck_assert(!reply.reply.status.is_corrupt);
+        etcd_arena_done(&reply.arena);
+}
+END_TEST
+
+static int decode_one_status(void *context) {
+        EtcdReply reply;
+        int r = etcd_decode_status(context, &reply);
+
+        if (r == 0)
+                etcd_arena_done(&reply.arena);
+        return r;
+}
+
 static int encode_nested(void *context) {
         GrpcCall call = { 0 };
         StoreOp ops[300];
@@ -196,18 +243,20 @@ static int decode_one(void *context) {
 START_TEST(test_out_of_memory) {
         static const char range[] = "\x12\x06\x0a\x01k\x2a\x01v";
         _cleanup_(freep) GrpcMessage *message = malloc(sizeof *message + sizeof range);
+        _cleanup_(freep) GrpcMessage *status = status_message(0);
 
         message->n_bytes = sizeof range - 1;
         memcpy(message->bytes, range, message->n_bytes);
         ck_assert_uint_gt(fault_sweep(encode_nested, NULL), 5);
         ck_assert_uint_gt(fault_sweep(decode_one, message), 0);
+        ck_assert_uint_gt(fault_sweep(decode_one_status, status), 0);
 }
 END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_plan,     test_nested_txn,   test_too_large,
-                test_nonsense, test_decode_range, test_out_of_memory,
+                test_plan,         test_nested_txn,    test_too_large,     test_nonsense,
+                test_decode_range, test_decode_status, test_out_of_memory,
         };
 
         return tests_run("store-etcd-codec", tests, ELEMENTSOF(tests));
