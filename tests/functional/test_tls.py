@@ -92,20 +92,20 @@ class Tls(ClusterTest):
             ("authority", "other"),
             ("client", "late", "ca", "fleet", *PAST),
             ("client", "strange", "other", "fleet"),
-            ("server", "expired", "ca", "IP:10.77.0.1", *PAST),
-            ("server", "early", "ca", "IP:10.77.0.1", *FUTURE),
+            ("server", "expired", "ca", "IP:10.77.0.254", *PAST),
+            ("server", "early", "ca", "IP:10.77.0.254", *FUTURE),
             ("server", "elsewhere", "ca", "IP:10.77.0.9,DNS:etcd.example"),
-            ("server", "unknown", "other", "IP:10.77.0.1"),
+            ("server", "unknown", "other", "IP:10.77.0.254"),
         ):
             self.certify(*words)
         for port, name in ((3001, "expired"), (3002, "early"), (3003, "elsewhere"), (3004, "unknown")):
             self.serve("openssl", "s_server", "-quiet", "-accept", port, "-cert", self.pki / f"{name}.pem", "-key", self.pki / f"{name}.key", "-alpn", "h2")
-        self.serve("python3", "-m", "http.server", "--bind", "10.77.0.1", 3005)
-        self.serve("etcd", "--data-dir", self.pki / "plain", "--listen-client-urls", "http://10.77.0.1:3006", "--advertise-client-urls", "http://10.77.0.1:3006",
-                   "--listen-peer-urls", "http://10.77.0.1:3007", "--initial-advertise-peer-urls", "http://10.77.0.1:3007",
-                   "--initial-cluster", "default=http://10.77.0.1:3007")  # fmt: skip
+        self.serve("python3", "-m", "http.server", "--bind", "10.77.0.254", 3005)
+        self.serve("etcd", "--data-dir", self.pki / "plain", "--listen-client-urls", "http://10.77.0.254:3006", "--advertise-client-urls", "http://10.77.0.254:3006",
+                   "--listen-peer-urls", "http://10.77.0.254:3007", "--initial-advertise-peer-urls", "http://10.77.0.254:3007",
+                   "--initial-cluster", "default=http://10.77.0.254:3007")  # fmt: skip
         self.give(machine, "late.pem", "late.key", "strange.pem", "strange.key")
-        machine.exec("sh", "-c", "echo 10.77.0.1 etcd.example wrong.example >>/etc/hosts; cd /etc/fleet; cp fleet.key other.key; chmod 600 other.key; chown nobody other.key; "
+        machine.exec("sh", "-c", "echo 10.77.0.254 etcd.example wrong.example >>/etc/hosts; cd /etc/fleet; cp fleet.key other.key; chmod 600 other.key; chown nobody other.key; "
                      "openssl ec -in fleet.key -aes128 -passout pass:x -out locked.key").ok()  # fmt: skip
 
         def conf(server=ETCD, ca="ca.pem", cert="fleet.pem", key="fleet.key", password="secret"):
@@ -120,17 +120,17 @@ class Tls(ClusterTest):
             "folder": (conf(cert="."), "the certificate file /etc/fleet/. is no regular file"),
             "locked": (conf(key="locked.key"), "the key file /etc/fleet/locked.key is protected by a passphrase"),
             "no-pair": (conf(key="late.key"), "the key in /etc/fleet/late.key does not belong to the certificate"),
-            "expired": (conf("https://10.77.0.1:3001"), "https://10.77.0.1:3001: its certificate has expired, on Feb  1 00:00:00 2020 GMT"),
-            "early": (conf("https://10.77.0.1:3002"), "its certificate is not valid yet, only from Jan  1 00:00:00 2045 GMT; is this machine's clock right?"),
-            "address": (conf("https://10.77.0.1:3003"), "its certificate is for 10.77.0.9, etcd.example, not for 10.77.0.1"),
+            "expired": (conf("https://10.77.0.254:3001"), "https://10.77.0.254:3001: its certificate has expired, on Feb  1 00:00:00 2020 GMT"),
+            "early": (conf("https://10.77.0.254:3002"), "its certificate is not valid yet, only from Jan  1 00:00:00 2045 GMT; is this machine's clock right?"),
+            "address": (conf("https://10.77.0.254:3003"), "its certificate is for 10.77.0.9, etcd.example, not for 10.77.0.254"),
             "name": (conf("https://wrong.example:3003"), "its certificate is for 10.77.0.9, etcd.example, not for wrong.example"),
-            "unknown-ca": (conf("https://10.77.0.1:3004"), 'its certificate comes from "other", which is no authority of the CA file /etc/fleet/ca.pem'),
+            "unknown-ca": (conf("https://10.77.0.254:3004"), 'its certificate comes from "other", which is no authority of the CA file /etc/fleet/ca.pem'),
             "system-ca": (conf(ca=None), 'its certificate comes from "ca", which this system does not trust'),
             "no-client": (conf(cert=None, key=None), "it wants a client certificate, and none is configured"),
             "strange-client": (conf(cert="strange.pem", key="strange.key"), "it refuses the client certificate /etc/fleet/strange.pem: is it from the CA"),
             "late-client": (conf(cert="late.pem", key="late.key"), "it refuses the client certificate /etc/fleet/late.pem, which has expired, on Feb  1"),
-            "http": (conf("https://10.77.0.1:3005"), "it answers, but not in TLS; is it http:// in place of https://?"),
-            "plain-etcd": (conf("https://10.77.0.1:3006"), "it ended the connection when TLS was to begin; is it http:// in place of https://?"),
+            "http": (conf("https://10.77.0.254:3005"), "it answers, but not in TLS; is it http:// in place of https://?"),
+            "plain-etcd": (conf("https://10.77.0.254:3006"), "it ended the connection when TLS was to begin; is it http:// in place of https://?"),
             "https": (conf("http://10.77.0.1:2379", **none), "it ended the connection before it said anything; is it https:// in place of http://?"),
             "password": (conf(password="wrong"), 'it refuses the user name "fleet" or the password: etcdserver: authentication failed'),
         }
