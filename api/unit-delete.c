@@ -4,7 +4,8 @@
  * and the agents see to the rest.
  *
  * The removal compares the record's revision, so that a copy of it that arrives late cannot remove
- * a unit made anew. After a conflict, or an answer that never came, the record is read again: its
+ * a unit made anew; and it leaves a note, so that a late copy of what made the unit cannot bring it
+ * back. After a conflict, or an answer that never came, the record is read again: its
  * absence then is success, whoever removed it.
  */
 
@@ -56,7 +57,7 @@ static void on_unit(ApiCall *call, const RegistryPage *page) {
         delete->n_attempts++;
         registry_write_begin(&call->write, call->api->registry);
         registry_write_if_modified_at(&call->write, key, page->records->mod_revision);
-        registry_write_delete(&call->write, key);
+        registry_write_delete_unit(&call->write, delete->name);
         api_call_write(call, on_deleted);
 }
 

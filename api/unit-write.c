@@ -34,9 +34,10 @@ typedef struct WriteCall {
         int refusal;     /* status of the first unit at fault since the last reading, or 0 */
         size_t i_refused;
         Diag refusal_diag;
-        int64_t revision;    /* of the last reading */
-        size_t n_files_done; /* changes whose files are written */
-        bool splits_files;   /* files go in transactions of their own */
+        int64_t revision;         /* of the last reading */
+        int64_t unknown_revision; /* of the reading before the first such transaction */
+        size_t n_files_done;      /* changes whose files are written */
+        bool splits_files;        /* files go in transactions of their own */
         unsigned n_attempts;
 } WriteCall;
 
@@ -76,7 +77,10 @@ static void on_units_written(ApiCall *call, int status) {
                 return;
         }
 
-        write->maybe_made = write->maybe_made || status == REGISTRY_E_UNKNOWN;
+        if (status == REGISTRY_E_UNKNOWN && !write->maybe_made) {
+                write->maybe_made = true;
+                write->unknown_revision = write->revision;
+        }
         if (write->n_attempts < API_ATTEMPTS_MAX)
                 write_read(write);
         else
@@ -111,11 +115,27 @@ static void compare_units(WriteCall *write) {
         }
 }
 
+/* A copy of a creation that arrives late finds a unit that was destroyed meanwhile as it found it
+ * before: absent. So it compares that none was destroyed, too; and a second attempt that none was
+ * since the first, which may have made what was destroyed then. */
+static void compare_removals(WriteCall *write) {
+        for (size_t i = 0; i < write->n_changes; i++) {
+                if (write->changes[i].mod_revision > 0)
+                        continue;
+                registry_write_if_not_removed_since(
+                        &write->call.write,
+                        write->n_changes == 1 ? write->changes[i].asked.name : NULL,
+                        write->unknown_revision ? write->unknown_revision : write->revision);
+                return;
+        }
+}
+
 static void write_units(WriteCall *write) {
         RegistryWrite *txn = &write->call.write;
 
         registry_write_begin(txn, write->call.api->registry);
         compare_units(write);
+        compare_removals(write);
         for (size_t i = 0; i < write->n_changes; i++) {
                 UnitChange *change = &write->changes[i];
 

@@ -53,6 +53,14 @@ static int decode_leader(const StoreKv *kv, Record *record, Diag *diag) {
         return leader_record_decode(kv->value.data, kv->value.n_bytes, &record->leader, diag);
 }
 
+/* That it was written, and when, is all there is to it. */
+static int decode_removed(const StoreKv *kv, Record *record, Diag *diag) {
+        (void)kv;
+        (void)record;
+        (void)diag;
+        return 0;
+}
+
 typedef struct RecordFormat {
         const char *word; /* first component of the key */
         bool has_machine;
@@ -66,6 +74,7 @@ static const RecordFormat formats[_RECORD_KIND_MAX] = {
         [RECORD_MACHINE] = { "machine/", true, false, decode_machine },
         [RECORD_METADATA] = { "metadata/", true, false, decode_metadata },
         [RECORD_PLACEMENT] = { "placement/", false, true, decode_placement },
+        [RECORD_REMOVED] = { "removed/", false, true, decode_removed },
         [RECORD_SCHEDULE] = { "schedule/", true, true, decode_schedule },
         [RECORD_STATE] = { "state/", true, true, decode_state },
         [RECORD_UNIT] = { "unit/", false, true, decode_unit },
@@ -135,6 +144,19 @@ static void registry_tell_bad(Registry *registry, char *key, int64_t revision, c
                 registry->on_bad(key, why, registry->on_bad_userdata);
 }
 
+static bool removed_slot_is_valid(const char *slot) {
+        return strlen(slot) == REMOVED_SLOT_BYTES - 1 &&
+               strspn(slot, "0123456789abcdef") == REMOVED_SLOT_BYTES - 1;
+}
+
+void removed_slot(const char *unit, char ret_slot[REMOVED_SLOT_BYTES]) {
+        char hash[UNIT_HASH_BYTES];
+
+        unit_text_hash(unit, strlen(unit), hash);
+        memcpy(ret_slot, hash, REMOVED_SLOT_BYTES - 1);
+        ret_slot[REMOVED_SLOT_BYTES - 1] = '\0';
+}
+
 /* Splits "machine/unit" or one part, in place. Returns whether the parts are what the kind has. */
 static bool record_key_split(const RecordFormat *format, char *parts, RecordKey *key) {
         char *slash = strchr(parts, '/');
@@ -156,6 +178,8 @@ static bool record_key_split(const RecordFormat *format, char *parts, RecordKey 
                 return false;
         if (key->unit && key->kind == RECORD_FILE)
                 return unit_hash_is_valid(key->unit);
+        if (key->unit && key->kind == RECORD_REMOVED)
+                return removed_slot_is_valid(key->unit);
         return !key->unit || unit_name_check(key->unit, NULL) == 0;
 }
 

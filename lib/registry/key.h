@@ -11,6 +11,7 @@ enum {
         REGISTRY_KEY_MAX_BYTES =
                 1024,          /* longest key: prefix, two parts of at most 256 bytes, separators */
         REGISTRY_N_TOLD = 128, /* bad records remembered as told */
+        REMOVED_SLOT_BYTES = 3, /* a slot of removed/, with its NUL */
 };
 
 struct Registry {
@@ -38,6 +39,9 @@ static inline void registry_saw(Registry *registry, int64_t revision) {
 
 /* Have every follower of the registry list again. */
 void registry_restart_follows(Registry *registry);
+
+/* The slot of removed/ that a unit's name shares with others. */
+void removed_slot(const char *unit, char ret_slot[REMOVED_SLOT_BYTES]);
 
 /* Is the key complete: does it name one record? */
 bool record_key_is_complete(const RecordKey *key);

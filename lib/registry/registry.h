@@ -51,6 +51,7 @@ typedef enum RecordKind {
         RECORD_MACHINE,   /* machine/<machine> */
         RECORD_METADATA,  /* metadata/<machine> */
         RECORD_PLACEMENT, /* placement/<unit> */
+        RECORD_REMOVED,   /* removed/<slot>, two hexadecimal digits of the names that share it */
         RECORD_SCHEDULE,  /* schedule/<machine>/<unit> */
         RECORD_STATE,     /* state/<machine>/<unit> */
         RECORD_UNIT,      /* unit/<name> */
@@ -62,7 +63,7 @@ typedef enum RecordKind {
 typedef struct RecordKey {
         RecordKind kind;
         const char *machine; /* for MACHINE, METADATA, SCHEDULE, STATE; or NULL */
-        const char *unit;    /* unit name; for FILE the hash; or NULL */
+        const char *unit;    /* unit name; for FILE the hash, for REMOVED the slot; or NULL */
 } RecordKey;
 
 /* A decoded record. Everything is borrowed until the callback that brings it returns. */

@@ -117,6 +117,19 @@ void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t 
         write_compare(write, &key, STORE_COMPARE_MOD, STORE_COMPARE_EQUAL, revision);
 }
 
+void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit, int64_t revision) {
+        char slot[REMOVED_SLOT_BYTES];
+        RecordKey key = { .kind = RECORD_REMOVED };
+
+        if (!unit) {
+                registry_write_if_unchanged_since(write, key, "", "ff", revision);
+                return;
+        }
+        removed_slot(unit, slot);
+        key.unit = slot;
+        write_compare(write, &key, STORE_COMPARE_MOD, STORE_COMPARE_LESS, revision + 1);
+}
+
 void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from,
                                        const char *until, int64_t revision) {
         WriteItem *item = write_add(write);
@@ -240,6 +253,14 @@ void registry_write_delete(RegistryWrite *write, RecordKey key) {
         *item = (WriteItem){ .kind = STORE_OP_DELETE };
         item->key = write_key(write, &key);
         write->n_ops++;
+}
+
+void registry_write_delete_unit(RegistryWrite *write, const char *unit) {
+        char slot[REMOVED_SLOT_BYTES];
+
+        removed_slot(unit, slot);
+        registry_write_delete(write, (RecordKey){ .kind = RECORD_UNIT, .unit = unit });
+        write_put(write, (RecordKey){ .kind = RECORD_REMOVED, .unit = slot }, "{}", 2, 0);
 }
 
 bool registry_write_is_empty(const RegistryWrite *write) {

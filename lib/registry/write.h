@@ -48,6 +48,12 @@ void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t 
 void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, const char *from,
                                        const char *until, int64_t revision);
 
+/* The unit (NULL: any unit) was not removed after `revision`: with registry_write_if_absent() what
+ * turns a late copy of a creation into nothing when the unit was made and destroyed meanwhile. The
+ * removal of another unit with the same slot counts, too, one in 256: read again, as after every
+ * conflict. */
+void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit, int64_t revision);
+
 /* Operations. Errors (-ENOMEM, -ENOBUFS for more bytes than any store takes, -ERANGE for a number
  * that JSON cannot hold) are kept and told by the commit. `lease` 0 = none. */
 void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text,
@@ -66,6 +72,8 @@ void registry_write_put_state(RegistryWrite *write, const char *machine, const c
 void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record, int64_t lease);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
+/* Remove a unit, and note that one was removed (removed/<slot>). */
+void registry_write_delete_unit(RegistryWrite *write, const char *unit);
 
 /* Is there nothing to write? */
 bool registry_write_is_empty(const RegistryWrite *write);

@@ -86,6 +86,8 @@ static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uin
         unit->changed_us = now_us;
         unit->exists = !is_deletion && unit_record_decode((const char *)value.data, value.n_bytes,
                                                           &record, NULL) == 0;
+        if (existed && !unit->exists)
+                unit->removed_us = now_us;
         if (!unit->exists)
                 return;
         memcpy(unit->file, record.file, sizeof(unit->file));

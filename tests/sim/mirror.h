@@ -29,9 +29,10 @@ typedef struct MirrorUnit {
         bool exists;
         char file[UNIT_HASH_BYTES];
         JobState desired;
-        uint64_t generation;
+        uint64_t generation; /* the last that it had, also when it exists no more */
         uint64_t restart;    /* generation of the last restart */
         uint64_t created_us; /* when it last began to exist */
+        uint64_t removed_us; /* when it was last destroyed; 0 = never */
         uint64_t changed_us; /* when it was last written or removed */
         uint64_t absent_us;  /* when it last was scheduled nowhere; 0 = not seen */
         bool is_placed;      /* the placement names a machine... */

@@ -54,14 +54,15 @@ static bool is_step_of(const StoryAsk *ask, const MirrorUnit *before, const Unit
                                                    : 0);
 }
 
-/* May a copy of it still change a unit that is now as the mirror has it? The first of its attempts
- * may have been lost, and the next have been made: then the copy finds the unit changed, and does
- * nothing. Only of one that was absent, and is again, there is nothing to compare. */
+/* May a copy of it still change a unit that is now as the mirror has it? Of one that was answered
+ * for certain none may: the copy finds the unit changed, or finds that it was destroyed meanwhile.
+ * Nor may one that was decided on before the unit was destroyed. */
 static bool may_have_effect(const Story *story, const StoryRequest *request,
                             const MirrorUnit *before) {
         if (request->is_open)
                 return true;
-        return request->until_us >= now_us(story) && !(request->is_certain && before->exists);
+        return !request->is_certain && request->until_us >= now_us(story) &&
+               (before->exists || before->removed_us <= request->ended_us);
 }
 
 /* Marks the requests that this is a step of; those of one daemon, or (-1) of all. Returns whether
@@ -105,8 +106,7 @@ void story_check_step(Story *story, int from, StoryUnit *unit, StoreBytes value,
 
         if (!before->exists)
                 unit->restart_us = 0;
-        /* A late copy may make a unit anew: of one that is absent nothing can be compared. */
-        if (before->exists && after.generation <= before->generation)
+        if (after.generation <= before->generation)
                 story_violate(story, "%s has generation %llu again: two requests are one step",
                               unit->name, (unsigned long long)after.generation);
         if (after.restart == after.generation)
@@ -136,6 +136,7 @@ void story_request_answered(StoryRequest *request, int status) {
 
         request->is_open = false;
         request->is_certain = is_certain;
+        request->ended_us = now_us(story);
         request->until_us = now_us(story) + LINGER_US;
         story->n_requests++;
         if (status == 201 || status == 204)

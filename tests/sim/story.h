@@ -83,6 +83,7 @@ typedef struct StoryRequest {
         bool is_open;    /* not answered yet */
         bool is_certain; /* answered so that it is known what came of it */
         uint64_t sent_us;
+        uint64_t ended_us; /* when it was answered */
         uint64_t until_us; /* a copy may turn up until then */
 } StoryRequest;
 

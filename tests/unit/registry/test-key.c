@@ -69,6 +69,8 @@ START_TEST(test_keys_of_every_kind) {
                   "/f/placement/a.service",
                   "{\"machine\":\"m\"}" },
                 { { RECORD_PLACEMENT, NULL, NULL }, "/f/placement/", NULL },
+                { { RECORD_REMOVED, NULL, "5f" }, "/f/removed/5f", "{}" },
+                { { RECORD_REMOVED, NULL, NULL }, "/f/removed/", NULL },
                 { { RECORD_SCHEDULE, "m1", "a.service" },
                   "/f/schedule/m1/a.service",
                   "{\"desired\":\"loaded\",\"file\":"
@@ -156,6 +158,9 @@ START_TEST(test_bad_keys) {
                   "/f/file/DA39A3EE5E6B4B0D3255BFEF95601890AFD80709" },
                 { "/f/machine/", "/f/machine/" },
                 { "/f/machine/a/b", "/f/machine/a/b" },
+                { "/f/removed/a.service", "/f/removed/a.service" },
+                { "/f/removed/5F", "/f/removed/5F" },
+                { "/f/removed/5ff", "/f/removed/5ff" },
                 { "/f/unit/", "/f/unit/" },
                 { "/f/unit/nosuffix", "/f/unit/nosuffix" },
                 { "/f/unit/a/b.service", "/f/unit/a/b.service" },

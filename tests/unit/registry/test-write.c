@@ -162,6 +162,40 @@ START_TEST(test_unchanged_since) {
 }
 END_TEST
 
+/* A removal leaves a trace, which one of the same unit, or of any, is told by. */
+START_TEST(test_removals) {
+        static const struct {
+                const char *unit;
+                int64_t revision;
+                bool holds;
+        } rows[] = {
+                { "a.service", 2, false }, { "a.service", 3, true }, { "b.service", 2, true },
+                { NULL, 2, false },        { NULL, 3, true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Fixture f;
+
+                set_up(&f);
+                rig_set(&f.rig, "unit/a.service", "x"); /* 2 */
+                registry_write_begin(&f.write, f.registry);
+                registry_write_delete_unit(&f.write, "a.service");
+                commit(&f); /* 3 */
+                ck_assert_int_eq(f.status, 0);
+                ck_assert(!rig_has(&f.rig, "unit/a.service"));
+                ck_assert_str_eq(rig_get(&f.rig, "removed/40"), "{}");
+
+                registry_write_begin(&f.write, f.registry);
+                registry_write_if_not_removed_since(&f.write, rows[i].unit, rows[i].revision);
+                put_leader(&f);
+                commit(&f);
+                ck_assert_msg(f.status == (rows[i].holds ? 0 : REGISTRY_E_CONFLICT), "row %zu: %d",
+                              i, f.status);
+                tear_down(&f);
+        }
+}
+END_TEST
+
 /* Of several comparisons all must hold, and of several operations all are made, in one commit. */
 START_TEST(test_all_or_nothing) {
         Fixture f;
@@ -355,6 +389,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_comparisons,
                 test_unchanged_since,
+                test_removals,
                 test_all_or_nothing,
                 test_no_record_twice,
                 test_error_is_kept_while_building,

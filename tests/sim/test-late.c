@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Writes whose answers are lost, and whose copies arrive when nobody thinks of them any more: each
+ * was found by a story (docs/simulator.md). */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/sim/cluster.h"
+
+static const char path[] = "/fleet/v1/units/a.service";
+static const char start[] =
+        "{\"desiredState\":\"launched\",\"options\":"
+        "[{\"section\":\"Service\",\"name\":\"ExecStart\",\"value\":\"/bin/true\"}]}";
+
+static void on_answer(int status, const Buf *body, void *userdata) {
+        (void)body;
+        *(int *)userdata = status;
+}
+
+static bool is_answered(void *userdata) {
+        return *(int *)userdata != 0;
+}
+
+/* Asks the API of a machine and waits. Returns the status. */
+static int ask(Sim *sim, size_t machine, const char *method, const char *body) {
+        int status = 0;
+
+        exchange_send(&sim->machines[machine].server, method, path, body, on_answer, &status);
+        rig_wait(&sim->rig, 60000, is_answered, &status);
+        return status;
+}
+
+static void set_faults(Sim *sim, size_t machine, const StoreFaults *faults) {
+        store_memory_set_faults(sim->rig.stores[sim->machines[machine].client], faults);
+}
+
+/* The unit is started at machine 0, whose request to the store reads, and then writes: the read
+ * comes through, and these faults befall the write. `ret_status` is that of the answer, later. */
+static void start_with_faults_at_writing(Sim *sim, const StoreFaults *faults, int *ret_status) {
+        const StoreFaults slow = { .latency_us = 100 * US_PER_MS };
+
+        *ret_status = 0;
+        rig_run_ms(&sim->rig, 1000);
+        set_faults(sim, 0, &slow);
+        exchange_send(&sim->machines[0].server, "PUT", path, start, on_answer, ret_status);
+        rig_run_ms(&sim->rig, 150);
+        set_faults(sim, 0, faults);
+        rig_run_ms(&sim->rig, 200);
+        set_faults(sim, 0, &(StoreFaults){ 0 });
+}
+
+/* A copy of a unit's creation that arrives when the unit was made by a second attempt and destroyed
+ * does not bring it back. */
+START_TEST(test_late_creation) {
+        const StoreFaults late = { .lose_request_ppm = 1000000,
+                                   .late_apply_ppm = 1000000,
+                                   .late_apply_us = 10 * US_PER_S };
+        int status;
+        Sim sim;
+
+        sim_init(&sim, 1, 2, false);
+        start_with_faults_at_writing(&sim, &late, &status);
+        rig_wait(&sim.rig, 60000, is_answered, &status);
+        ck_assert_int_eq(status, 201);
+        sim_wait_copies(&sim, "a.service", 1, 1000);
+        ck_assert_int_eq(ask(&sim, 1, "DELETE", NULL), 204);
+        rig_run_ms(&sim.rig, 20000);
+        ck_assert(!rig_has(&sim.rig, "unit/a.service"));
+        ck_assert_uint_eq(sim_copies(&sim, "a.service"), 0);
+
+        /* And the name can be used again. */
+        ck_assert_int_eq(ask(&sim, 0, "PUT", start), 201);
+        sim_wait_copies(&sim, "a.service", 1, 3000);
+        sim_done(&sim);
+}
+END_TEST
+
+/* A creation whose answer was lost is not made a second time when the unit was destroyed meanwhile:
+ * what became of it is not known, and that is the answer. */
+START_TEST(test_creation_is_not_repeated) {
+        const StoreFaults deaf = { .lose_reply_ppm = 1000000 };
+        int status;
+        Sim sim;
+
+        sim_init(&sim, 1, 2, false);
+        start_with_faults_at_writing(&sim, &deaf, &status);
+        ck_assert(rig_has(&sim.rig, "unit/a.service"));
+        ck_assert_int_eq(ask(&sim, 1, "DELETE", NULL), 204);
+        rig_wait(&sim.rig, 60000, is_answered, &status);
+        ck_assert_int_eq(status, 503);
+        ck_assert(!rig_has(&sim.rig, "unit/a.service"));
+        sim_done(&sim);
+}
+END_TEST
+
+int main(void) {
+        const TTest *const tests[] = {
+                test_late_creation,
+                test_creation_is_not_repeated,
+        };
+
+        TCase *tcase = tcase_create("late");
+        Suite *suite = suite_create("late");
+        SRunner *runner = srunner_create(suite);
+        int n_failed;
+
+        tcase_set_timeout(tcase, 120);
+        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
+                tcase_add_test(tcase, tests[i]);
+        suite_add_tcase(suite, tcase);
+        srunner_run_all(runner, CK_ENV);
+        n_failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
