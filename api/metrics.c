@@ -46,6 +46,7 @@ static const char *const kinds[_STORE_KIND_MAX] = {
         [STORE_KIND_LEASE_GRANT] = "type=\"lease_grant\"",
         [STORE_KIND_LEASE_KEEP_ALIVE] = "type=\"lease_keep_alive\"",
         [STORE_KIND_LEASE_REVOKE] = "type=\"lease_revoke\"",
+        [STORE_KIND_LEASE_LOOK] = "type=\"lease_look\"",
         [STORE_KIND_STATUS] = "type=\"status\"",
 };
 

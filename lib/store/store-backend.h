@@ -20,6 +20,7 @@ typedef struct StoreVtable {
                                 uint64_t timeout_us);
         int (*lease_revoke)(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us);
+        int (*lease_look)(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us);
         int (*status)(Store *store, StoreRequest *request, uint64_t timeout_us);
         void (*cancel)(StoreRequest *request); /* finish it with -ECANCELED, from the loop */
         int (*watch_start)(StoreWatch *watch, StoreBytes key,

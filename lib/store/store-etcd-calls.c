@@ -33,6 +33,8 @@ static const EtcdMethod method_grant = { "/etcdserverpb.Lease/LeaseGrant", true,
                                          etcd_decode_lease_grant };
 static const EtcdMethod method_revoke = { "/etcdserverpb.Lease/LeaseRevoke", true,
                                           etcd_decode_lease_revoke };
+static const EtcdMethod method_look = { "/etcdserverpb.Lease/LeaseTimeToLive", false,
+                                        etcd_decode_lease_look };
 static const EtcdMethod method_status = { "/etcdserverpb.Maintenance/Status", false,
                                           etcd_decode_status };
 
@@ -159,7 +161,7 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
 
 static void call_on_answer(EtcdCall *call) {
         StoreRequest *request = call->request;
-        bool is_write = call->method->is_write;
+        bool is_write = call->method->is_write, is_look = call->method == &method_look;
         EtcdStore *etcd = call->etcd;
         EtcdReply reply;
         int r;
@@ -173,7 +175,10 @@ static void call_on_answer(EtcdCall *call) {
                 return;
         }
 
-        store_request_finish(request, 0, &reply.reply);
+        if (is_look && reply.reply.lease_ttl_s == 0)
+                store_request_finish(request, STORE_E_NO_LEASE, NULL);
+        else
+                store_request_finish(request, 0, &reply.reply);
         etcd_arena_done(&reply.arena);
 }
 
@@ -274,6 +279,12 @@ int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
         EtcdCall *call = call_new(etcd_of(store), request, &method_revoke, timeout_us);
 
         return call ? call_begin(call, etcd_encode_lease_revoke(&call->grpc, lease)) : -ENOMEM;
+}
+
+int etcd_calls_lease_look(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us) {
+        EtcdCall *call = call_new(etcd_of(store), request, &method_look, timeout_us);
+
+        return call ? call_begin(call, etcd_encode_lease_look(&call->grpc, lease)) : -ENOMEM;
 }
 
 int etcd_calls_status(Store *store, StoreRequest *request, uint64_t timeout_us) {

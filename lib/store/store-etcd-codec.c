@@ -349,6 +349,13 @@ int etcd_encode_lease_revoke(GrpcCall *call, int64_t lease) {
         return call_add(call, &request.base);
 }
 
+int etcd_encode_lease_look(GrpcCall *call, int64_t lease) {
+        Etcd__LeaseTimeToLiveRequest request = ETCD__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+
+        request.id = lease;
+        return call_add(call, &request.base);
+}
+
 int etcd_encode_lease_keep_alive(GrpcCall *call, int64_t lease) {
         Etcd__LeaseKeepAliveRequest request = ETCD__LEASE_KEEP_ALIVE_REQUEST__INIT;
 
@@ -497,6 +504,28 @@ int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply) {
                 .reply = { .revision = header_revision(
                                    ((Etcd__LeaseRevokeResponse *)base)->header) },
         };
+        return 0;
+}
+
+int etcd_decode_lease_look(const GrpcMessage *message, EtcdReply *ret_reply) {
+        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        const Etcd__LeaseTimeToLiveResponse *response;
+        ProtobufCMessage *base;
+        bool is_known;
+        int r;
+
+        r = unpack(&etcd__lease_time_to_live_response__descriptor, message, &arena, &base);
+        if (r < 0)
+                return r;
+
+        response = (const Etcd__LeaseTimeToLiveResponse *)base;
+        is_known = response->ttl >= 0 && response->granted_ttl > 0;
+        *ret_reply = (EtcdReply){ .reply = {
+                                          .revision = header_revision(response->header),
+                                          .lease = response->id,
+                                          .lease_ttl_s = is_known ? response->granted_ttl : 0,
+                                          .lease_left_s = is_known ? response->ttl : 0,
+                                  } };
         return 0;
 }
 

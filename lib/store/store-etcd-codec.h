@@ -56,6 +56,8 @@ int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn);
 int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s);
 /* LeaseRevokeRequest. */
 int etcd_encode_lease_revoke(GrpcCall *call, int64_t lease);
+/* LeaseTimeToLiveRequest. */
+int etcd_encode_lease_look(GrpcCall *call, int64_t lease);
 /* LeaseKeepAliveRequest, one of many on a stream. */
 int etcd_encode_lease_keep_alive(GrpcCall *call, int64_t lease);
 /* WatchRequest that begins a watch, with fragments and progress notifications. */
@@ -77,6 +79,8 @@ int etcd_decode_txn(const GrpcMessage *message, EtcdReply *ret_reply);
 int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply);
 /* LeaseRevokeResponse: only the revision. */
 int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply);
+/* LeaseTimeToLiveResponse; reply.lease_ttl_s is 0 when the lease does not exist. */
+int etcd_decode_lease_look(const GrpcMessage *message, EtcdReply *ret_reply);
 
 /* StatusResponse of Maintenance. */
 int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply);

@@ -166,6 +166,7 @@ int etcd_calls_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uin
 int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us);
 int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us);
+int etcd_calls_lease_look(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us);
 int etcd_calls_status(Store *store, StoreRequest *request, uint64_t timeout_us);
 void etcd_calls_cancel(StoreRequest *request);
 void etcd_calls_on_ready(EtcdStore *etcd);

@@ -98,6 +98,7 @@ static const StoreVtable etcd_vtable = {
         .lease_grant = etcd_calls_lease_grant,
         .lease_keep_alive = etcd_leases_keep_alive,
         .lease_revoke = etcd_calls_lease_revoke,
+        .lease_look = etcd_calls_lease_look,
         .status = etcd_calls_status,
         .cancel = etcd_cancel,
         .watch_start = etcd_watches_start,

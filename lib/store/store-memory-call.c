@@ -38,6 +38,7 @@ typedef struct MemoryCall {
                 CALL_LEASE_GRANT,
                 CALL_LEASE_KEEP_ALIVE,
                 CALL_LEASE_REVOKE,
+                CALL_LEASE_LOOK,
                 CALL_STATUS,
         } kind;
         bool is_late;          /* it was lost and turns up all the same */
@@ -83,7 +84,8 @@ static void memory_call_finish(MemoryCall *call, int status) {
 }
 
 static bool memory_call_reads(const MemoryCall *call) {
-        return call->kind == CALL_RANGE || call->kind == CALL_STATUS;
+        return call->kind == CALL_RANGE || call->kind == CALL_STATUS ||
+               call->kind == CALL_LEASE_LOOK;
 }
 
 static void memory_call_on_deadline(LoopTimer *timer) {
@@ -214,6 +216,20 @@ static int memory_call_revoke_lease(MemoryCall *call, uint64_t now_us) {
         return lease ? memory_lease_end(&call->memory->data, lease, now_us) : STORE_E_NO_LEASE;
 }
 
+static int memory_call_look_at_lease(MemoryCall *call, uint64_t now_us) {
+        const MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
+
+        if (!lease)
+                return STORE_E_NO_LEASE;
+
+        call->answer.reply.lease = lease->id;
+        call->answer.reply.lease_ttl_s = lease->ttl_s;
+        if (lease->deadline_us > now_us)
+                call->answer.reply.lease_left_s = (int64_t)((lease->deadline_us - now_us) /
+                                                            US_PER_S);
+        return 0;
+}
+
 static int memory_call_tell_status(MemoryCall *call) {
         const MemoryStore *memory = call->memory;
 
@@ -255,6 +271,8 @@ static int memory_call_dispatch(MemoryCall *call) {
                 return memory_call_keep_lease(call, now_us);
         case CALL_LEASE_REVOKE:
                 return memory_call_revoke_lease(call, now_us);
+        case CALL_LEASE_LOOK:
+                return memory_call_look_at_lease(call, now_us);
         case CALL_STATUS:
                 return memory_call_tell_status(call);
         }
@@ -478,6 +496,11 @@ int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t l
 int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us) {
         return memory_call_start_number(store, request, CALL_LEASE_REVOKE, lease, timeout_us);
+}
+
+int store_memory_lease_look(Store *store, StoreRequest *request, int64_t lease,
+                            uint64_t timeout_us) {
+        return memory_call_start_number(store, request, CALL_LEASE_LOOK, lease, timeout_us);
 }
 
 int store_memory_status(Store *store, StoreRequest *request, uint64_t timeout_us) {

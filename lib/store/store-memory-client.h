@@ -66,6 +66,8 @@ int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t l
                                   uint64_t timeout_us);
 int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us);
+int store_memory_lease_look(Store *store, StoreRequest *request, int64_t lease,
+                            uint64_t timeout_us);
 int store_memory_status(Store *store, StoreRequest *request, uint64_t timeout_us);
 void store_memory_cancel(StoreRequest *request);
 

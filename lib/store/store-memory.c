@@ -276,6 +276,7 @@ int store_memory_new(Store **ret_store, MemoryStore *memory, Loop *loop) {
                 .lease_grant = store_memory_lease_grant,
                 .lease_keep_alive = store_memory_lease_keep_alive,
                 .lease_revoke = store_memory_lease_revoke,
+                .lease_look = store_memory_lease_look,
                 .status = store_memory_status,
                 .cancel = store_memory_cancel,
                 .watch_start = store_memory_watch_start,

@@ -15,6 +15,7 @@ typedef enum StoreKind {
         STORE_KIND_LEASE_GRANT,
         STORE_KIND_LEASE_KEEP_ALIVE,
         STORE_KIND_LEASE_REVOKE,
+        STORE_KIND_LEASE_LOOK,
         STORE_KIND_STATUS,
         _STORE_KIND_MAX,
 } StoreKind;

@@ -115,6 +115,17 @@ int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint6
                            store->vtable->lease_revoke(store, request, lease, timeout_us));
 }
 
+int store_lease_look(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                     StoreDone done) {
+        int r = store_begin(store, request, STORE_KIND_LEASE_LOOK, done);
+
+        assert(lease != 0);
+        if (r < 0)
+                return r;
+        return store_began(store, request,
+                           store->vtable->lease_look(store, request, lease, timeout_us));
+}
+
 int store_status(Store *store, StoreRequest *request, uint64_t timeout_us, StoreDone done) {
         int r = store_begin(store, request, STORE_KIND_STATUS, done);
 

@@ -87,10 +87,12 @@ typedef struct StoreReply {
         const StoreKv *kvs; /* range: in byte order of the keys */
         size_t n_kvs;
         bool more; /* range: the limit cut it; continue after the last key at the same revision */
-        bool succeeded;      /* txn: all comparisons held, the operations were made */
-        int64_t lease;       /* lease_grant */
-        int64_t lease_ttl_s; /* lease_grant, lease_keep_alive: the TTL that the store gave */
-        StoreStatus status;  /* status */
+        bool succeeded;       /* txn: all comparisons held, the operations were made */
+        int64_t lease;        /* lease_grant */
+        int64_t lease_ttl_s;  /* lease_grant, lease_keep_alive, lease_look: the TTL that the store
+                                gave */
+        int64_t lease_left_s; /* lease_look: what is left of it, rounded down */
+        StoreStatus status;   /* status */
 } StoreReply;
 
 /* Ends a request. `reply` is not NULL exactly when status is 0. */
@@ -179,6 +181,11 @@ int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, u
 /* End a lease and delete its keys, in one commit. Returns as store_range(). */
 int store_lease_revoke(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
                        StoreDone done);
+
+/* Look how much of its time a lease has left, without renewing it. STORE_E_NO_LEASE when it has
+ * ended. Returns as store_range(). */
+int store_lease_look(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
+                     StoreDone done);
 
 /* Ask how the member is that we are connected to. Returns as store_range(). */
 int store_status(Store *store, StoreRequest *request, uint64_t timeout_us, StoreDone done);

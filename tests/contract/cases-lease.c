@@ -82,10 +82,32 @@ START_TEST(test_keep_alive) {
 }
 END_TEST
 
-/* A lease that is not there cannot be kept alive or revoked. */
+/* What is left of a lease shrinks while it is looked at, and does not end it; renewed, it is whole
+ * again. */
+START_TEST(test_look) {
+        int64_t lease = granted_lease(60);
+        Call *call = lease_look(lease);
+
+        ck_assert_int_eq(call->status, 0);
+        ck_assert_int_eq(call->reply.lease_ttl_s, 60);
+        ck_assert_int_ge(call->reply.lease_left_s, 58);
+        ck_assert_int_le(call->reply.lease_left_s, 60);
+        wait_for_us(2500 * US_PER_MS);
+        call = lease_look(lease);
+        ck_assert_int_ge(call->reply.lease_left_s, 55);
+        ck_assert_int_le(call->reply.lease_left_s, 57);
+        ck_assert_int_eq(lease_keep_alive(lease)->status, 0);
+        ck_assert_int_ge(lease_look(lease)->reply.lease_left_s, 58);
+        ck_assert_int_eq(lease_revoke(lease)->status, 0);
+        ck_assert_int_eq(lease_look(lease)->status, STORE_E_NO_LEASE);
+}
+END_TEST
+
+/* A lease that is not there cannot be looked at, kept alive or revoked. */
 START_TEST(test_unknown_lease) {
         ck_assert_int_eq(lease_keep_alive(unknown_lease)->status, STORE_E_NO_LEASE);
         ck_assert_int_eq(lease_revoke(unknown_lease)->status, STORE_E_NO_LEASE);
+        ck_assert_int_eq(lease_look(unknown_lease)->status, STORE_E_NO_LEASE);
 }
 END_TEST
 
@@ -172,6 +194,7 @@ TCase *lease_cases(void) {
         tcase_add_test(cases, test_keep_alive);
         tcase_add_test(cases, test_unknown_lease);
         tcase_add_test(cases, test_revoke);
+        tcase_add_test(cases, test_look);
         tcase_add_test(cases, test_put_with_unknown_lease);
         tcase_add_test(cases, test_lease_of_a_failed_compare);
         tcase_add_test(cases, test_lease_of_the_last_put);

@@ -15,6 +15,7 @@ enum {
         KIND_GRANT,
         KIND_KEEP_ALIVE,
         KIND_REVOKE,
+        KIND_LOOK,
         KIND_STATUS,
         KIND_MAX,
 };
@@ -35,6 +36,8 @@ static int start_kind(int kind, Call *call, int64_t lease, uint64_t timeout_us) 
                 return store_lease_grant(store, &call->request, 60, timeout_us, call_done);
         case KIND_KEEP_ALIVE:
                 return store_lease_keep_alive(store, &call->request, lease, timeout_us, call_done);
+        case KIND_LOOK:
+                return store_lease_look(store, &call->request, lease, timeout_us, call_done);
         case KIND_STATUS:
                 return store_status(store, &call->request, timeout_us, call_done);
         default:
@@ -119,7 +122,7 @@ START_TEST(test_deadline) {
 
         ck_assert_uint_ge(took_us, 700 * US_PER_MS);
         ck_assert_uint_le(took_us, 1500 * US_PER_MS);
-        if (_i == KIND_RANGE || _i == KIND_STATUS)
+        if (_i == KIND_RANGE || _i == KIND_STATUS || _i == KIND_LOOK)
                 ck_assert_int_eq(status, STORE_E_UNREACHABLE);
         else if (_i == KIND_KEEP_ALIVE)
                 ck_assert(status == STORE_E_UNREACHABLE || status == STORE_E_UNKNOWN);

@@ -454,6 +454,16 @@ Call *lease_revoke(int64_t lease) {
         return call;
 }
 
+Call *lease_look(int64_t lease) {
+        Call *call = call_new();
+
+        ck_assert_int_eq(store_lease_look(harness_store(), &call->request, lease,
+                                          STORE_CALL_TIMEOUT_US, call_done),
+                         0);
+        (void)call_wait(call);
+        return call;
+}
+
 Call *status(void) {
         Call *call = call_new();
 

@@ -114,6 +114,7 @@ Call *txn(const StoreCompare *compares, size_t n_compares, const StoreOp *ops, s
 Call *lease_grant(int64_t ttl_s);
 Call *lease_keep_alive(int64_t lease);
 Call *lease_revoke(int64_t lease);
+Call *lease_look(int64_t lease);
 Call *status(void);
 
 /* All keys of the case that begin with key(name). */

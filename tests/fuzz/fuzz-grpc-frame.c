@@ -24,6 +24,7 @@ static void decode_everything(const GrpcMessage *message) {
         (void)etcd_decode_txn(message, &reply);
         (void)etcd_decode_lease_grant(message, &reply);
         (void)etcd_decode_lease_keep_alive(message, &reply);
+        (void)etcd_decode_lease_look(message, &reply);
         if (etcd_decode_authenticate(message, &token) == 0)
                 free(token);
 }
