@@ -92,9 +92,10 @@ static void wait_check(AgentWait *wait) {
         wait_describe(wait, n_there);
         if (n_there > 0)
                 return;
-        if (n_seen == n || loop_now_us(loop) >= counts_us ||
-            timer_set_at(loop, &wait->absent, counts_us) < 0)
+        if (n_seen == n || loop_now_us(loop) >= counts_us)
                 wait_is_over(wait);
+        else
+                timer_set_at(loop, &wait->absent, counts_us);
 }
 
 static void on_absent(LoopTimer *timer) {

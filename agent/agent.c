@@ -298,8 +298,9 @@ void agent_close(Agent *agent, void (*closed)(Agent *agent, void *userdata), voi
         agent->closed_userdata = userdata;
         timer_clear(&agent->report);
         agent_report(agent);
-        if (!registry_write_is_pending(&agent->write) ||
-            timer_set_in(agent->loop, &agent->grace, AGENT_CLOSE_GRACE_US) < 0)
+        if (registry_write_is_pending(&agent->write))
+                timer_set_in(agent->loop, &agent->grace, AGENT_CLOSE_GRACE_US);
+        else
                 agent_close_rest(agent);
 }
 

@@ -154,9 +154,9 @@ static void presence_set_down(Presence *presence, const char *why) {
 }
 
 static void presence_retry_later(Presence *presence) {
-        (void)timer_set_in(presence->loop, &presence->retry,
-                           PRESENCE_RETRY_US + env_random_below(loop_env(presence->loop),
-                                                                PRESENCE_RETRY_US / 2));
+        timer_set_in(presence->loop, &presence->retry,
+                     PRESENCE_RETRY_US +
+                             env_random_below(loop_env(presence->loop), PRESENCE_RETRY_US / 2));
 }
 
 static void on_retry(LoopTimer *timer) {
@@ -447,13 +447,8 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
         r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
         if (r < 0)
                 return r;
-        r = lease_start(&presence->lease, registry_store(registry), presence->loop,
-                        ttl_seconds(options->ttl_us), presence->adopted, on_lease);
-        if (r < 0) {
-                presence_stop(presence);
-                return r;
-        }
-
+        lease_start(&presence->lease, registry_store(registry), presence->loop,
+                    ttl_seconds(options->ttl_us), presence->adopted, on_lease);
         *ret_presence = TAKE(presence);
         return 0;
 }

@@ -294,7 +294,7 @@ void agent_report(Agent *agent) {
         if (list_is_empty(&agent->to_report) || agent->is_closing)
                 timer_clear(&agent->report);
         else
-                (void)timer_set_at(agent->loop, &agent->report, next_us);
+                timer_set_at(agent->loop, &agent->report, next_us);
 }
 
 static DumpUnit unit_dump(const AgentUnit *unit) {

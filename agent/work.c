@@ -50,8 +50,7 @@ static void unit_retry_later(AgentUnit *unit) {
         if (unit->backoff_ms > WORK_BACKOFF_MAX_MS)
                 unit->backoff_ms = WORK_BACKOFF_MAX_MS;
         jitter_ms = env_random_below(loop_env(agent->loop), unit->backoff_ms / 4 + 1);
-        if (timer_set_in(agent->loop, &unit->retry, (unit->backoff_ms + jitter_ms) * US_PER_MS) < 0)
-                agent_mark_work(unit);
+        timer_set_in(agent->loop, &unit->retry, (unit->backoff_ms + jitter_ms) * US_PER_MS);
 }
 
 void agent_on_retry(LoopTimer *timer) {

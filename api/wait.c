@@ -98,8 +98,8 @@ static void wait_fail(ApiCall *call, int status) {
         }
         if (status == -ENOMEM)
                 wait_break(wait, status);
-        else if (timer_set_in(wait_loop(wait), &wait->retry, WAIT_RETRY_US) < 0)
-                wait_break(wait, -ENOMEM);
+        else
+                timer_set_in(wait_loop(wait), &wait->retry, WAIT_RETRY_US);
         if (!wait->has_started)
                 wait_start(wait);
 }
@@ -237,10 +237,10 @@ static void wait_send(WaitCall *wait, const void *bytes, size_t n_bytes) {
         if (!wait->call.exchange || wait->error < 0)
                 return;
         r = http_reply_piece(wait->call.exchange, bytes, n_bytes);
-        if (r == 0)
-                r = timer_set_in(wait_loop(wait), &wait->heartbeat, WAIT_HEARTBEAT_US);
         if (r < 0)
                 wait_break(wait, r);
+        else
+                timer_set_in(wait_loop(wait), &wait->heartbeat, WAIT_HEARTBEAT_US);
 }
 
 static const char *unit_state_word(const WaitUnit *unit) {
@@ -426,9 +426,9 @@ static void wait_begin(WaitCall *wait, uint64_t timeout_ms) {
 
         api_count_reply(call->api, call->exchange, 200);
         http_reply_begin(call->exchange, 200, "application/x-ndjson");
-        if (timer_set_in(wait_loop(wait), &wait->heartbeat, WAIT_HEARTBEAT_US) < 0 ||
-            (timeout_ms > 0 && timer_set_in(wait_loop(wait), &wait->timeout, timeout_us) < 0))
-                wait_break(wait, -ENOMEM);
+        timer_set_in(wait_loop(wait), &wait->heartbeat, WAIT_HEARTBEAT_US);
+        if (timeout_ms > 0)
+                timer_set_in(wait_loop(wait), &wait->timeout, timeout_us);
 
         if (wait->n_units == 0)
                 loop_defer(wait_loop(wait), &wait->evaluate);

@@ -51,8 +51,7 @@ static void election_wait(Election *election, uint64_t least_us, uint64_t spread
         uint64_t delay_us = least_us +
                             env_random_below(loop_env(election_loop(election)), spread_us);
 
-        /* Without memory the next event tries again. */
-        (void)timer_set_in(election_loop(election), &election->timer, delay_us);
+        timer_set_in(election_loop(election), &election->timer, delay_us);
 }
 
 static void on_created(RegistryWrite *write, int status, int64_t revision) {

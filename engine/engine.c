@@ -80,8 +80,7 @@ static void engine_read_again_later(Engine *engine) {
         uint64_t jitter_us = env_random_below(loop_env(engine->loop), ENGINE_RETRY_US / 2);
 
         engine->is_synced = false;
-        if (timer_set_in(engine->loop, &engine->retry, ENGINE_RETRY_US + jitter_us) < 0)
-                engine_read_again(engine);
+        timer_set_in(engine->loop, &engine->retry, ENGINE_RETRY_US + jitter_us);
 }
 
 static void engine_maybe_closed(Engine *engine) {
@@ -243,7 +242,7 @@ static void on_sweep(LoopTimer *timer) {
                 }
         }
 
-        (void)timer_set_in(engine->loop, &engine->sweep, again_us);
+        timer_set_in(engine->loop, &engine->sweep, again_us);
 }
 
 /* The view */
@@ -297,7 +296,7 @@ static void on_relist(LoopTimer *timer) {
         /* A commit in flight would not be in the list. */
         if (!registry_write_is_pending(&engine->commit))
                 engine_read_again(engine);
-        (void)timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
+        timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
 }
 
 /* Leading */
@@ -320,14 +319,13 @@ static void engine_begin(Engine *engine) {
         engine->stats.n_elections++;
         engine->stats.leader_since_us = env_wall_us(loop_env(engine->loop));
         r = registry_follow_start(engine->registry, &engine->follow, keys, ELEMENTSOF(keys), &fns);
-        if (r == 0)
-                r = timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
-        if (r == 0)
-                r = timer_set_in(engine->loop, &engine->sweep, ENGINE_SWEEP_US);
         if (r < 0) {
                 log_line(LOG_ERR, "Cannot lead: %s", strerror(-r));
                 election_resign(&engine->election);
+                return;
         }
+        timer_set_in(engine->loop, &engine->relist, ENGINE_RELIST_US);
+        timer_set_in(engine->loop, &engine->sweep, ENGINE_SWEEP_US);
 }
 
 static void engine_end(Engine *engine) {

@@ -192,9 +192,9 @@ static void on_patience(LoopTimer *timer) {
         strlist_done(&daemon->troubles);
 }
 
-int daemon_start_member(Daemon *daemon) {
+void daemon_start_member(Daemon *daemon) {
         daemon->connection.on_trouble = on_trouble;
         store_listen(daemon->store, &daemon->connection, on_connection);
         daemon->patience.fn = on_patience;
-        return timer_set_in(daemon->loop, &daemon->patience, MEMBER_PATIENCE_US);
+        timer_set_in(daemon->loop, &daemon->patience, MEMBER_PATIENCE_US);
 }

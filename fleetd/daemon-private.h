@@ -75,8 +75,8 @@ void daemon_close(Daemon *daemon, int exit_code);
 /* The lines of a configuration that reach etcd; borrowed from it. */
 StoreEtcdOptions daemon_store_options(const Config *config);
 
-/* Hear of the store, and join the cluster when it is first reached. Returns 0 or -ENOMEM. */
-int daemon_start_member(Daemon *daemon);
+/* Hear of the store, and join the cluster when it is first reached. */
+void daemon_start_member(Daemon *daemon);
 
 /* Be known to the cluster as the configuration says now. Returns 0, or a negative errno, and then
  * nothing changes. */

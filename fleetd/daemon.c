@@ -95,12 +95,8 @@ void daemon_close(Daemon *daemon, int exit_code) {
         notify_stopping();
         loop_hook_remove(&daemon->status);
         timer_clear(&daemon->patience);
-        if (timer_set_in(daemon->loop, &daemon->deadline,
-                         store_is_connected(daemon->store) ? DAEMON_END_US
-                                                           : DAEMON_END_CUT_OFF_US) < 0) {
-                loop_exit(daemon->loop, exit_code);
-                return;
-        }
+        timer_set_in(daemon->loop, &daemon->deadline,
+                     store_is_connected(daemon->store) ? DAEMON_END_US : DAEMON_END_CUT_OFF_US);
 
         daemon->http = http_server_free(daemon->http);
         daemon->n_closing = 3;
@@ -233,10 +229,9 @@ static int daemon_start(Daemon *daemon) {
 
         daemon_apply(daemon, daemon->config);
         daemon_start_status(daemon);
-        r = daemon_start_member(daemon);
-        if (r < 0)
-                return r;
-        return notify_start(&daemon->notify, daemon->loop);
+        daemon_start_member(daemon);
+        notify_start(&daemon->notify, daemon->loop);
+        return 0;
 }
 
 static void daemon_done(Daemon *daemon) {

@@ -14,37 +14,35 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-static int feed(Notify *notify) {
+static void feed(Notify *notify) {
         (void)sd_notify(false, "WATCHDOG=1");
         notify->fed_us = loop_now_us(notify->loop);
-        return timer_set_at(notify->loop, &notify->timer, notify->fed_us + notify->interval_us / 2);
+        timer_set_at(notify->loop, &notify->timer, notify->fed_us + notify->interval_us / 2);
 }
 
 static void on_prepare(LoopHook *hook) {
         Notify *notify = container_of(hook, Notify, hook);
 
-        /* The timer's place in the heap is there already; were it not, the next turn would try
-         * again. */
         if (loop_now_us(notify->loop) - notify->fed_us >= notify->interval_us / 8 * 3)
-                (void)feed(notify);
+                feed(notify);
 }
 
 static void on_timer(LoopTimer *timer) {
-        (void)feed(container_of(timer, Notify, timer));
+        feed(container_of(timer, Notify, timer));
 }
 
-int notify_start(Notify *notify, Loop *loop) {
+void notify_start(Notify *notify, Loop *loop) {
         uint64_t interval_us;
 
         if (sd_watchdog_enabled(false, &interval_us) <= 0)
-                return 0;
+                return;
 
         *notify = (Notify){ .loop = loop,
                             .interval_us = interval_us,
                             .hook.prepare = on_prepare,
                             .timer.fn = on_timer };
         loop_hook_add(loop, &notify->hook);
-        return feed(notify);
+        feed(notify);
 }
 
 void notify_stop(Notify *notify) {

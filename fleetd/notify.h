@@ -18,9 +18,8 @@ typedef struct Notify {
         uint64_t fed_us;      /* when it was last fed */
 } Notify;
 
-/* Feed the watchdog from now on, if the service manager asks for it (sd_watchdog_enabled(3)).
- * Returns 0 or -ENOMEM. */
-int notify_start(Notify *notify, Loop *loop);
+/* Feed the watchdog from now on, if the service manager asks for it (sd_watchdog_enabled(3)). */
+void notify_start(Notify *notify, Loop *loop);
 
 /* Stop feeding. */
 void notify_stop(Notify *notify);

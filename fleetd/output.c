@@ -71,7 +71,9 @@ static void on_writable(LoopIo *io, unsigned events) {
         int r = output_flush(output, io->fd);
 
         (void)events;
-        if (r != -EAGAIN || timer_set_in(output->loop, &output->patience, OUTPUT_PATIENCE_US) < 0)
+        if (r == -EAGAIN)
+                timer_set_in(output->loop, &output->patience, OUTPUT_PATIENCE_US);
+        else
                 output_end(output);
 }
 
@@ -98,10 +100,10 @@ int output_write(Output *output, Loop *loop, int fd, Buf *text) {
         }
         if (r == -EAGAIN) {
                 r = loop_io_watch(loop, &output->io, fd, LOOP_WRITE);
-                if (r == 0)
-                        r = timer_set_in(loop, &output->patience, OUTPUT_PATIENCE_US);
-                if (r == 0)
+                if (r == 0) {
+                        timer_set_in(loop, &output->patience, OUTPUT_PATIENCE_US);
                         return 0;
+                }
         }
 
         output_end(output);

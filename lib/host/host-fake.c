@@ -145,21 +145,20 @@ static void unit_end_job(FakeUnit *unit, int status, const char *why) {
                 host_op_end(&op->base, status, "%s", why);
 }
 
-static int unit_run_start(FakeUnit *unit) {
+static void unit_run_start(FakeUnit *unit) {
         unit->job = FAKE_JOB_START;
         unit->n_starts++;
         unit_set_state(unit, "activating", "start");
-        return unit->habits.hangs
-                       ? 0
-                       : timer_set_in(unit->machine->loop, &unit->timer, unit->habits.start_us);
+        if (!unit->habits.hangs)
+                timer_set_in(unit->machine->loop, &unit->timer, unit->habits.start_us);
 }
 
 static void unit_end_stop(FakeUnit *unit) {
         unit_set_state(unit, "inactive", "dead");
         if (unit->job == FAKE_JOB_STOP)
                 unit_end_job(unit, 0, NULL);
-        else if (unit_run_start(unit) < 0)
-                unit_end_job(unit, -ENOMEM, "out of memory");
+        else
+                unit_run_start(unit);
 }
 
 static void unit_on_timer(LoopTimer *timer) {
@@ -180,14 +179,16 @@ static void unit_on_timer(LoopTimer *timer) {
         }
 }
 
-static int unit_begin_job(FakeUnit *unit, FakeJob job) {
+static void unit_begin_job(FakeUnit *unit, FakeJob job) {
         unit_end_job(unit, HOST_E_JOB, "the job was cancelled: another request took its place");
-        if (job == FAKE_JOB_START || (job == FAKE_JOB_RESTART && unit_is_dead(unit)))
-                return unit_run_start(unit);
+        if (job == FAKE_JOB_START || (job == FAKE_JOB_RESTART && unit_is_dead(unit))) {
+                unit_run_start(unit);
+                return;
+        }
 
         unit->job = job;
         unit_set_state(unit, "deactivating", "stop-sigterm");
-        return timer_set_in(unit->machine->loop, &unit->timer, unit->habits.stop_us);
+        timer_set_in(unit->machine->loop, &unit->timer, unit->habits.stop_us);
 }
 
 static FakeUnit *unit_free(FakeUnit *unit) {
@@ -330,14 +331,8 @@ static void do_load(FakeOp *op) {
 }
 
 static void do_job(FakeOp *op, FakeUnit *unit, FakeJob job) {
-        if (unit->job != job) {
-                int r = unit_begin_job(unit, job);
-
-                if (r < 0) {
-                        host_op_end(&op->base, r, "out of memory");
-                        return;
-                }
-        }
+        if (unit->job != job)
+                unit_begin_job(unit, job);
         op->is_waiting_for_job = true;
 }
 
@@ -410,8 +405,8 @@ static void host_fake_begin(Host *base, HostOp *base_op) {
         op->timer.fn = op_on_timer;
         if (!host->machine->is_connected)
                 host_op_end(base_op, -ENOTCONN, "the service manager is not connected");
-        else if (timer_set_in(base->loop, &op->timer, FAKE_CALL_US) < 0)
-                host_op_end(base_op, -ENOMEM, "out of memory");
+        else
+                timer_set_in(base->loop, &op->timer, FAKE_CALL_US);
 }
 
 static void host_fake_abandon(Host *base, HostOp *base_op) {

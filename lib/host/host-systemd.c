@@ -242,9 +242,7 @@ static void link_retry_later(HostSystemd *host) {
 
         host->n_attempts++;
         delay_us = delay_us / 2 + env_random_below(env, delay_us / 2 + 1);
-        /* Without memory for a timer rather too early than never. */
-        if (timer_set_in(host->base.loop, &host->retry, delay_us) < 0)
-                loop_defer(host->base.loop, &host->relink);
+        timer_set_in(host->base.loop, &host->retry, delay_us);
 }
 
 /* Let go of the connection, and try again. Never from a callback of sd-bus. */

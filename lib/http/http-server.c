@@ -149,8 +149,8 @@ static void server_make_room(HttpServer *server) {
 
         connection = container_of(oldest, HttpConnection, waiting);
         end_us = connection->since_us + HTTP_TURN_US;
-        if (loop_now_us(server->loop) < end_us &&
-            timer_set_at(server->loop, &server->room, end_us) == 0) {
+        if (loop_now_us(server->loop) < end_us) {
+                timer_set_at(server->loop, &server->room, end_us);
                 server_check_accepting(server);
                 return;
         }
@@ -170,7 +170,7 @@ static void on_knock(LoopIo *guard, unsigned events) {
         }
         if (descriptor_is_free(guard->fd))
                 return;
-        (void)timer_set_in(server->loop, &server->retry, HTTP_RETRY_US);
+        timer_set_in(server->loop, &server->retry, HTTP_RETRY_US);
         server_check_accepting(server);
 }
 
@@ -203,8 +203,7 @@ static void on_connection_end(struct evhttp_connection *evcon, void *userdata) {
         connection_free(connection);
 }
 
-/* It is the client's turn from now on; for so many seconds, or 0 for no end of its own. Without
- * memory for a timer its turn has no end but the idle timeout. */
+/* It is the client's turn from now on; for so many seconds, or 0 for no end of its own. */
 static void connection_await(HttpConnection *connection, unsigned timeout_s) {
         HttpServer *server = connection->server;
 
@@ -213,8 +212,7 @@ static void connection_await(HttpConnection *connection, unsigned timeout_s) {
         connection->since_us = loop_now_us(server->loop);
         timer_clear(&connection->deadline);
         if (timeout_s > 0)
-                (void)timer_set_in(server->loop, &connection->deadline,
-                                   (uint64_t)timeout_s * US_PER_S);
+                timer_set_in(server->loop, &connection->deadline, (uint64_t)timeout_s * US_PER_S);
         server_check_accepting(server);
 }
 

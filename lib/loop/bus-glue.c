@@ -88,9 +88,10 @@ static int bus_glue_rearm_timer(BusGlue *glue) {
         }
 
         monotonic_us = monotonic_now_us();
-        return timer_set_at(glue->loop, &glue->timer,
-                            env_now_us(loop_env(glue->loop)) +
-                                    (deadline_us > monotonic_us ? deadline_us - monotonic_us : 0));
+        timer_set_at(glue->loop, &glue->timer,
+                     env_now_us(loop_env(glue->loop)) +
+                             (deadline_us > monotonic_us ? deadline_us - monotonic_us : 0));
+        return 0;
 }
 
 static void bus_glue_prepare(LoopHook *hook) {

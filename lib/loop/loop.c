@@ -4,8 +4,9 @@
  *
  * libevent waits for descriptors and signals; deferred calls, timers and prepare hooks are ours.
  * Timers live in a heap of our own on the environment's clock, so that a virtual clock drives them,
- * and so that timers of the same instant fire in the order of their setting. libevent 2.1 has no
- * watcher that runs before its wait, hence the turn of our own around EVLOOP_ONCE.
+ * and so that timers of the same instant fire in the order of their setting. The heap is made of
+ * the timers themselves, so that setting one cannot fail. libevent 2.1 has no watcher that runs
+ * before its wait, hence the turn of our own around EVLOOP_ONCE.
  *
  * Each phase works on what was there when it began: a deferred call that defers again, or a timer
  * that sets itself to "now", waits for the next turn, after the sockets had theirs.
@@ -25,10 +26,8 @@ struct Loop {
         List deferred;           /* LoopDeferred.node, in order of queueing */
         List hooks;              /* LoopHook.node */
         List last_hooks;         /* LoopHook.node: those that run after them */
-        LoopTimer **heap;        /* owned: set timers, earliest first */
-        size_t n_timers;
-        size_t n_heap_allocated;
-        uint64_t n_timers_set; /* so far: the next timer's sequence */
+        LoopTimer *timers;       /* the heap of those that are set: the earliest */
+        uint64_t n_timers_set;   /* so far: the next timer's sequence */
         uint64_t now_us;
         bool is_now_stale; /* a wait has passed since now_us was read */
         int exit_code;
@@ -82,7 +81,7 @@ Loop *loop_free(Loop *loop) {
         if (!loop)
                 return NULL;
 
-        assert(loop->n_timers == 0);
+        assert(!loop->timers);
         assert(list_is_empty(&loop->hooks));
         assert(list_is_empty(&loop->last_hooks));
 
@@ -90,7 +89,6 @@ Loop *loop_free(Loop *loop) {
                 event_free(loop->wake);
         if (loop->base)
                 event_base_free(loop->base);
-        free(loop->heap);
         free(loop);
         return NULL;
 }
@@ -185,7 +183,7 @@ static void loop_prepare(Loop *loop) {
         }
 }
 
-/* Timers: a binary heap ordered by (deadline, sequence) */
+/* Timers: a pairing heap of the timers themselves, ordered by (deadline, sequence) */
 
 static bool timer_is_before(const LoopTimer *a, const LoopTimer *b) {
         if (a->deadline_us != b->deadline_us)
@@ -193,96 +191,80 @@ static bool timer_is_before(const LoopTimer *a, const LoopTimer *b) {
         return a->sequence < b->sequence;
 }
 
-static void heap_place(Loop *loop, size_t index, LoopTimer *timer) {
-        loop->heap[index] = timer;
-        timer->heap_index = index;
+static void heap_link(LoopTimer **slot, LoopTimer *timer) {
+        *slot = timer;
+        if (timer)
+                timer->link = slot;
 }
 
-static void heap_sift_up(Loop *loop, LoopTimer *timer) {
-        size_t index = timer->heap_index;
+/* Makes one heap of two, neither of which has siblings or stands anywhere. Either may be NULL. */
+static LoopTimer *heap_meld(LoopTimer *a, LoopTimer *b) {
+        if (!a || !b)
+                return a ? a : b;
+        if (timer_is_before(b, a)) {
+                LoopTimer *earlier = b;
 
-        while (index > 0 && timer_is_before(timer, loop->heap[(index - 1) / 2])) {
-                heap_place(loop, index, loop->heap[(index - 1) / 2]);
-                index = (index - 1) / 2;
+                b = a;
+                a = earlier;
         }
-        heap_place(loop, index, timer);
+
+        heap_link(&b->next, a->child);
+        heap_link(&a->child, b);
+        return a;
 }
 
-static void heap_sift_down(Loop *loop, LoopTimer *timer) {
-        size_t index = timer->heap_index;
+/* Makes one heap of siblings: of each two first, and of the results from the last to the first,
+ * which is what keeps the heap shallow. */
+static LoopTimer *heap_meld_siblings(LoopTimer *first) {
+        LoopTimer *pairs = NULL, *whole = NULL;
 
-        for (;;) {
-                size_t child = 2 * index + 1;
+        while (first) {
+                LoopTimer *a = first, *b = a->next;
 
-                if (child >= loop->n_timers)
-                        break;
-                if (child + 1 < loop->n_timers &&
-                    timer_is_before(loop->heap[child + 1], loop->heap[child]))
-                        child++;
-                if (!timer_is_before(loop->heap[child], timer))
-                        break;
-                heap_place(loop, index, loop->heap[child]);
-                index = child;
+                first = b ? b->next : NULL;
+                a->next = NULL;
+                if (b)
+                        b->next = NULL;
+                a = heap_meld(a, b);
+                a->next = pairs;
+                pairs = a;
         }
-        heap_place(loop, index, timer);
+        while (pairs) {
+                LoopTimer *pair = pairs;
+
+                pairs = TAKE(pair->next);
+                whole = heap_meld(whole, pair);
+        }
+        return whole;
 }
 
-static int heap_reserve(Loop *loop) {
-        size_t n = loop->n_heap_allocated ? loop->n_heap_allocated * 2 : 16;
-        LoopTimer **heap;
-
-        if (loop->n_timers < loop->n_heap_allocated)
-                return 0;
-
-        heap = realloc(loop->heap, n * sizeof(LoopTimer *));
-        if (!heap)
-                return -ENOMEM;
-
-        loop->heap = heap;
-        loop->n_heap_allocated = n;
-        return 0;
-}
-
-int timer_set_at(Loop *loop, LoopTimer *timer, uint64_t deadline_us) {
-        int r;
-
+void timer_set_at(Loop *loop, LoopTimer *timer, uint64_t deadline_us) {
         assert(timer->fn);
 
         timer_clear(timer);
-        r = heap_reserve(loop);
-        if (r < 0)
-                return r;
-
         timer->loop = loop;
         timer->deadline_us = deadline_us;
         timer->sequence = loop->n_timers_set++;
-        timer->heap_index = loop->n_timers++;
-        heap_sift_up(loop, timer);
-        return 0;
+        timer->child = timer->next = NULL;
+        heap_link(&loop->timers, heap_meld(loop->timers, timer));
 }
 
-int timer_set_in(Loop *loop, LoopTimer *timer, uint64_t delay_us) {
+void timer_set_in(Loop *loop, LoopTimer *timer, uint64_t delay_us) {
         uint64_t deadline_us = loop_now_us(loop) + delay_us;
 
-        return timer_set_at(loop, timer, deadline_us < delay_us ? UINT64_MAX : deadline_us);
+        timer_set_at(loop, timer, deadline_us < delay_us ? UINT64_MAX : deadline_us);
 }
 
 void timer_clear(LoopTimer *timer) {
         Loop *loop = timer->loop;
-        LoopTimer *last;
 
         if (!loop)
                 return;
 
-        assert(loop->heap[timer->heap_index] == timer);
+        assert(*timer->link == timer);
         timer->loop = NULL;
-        last = loop->heap[--loop->n_timers];
-        if (last == timer)
-                return;
-
-        heap_place(loop, timer->heap_index, last);
-        heap_sift_up(loop, last);
-        heap_sift_down(loop, last);
+        heap_link(timer->link, timer->next);
+        heap_link(&loop->timers, heap_meld(loop->timers, heap_meld_siblings(timer->child)));
 }
 
 bool timer_is_set(const LoopTimer *timer) {
@@ -292,8 +274,8 @@ bool timer_is_set(const LoopTimer *timer) {
 static void loop_run_timers(Loop *loop) {
         uint64_t n_timers_set = loop->n_timers_set;
 
-        while (loop->n_timers > 0) {
-                LoopTimer *timer = loop->heap[0];
+        while (loop->timers) {
+                LoopTimer *timer = loop->timers;
 
                 /* One that was set in this phase sorts behind all older ones of its instant:
                  * nothing older is missed. */
@@ -309,7 +291,7 @@ static void loop_run_timers(Loop *loop) {
 uint64_t loop_next_due_us(const Loop *loop) {
         if (!list_is_empty(&loop->deferred) || loop->is_hook_new || loop->is_exiting)
                 return 0;
-        return loop->n_timers > 0 ? loop->heap[0]->deadline_us : UINT64_MAX;
+        return loop->timers ? loop->timers->deadline_us : UINT64_MAX;
 }
 
 static uint64_t loop_wait_us(const Loop *loop, uint64_t max_wait_us) {

@@ -81,21 +81,24 @@ void loop_defer(Loop *loop, LoopDeferred *deferred);
 void loop_defer_cancel(LoopDeferred *deferred);
 
 /* A timer; embed it, set `fn`, and zero the rest. It fires once per setting. Timers due at the same
- * time fire in the order in which they were set. */
+ * time fire in the order in which they were set. Setting one takes no memory but its own: what has
+ * to happen later can always be arranged. */
 struct LoopTimer {
         void (*fn)(LoopTimer *timer);
         Loop *loop;           /* borrowed; NULL while it is not set */
         uint64_t deadline_us; /* on env_now_us()'s clock */
         uint64_t sequence;    /* breaks ties */
-        size_t heap_index;    /* where it is in the loop's heap */
+        LoopTimer *child;     /* the heap: the first of those that fire after it... */
+        LoopTimer *next;      /* ...the next with the same parent... */
+        LoopTimer **link;     /* ...and the pointer that points here */
 };
 
 /* Fire at `deadline_us` of env_now_us()'s clock (at once when it is past); replaces an earlier
- * setting. Returns 0 or -ENOMEM; on error the timer is not set. */
-int timer_set_at(Loop *loop, LoopTimer *timer, uint64_t deadline_us);
+ * setting. */
+void timer_set_at(Loop *loop, LoopTimer *timer, uint64_t deadline_us);
 
-/* Fire `delay_us` from loop_now_us(). Errors as timer_set_at(). */
-int timer_set_in(Loop *loop, LoopTimer *timer, uint64_t delay_us);
+/* Fire `delay_us` from loop_now_us(); replaces an earlier setting. */
+void timer_set_in(Loop *loop, LoopTimer *timer, uint64_t delay_us);
 
 /* Unset it; does nothing when it is not set. */
 void timer_clear(LoopTimer *timer);

@@ -424,10 +424,7 @@ int stream_connect_tcp(Stream **ret_stream, Loop *loop, const char *host, uint16
         r = socket_new(&stream, loop, fn, userdata);
         if (r < 0)
                 return r;
-        r = timer_set_in(loop, &stream->timer, timeout_us);
-        if (r < 0)
-                return r;
-
+        timer_set_in(loop, &stream->timer, timeout_us);
         stream->port = port;
         if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
                 stream_connect(stream, (const struct sockaddr *)&v4, sizeof(v4));
@@ -454,10 +451,7 @@ int stream_connect_unix(Stream **ret_stream, Loop *loop, const char *path, uint6
         r = socket_new(&stream, loop, fn, userdata);
         if (r < 0)
                 return r;
-        r = timer_set_in(loop, &stream->timer, timeout_us);
-        if (r < 0)
-                return r;
-
+        timer_set_in(loop, &stream->timer, timeout_us);
         memcpy(address.sun_path, path, strlen(path) + 1);
         stream_connect(stream, (const struct sockaddr *)&address, sizeof(address));
         *ret_stream = &TAKE(stream)->head;

@@ -409,11 +409,10 @@ int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16
                                        tls);
         else
                 r = 0; /* told from the loop */
-        if (r == 0)
-                r = timer_set_in(loop, &tls->timer, timeout_us);
         if (r < 0)
                 return r;
 
+        timer_set_in(loop, &tls->timer, timeout_us);
         *ret_stream = &TAKE(tls)->head;
         return 0;
 }

@@ -70,10 +70,7 @@ static void follow_retry_later(RegistryFollow *follow) {
         uint64_t jitter_us = env_random_below(loop_env(follow->registry->loop),
                                               follow->backoff_us / 2 + 1);
 
-        /* Without memory for a timer at once, or it would never be. */
-        if (timer_set_in(follow->registry->loop, &follow->retry,
-                         follow->backoff_us / 2 + jitter_us) < 0)
-                registry_follow_restart(follow);
+        timer_set_in(follow->registry->loop, &follow->retry, follow->backoff_us / 2 + jitter_us);
         follow->backoff_us *= 2;
         if (follow->backoff_us > FOLLOW_BACKOFF_MAX_US)
                 follow->backoff_us = FOLLOW_BACKOFF_MAX_US;
@@ -100,12 +97,12 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
                         return;
 }
 
-/* Has the follower list again after a while. Returns 0 or -ENOMEM. */
-static int follow_poll(RegistryFollow *follow) {
+/* Has the follower list again after a while. */
+static void follow_poll(RegistryFollow *follow) {
         Registry *registry = follow->registry;
         uint64_t spread_us = env_random_below(loop_env(registry->loop), registry->poll_us / 4 + 1);
 
-        return timer_set_in(registry->loop, &follow->retry, registry->poll_us - spread_us);
+        timer_set_in(registry->loop, &follow->retry, registry->poll_us - spread_us);
 }
 
 /* Returns 0 or a negative errno. */
@@ -127,8 +124,12 @@ static int follow_watch(RegistryFollow *follow) {
 }
 
 static void follow_synced(RegistryFollow *follow) {
-        int r = follow->registry->poll_us > 0 ? follow_poll(follow) : follow_watch(follow);
+        int r = 0;
 
+        if (follow->registry->poll_us > 0)
+                follow_poll(follow);
+        else
+                r = follow_watch(follow);
         if (r < 0) {
                 follow_retry_later(follow);
                 return;

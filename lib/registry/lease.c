@@ -39,12 +39,7 @@ static uint64_t lease_timeout_us(const Lease *lease) {
 }
 
 static void lease_try_in(Lease *lease, uint64_t delay_us) {
-        /* Without memory for a timer slot there is none left to do anything with; the owner hears
-         * of it. */
-        if (timer_set_in(lease->loop, &lease->timer, delay_us) < 0) {
-                lease->status = -ENOMEM;
-                lease->fn(lease, LEASE_FAILED);
-        }
+        timer_set_in(lease->loop, &lease->timer, delay_us);
 }
 
 static void lease_on_failed(Lease *lease, int status) {
@@ -157,7 +152,7 @@ static void on_timer(LoopTimer *timer) {
         lease_send(container_of(timer, Lease, timer));
 }
 
-int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn) {
+void lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn) {
         assert(!lease->store);
         assert(ttl_s > 0);
 
@@ -171,7 +166,7 @@ int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t a
                 .ttl_s = ttl_s,
                 .backoff_us = LEASE_BACKOFF_MIN_US,
         };
-        return timer_set_in(loop, &lease->timer, 0);
+        timer_set_in(loop, &lease->timer, 0);
 }
 
 void lease_set_ttl(Lease *lease, int64_t ttl_s) {

@@ -47,8 +47,8 @@ struct Lease {
 };
 
 /* Get a lease and keep it. `adopt` is the lease of an earlier run of this daemon, tried first, and
- * kept unless it ended or has another TTL; 0 = none. Returns 0 or -ENOMEM. */
-int lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn);
+ * kept unless it ended or has another TTL; 0 = none. */
+void lease_start(Lease *lease, Store *store, Loop *loop, int64_t ttl_s, int64_t adopt, LeaseFn fn);
 
 /* Want another time. A lease of that time is asked for, and takes the place of the one that is held
  * once it is granted (LEASE_HELD with another lease->id): until then the old one is kept alive, and

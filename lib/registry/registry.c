@@ -22,13 +22,12 @@ static void on_connection(StoreListener *listener, bool is_connected, const char
                 return;
         }
 
-        /* Not all at once when a store comes back to many. Without memory for a timer what the
-         * watches tell must do. */
+        /* Not all at once when a store comes back to many. */
         if (registry->was_connected)
-                (void)timer_set_in(registry->loop, &registry->refresh,
-                                   REGISTRY_REFRESH_US +
-                                           env_random_below(loop_env(registry->loop),
-                                                            REGISTRY_REFRESH_SPREAD_US + 1));
+                timer_set_in(registry->loop, &registry->refresh,
+                             REGISTRY_REFRESH_US +
+                                     env_random_below(loop_env(registry->loop),
+                                                      REGISTRY_REFRESH_SPREAD_US + 1));
         registry->was_connected = true;
 }
 

@@ -223,12 +223,8 @@ int grpc_call_start(GrpcChannel *channel, GrpcCall *call, uint64_t timeout_us) {
                 return -EBUSY;
 
         call->deadline.fn = call_on_deadline;
-        if (timeout_us > 0) {
-                int r = timer_set_in(channel->loop, &call->deadline, timeout_us);
-
-                if (r < 0)
-                        return r;
-        }
+        if (timeout_us > 0)
+                timer_set_in(channel->loop, &call->deadline, timeout_us);
 
         call->channel = channel;
         call->stream_id = 0;

@@ -252,8 +252,7 @@ static void channel_owe_ping(GrpcChannel *channel, const uint8_t *ping) {
 
         memcpy(channel->ping, ping, sizeof channel->ping);
         channel->ping_due_us = loop_now_us(channel->loop) + PING_OWE_US;
-        if (timer_set_in(channel->loop, &channel->ping_answer, PING_OWE_MAX_US) < 0)
-                channel->failure = "out of memory";
+        timer_set_in(channel->loop, &channel->ping_answer, PING_OWE_MAX_US);
 }
 
 static void channel_on_ping_answer(LoopTimer *timer) {
@@ -298,7 +297,7 @@ static int channel_flush(GrpcChannel *channel) {
                 return r;
 
         if (channel->n_open > 0 && !timer_is_set(&channel->silence))
-                return timer_set_in(channel->loop, &channel->silence, SILENCE_US);
+                timer_set_in(channel->loop, &channel->silence, SILENCE_US);
         return 0;
 }
 
@@ -322,24 +321,23 @@ static void channel_on_silence(LoopTimer *timer) {
                 channel_fail(channel, "the server is silent");
         else if (channel->n_open == 0)
                 return;
-        else if (nghttp2_submit_ping(channel->session, NGHTTP2_FLAG_NONE, NULL) < 0 ||
-                 timer_set_in(channel->loop, &channel->silence, PING_ANSWER_US) < 0)
+        else if (nghttp2_submit_ping(channel->session, NGHTTP2_FLAG_NONE, NULL) < 0)
                 channel_fail(channel, "out of memory");
-        else
+        else {
+                timer_set_in(channel->loop, &channel->silence, PING_ANSWER_US);
                 channel->is_ping_pending = true;
+        }
 }
 
-static int channel_note_life(GrpcChannel *channel) {
+static void channel_note_life(GrpcChannel *channel) {
         channel->is_ping_pending = false;
-        if (channel->is_going_away)
-                return timer_is_set(&channel->silence)
-                               ? 0
-                               : timer_set_in(channel->loop, &channel->silence, GOING_AWAY_US);
-        if (channel->n_open == 0) {
+        if (channel->is_going_away) {
+                if (!timer_is_set(&channel->silence))
+                        timer_set_in(channel->loop, &channel->silence, GOING_AWAY_US);
+        } else if (channel->n_open == 0)
                 timer_clear(&channel->silence);
-                return 0;
-        }
-        return timer_set_in(channel->loop, &channel->silence, SILENCE_US);
+        else
+                timer_set_in(channel->loop, &channel->silence, SILENCE_US);
 }
 
 /* The stream's events. */
@@ -403,8 +401,7 @@ static void channel_on_readable(GrpcChannel *channel) {
         }
 
         stream_consume(channel->stream, (size_t)n);
-        if (channel_note_life(channel) < 0)
-                channel->failure = "out of memory";
+        channel_note_life(channel);
         channel_tell(channel);
 }
 

@@ -103,22 +103,17 @@ static bool call_try_send(EtcdCall *call) {
         return true;
 }
 
-/* Puts the call into the queue. Returns 0 or -ENOMEM. */
-static int call_wait(EtcdCall *call) {
+/* Puts the call into the queue. */
+static void call_wait(EtcdCall *call) {
         EtcdStore *etcd = call->etcd;
         StoreRequest *request = call->request;
-        int r;
 
         request->deadline.fn = call_on_deadline;
-        r = timer_set_at(etcd->store.loop, &request->deadline, call->deadline_us);
-        if (r < 0)
-                return r;
-
+        timer_set_at(etcd->store.loop, &request->deadline, call->deadline_us);
         list_remove(&request->node);
         list_append(&etcd->calls.waiting, &request->node);
         etcd->calls.n_waiting++;
         call->is_waiting = true;
-        return 0;
 }
 
 static bool call_may_go_again(const EtcdCall *call, const GrpcStatus *status, bool blames_member) {
@@ -145,7 +140,7 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
                 etcd_link_reauthenticate(etcd, call->token_number);
         }
 
-        if (!goes_again || call_wait(call) < 0) {
+        if (!goes_again) {
                 int outcome = etcd_outcome(status, call->method->is_write, elapsed_us);
 
                 if (outcome == STORE_E_DENIED)
@@ -154,6 +149,7 @@ static void call_on_failure(EtcdCall *call, const GrpcStatus *status) {
                 return;
         }
 
+        call_wait(call);
         if (!status->may_have_run)
                 call->n_attempts--;
         (void)call_try_send(call);
@@ -239,8 +235,6 @@ static int call_begin(EtcdCall *call, int r) {
         bool is_full = etcd->calls.n_waiting >= ETCD_WAITING_MAX;
 
         request->backend = call;
-        if (r == 0 && !is_full)
-                r = call_wait(call);
         if (r < 0 || is_full) {
                 call_drop(call);
                 if (r < 0 && r != -EMSGSIZE && r != -ENOBUFS)
@@ -249,6 +243,7 @@ static int call_begin(EtcdCall *call, int r) {
                 return 0;
         }
 
+        call_wait(call);
         etcd_link_use(etcd);
         (void)call_try_send(call);
         return 0;

@@ -231,7 +231,6 @@ int etcd_leases_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                            uint64_t timeout_us) {
         EtcdStore *etcd = etcd_of(store);
         EtcdKeepAlive *entry;
-        int r;
 
         if (etcd->leases.n_waiting + etcd->leases.n_sent >= ETCD_WAITING_MAX) {
                 etcd_finish_later(request, STORE_E_UNREACHABLE);
@@ -243,11 +242,7 @@ int etcd_leases_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                 return -ENOMEM;
 
         request->deadline.fn = leases_on_deadline;
-        r = timer_set_in(store->loop, &request->deadline, timeout_us);
-        if (r < 0) {
-                free(entry);
-                return r;
-        }
+        timer_set_in(store->loop, &request->deadline, timeout_us);
 
         entry->kind = ETCD_REQUEST_KEEP_ALIVE;
         entry->etcd = etcd;

@@ -78,9 +78,7 @@ static void link_retry_in(EtcdStore *etcd, uint64_t delay_us) {
                  etcd_endpoints_current(&etcd->access.endpoints)->url,
                  (unsigned)(delay_us / US_PER_MS));
         link->state = ETCD_LINK_BACKOFF;
-        if (timer_set_in(etcd->store.loop, &link->retry, delay_us) < 0)
-                loop_defer(etcd->store.loop,
-                           &link->teardown); /* fails again, and comes back here */
+        timer_set_in(etcd->store.loop, &link->retry, delay_us);
 }
 
 /* Drops the connection and turns to the next member. */

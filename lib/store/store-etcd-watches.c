@@ -294,19 +294,17 @@ static int watch_on_last_fragment(EtcdWatch *w, GrpcMessage *message) {
 
 /* What the stream brings. */
 
-static int watches_rearm(EtcdStore *etcd) {
-        if (!watches_first_creating(&etcd->watches)) {
+static void watches_rearm(EtcdStore *etcd) {
+        if (watches_first_creating(&etcd->watches))
+                timer_set_in(etcd->store.loop, &etcd->watches.created, ETCD_CREATED_TIMEOUT_US);
+        else
                 timer_clear(&etcd->watches.created);
-                return 0;
-        }
-        return timer_set_in(etcd->store.loop, &etcd->watches.created, ETCD_CREATED_TIMEOUT_US);
 }
 
 /* A watch that etcd has confirmed, or refused. */
 static void watches_on_created(EtcdStore *etcd, EtcdWatch *w, bool is_refused) {
         w->state = WATCH_ON;
-        if (watches_rearm(etcd) < 0)
-                etcd_link_suspect(etcd, "out of memory");
+        watches_rearm(etcd);
         if (!w->watch)
                 watches_remove(&etcd->watches, w);
         else if (!is_refused)
@@ -483,9 +481,9 @@ static int watch_send(EtcdStore *etcd, EtcdWatch *w) {
         w->state = WATCH_CREATING;
         w->token_number = etcd->link.token_number;
         grpc_call_send(&etcd->watches.stream);
-        if (timer_is_set(&etcd->watches.created))
-                return 0;
-        return timer_set_in(etcd->store.loop, &etcd->watches.created, ETCD_CREATED_TIMEOUT_US);
+        if (!timer_is_set(&etcd->watches.created))
+                timer_set_in(etcd->store.loop, &etcd->watches.created, ETCD_CREATED_TIMEOUT_US);
+        return 0;
 }
 
 void etcd_watches_on_ready(EtcdStore *etcd) {

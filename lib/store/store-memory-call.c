@@ -132,12 +132,11 @@ uint64_t store_memory_draw_latency_us(const StoreMemory *client) {
 }
 
 /* Sends the call on a way that takes `delay_us`. */
-static int memory_call_travel(MemoryCall *call, uint64_t delay_us) {
+static void memory_call_travel(MemoryCall *call, uint64_t delay_us) {
         if (delay_us > 0)
-                return timer_set_in(call->memory->loop, &call->timer, delay_us);
-
-        loop_defer(call->memory->loop, &call->deferred);
-        return 0;
+                timer_set_in(call->memory->loop, &call->timer, delay_us);
+        else
+                loop_defer(call->memory->loop, &call->deferred);
 }
 
 /* The call is lost on its way to the store; a write may turn up later. */
@@ -149,28 +148,25 @@ static void memory_call_lose(MemoryCall *call) {
                 return;
 
         call->is_late = true;
-        if (memory_call_travel(call, faults->late_apply_us) == 0)
-                call->state = CALL_ARRIVING;
+        call->state = CALL_ARRIVING;
+        memory_call_travel(call, faults->late_apply_us);
 }
 
-static int memory_call_send(MemoryCall *call) {
+static void memory_call_send(MemoryCall *call) {
         StoreMemory *client = call->client;
-        int r;
 
         if (memory_call_draws(call, client->faults.unreachable_ppm)) {
                 memory_call_end(call, STORE_E_UNREACHABLE);
-                return 0;
+                return;
         }
 
         if (client->faults.is_cut || memory_call_draws(call, client->faults.lose_request_ppm)) {
                 memory_call_lose(call);
-                return 0;
+                return;
         }
 
-        r = memory_call_travel(call, store_memory_draw_latency_us(client));
-        if (r == 0)
-                call->state = CALL_ARRIVING;
-        return r;
+        call->state = CALL_ARRIVING;
+        memory_call_travel(call, store_memory_draw_latency_us(client));
 }
 
 /* ---- at the store */
@@ -187,12 +183,7 @@ static int memory_call_grant_lease(MemoryCall *call, uint64_t now_us) {
         if (r < 0)
                 return r;
 
-        r = memory_store_arm_expiry(memory);
-        if (r < 0) {
-                (void)memory_lease_end(&memory->data, lease, now_us);
-                return r;
-        }
-
+        memory_store_arm_expiry(memory);
         call->answer.reply.lease = lease->id;
         call->answer.reply.lease_ttl_s = lease->ttl_s;
         return 0;
@@ -296,10 +287,12 @@ static void memory_call_reply(MemoryCall *call) {
                 return;
 
         delay_us = store_memory_draw_latency_us(client);
-        if (delay_us == 0)
+        if (delay_us == 0) {
                 memory_call_deliver(call);
-        else if (memory_call_travel(call, delay_us) == 0)
-                call->state = CALL_REPLYING;
+                return;
+        }
+        call->state = CALL_REPLYING;
+        memory_call_travel(call, delay_us);
 }
 
 static void memory_call_arrive(MemoryCall *call) {
@@ -364,31 +357,18 @@ static MemoryCall *memory_call_new(Store *store, int kind) {
         return call;
 }
 
-/* Takes the call, also on error. */
-static int memory_call_start(MemoryCall *call, StoreRequest *request, uint64_t timeout_us) {
-        int r;
-
+/* Takes the call. */
+static void memory_call_start(MemoryCall *call, StoreRequest *request, uint64_t timeout_us) {
         request->deadline.fn = memory_call_on_deadline;
         request->completion.fn = memory_call_on_completion;
-        r = timer_set_in(call->client->store.loop, &request->deadline, timeout_us);
-        if (r < 0) {
-                memory_call_free(call);
-                return r;
-        }
+        timer_set_in(call->client->store.loop, &request->deadline, timeout_us);
 
         call->request = request;
         request->backend = call;
         list_append(&call->memory->calls, &call->node);
         list_append(&call->client->requests, &request->node);
 
-        r = memory_call_send(call);
-        if (r < 0) {
-                timer_clear(&request->deadline);
-                list_remove(&request->node);
-                call->request = NULL;
-                memory_call_free(call);
-        }
-        return r;
+        memory_call_send(call);
 }
 
 /* Copies bytes to `*next` and moves it behind them. */
@@ -414,7 +394,8 @@ int store_memory_range(Store *store, StoreRequest *request, const StoreRange *ra
         call->range = *range;
         copy_bytes(&call->range.key, &next);
         copy_bytes(&call->range.end, &next);
-        return memory_call_start(TAKE(call), request, timeout_us);
+        memory_call_start(TAKE(call), request, timeout_us);
+        return 0;
 }
 
 static size_t txn_size_bytes(const StoreTxn *txn) {
@@ -469,7 +450,8 @@ int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
         r = memory_call_copy_txn(call, txn);
         if (r < 0)
                 return r;
-        return memory_call_start(TAKE(call), request, timeout_us);
+        memory_call_start(TAKE(call), request, timeout_us);
+        return 0;
 }
 
 static int memory_call_start_number(Store *store, StoreRequest *request, int kind, int64_t number,
@@ -480,7 +462,8 @@ static int memory_call_start_number(Store *store, StoreRequest *request, int kin
                 return -ENOMEM;
 
         call->number = number;
-        return memory_call_start(call, request, timeout_us);
+        memory_call_start(call, request, timeout_us);
+        return 0;
 }
 
 int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,

@@ -49,7 +49,7 @@ uint64_t store_memory_draw_latency_us(const StoreMemory *client);
 void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from);
 
 /* Look for leases that have run out when the first one will have. Returns 0 or -ENOMEM. */
-int memory_store_arm_expiry(MemoryStore *memory);
+void memory_store_arm_expiry(MemoryStore *memory);
 
 /* store-memory-watch.c: the vtable's watches; and resume one after a cut. */
 int store_memory_watch_start(StoreWatch *watch, StoreBytes key, StoreBytes end);

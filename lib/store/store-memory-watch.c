@@ -93,9 +93,10 @@ static void memory_watch_schedule(MemoryWatch *w, uint64_t from_us) {
         w->latency_us = store_memory_draw_latency_us(w->client);
         due_us = from_us + w->latency_us;
 
-        /* Without memory for the timer it comes early: late would be never. */
-        if (due_us <= loop_now_us(loop) || timer_set_at(loop, &w->timer, due_us) < 0)
+        if (due_us <= loop_now_us(loop))
                 loop_defer(loop, &w->deferred);
+        else
+                timer_set_at(loop, &w->timer, due_us);
 }
 
 /* Takes what is due; `*ret_cursor` is the first change that was not looked at. */

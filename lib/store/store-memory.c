@@ -38,26 +38,24 @@ static MemoryLease *memory_store_next_lease(const MemoryStore *memory) {
         return first;
 }
 
-static int memory_store_look_at(MemoryStore *memory, uint64_t us) {
+static void memory_store_look_at(MemoryStore *memory, uint64_t us) {
         uint64_t n_intervals = (us + MEMORY_EXPIRY_INTERVAL_US - 1) / MEMORY_EXPIRY_INTERVAL_US;
 
-        return timer_set_at(memory->loop, &memory->expiry, n_intervals * MEMORY_EXPIRY_INTERVAL_US);
+        timer_set_at(memory->loop, &memory->expiry, n_intervals * MEMORY_EXPIRY_INTERVAL_US);
 }
 
-int memory_store_arm_expiry(MemoryStore *memory) {
+void memory_store_arm_expiry(MemoryStore *memory) {
         MemoryLease *lease;
 
         if (!memory->has_quorum)
-                return 0;
+                return;
 
         /* A look that comes too early does no harm: it is what finds the next one. So only a lease
          * shorter than all others moves it. */
         lease = memory->data.n_leases > 0 ? memory->data.leases[memory->data.n_leases - 1] : NULL;
-        if (!lease ||
-            (timer_is_set(&memory->expiry) && memory->expiry.deadline_us <= lease->deadline_us))
-                return 0;
-
-        return memory_store_look_at(memory, lease->deadline_us);
+        if (lease &&
+            !(timer_is_set(&memory->expiry) && memory->expiry.deadline_us <= lease->deadline_us))
+                memory_store_look_at(memory, lease->deadline_us);
 }
 
 static void memory_store_end_lease(MemoryStore *memory, MemoryLease *lease) {
@@ -80,10 +78,9 @@ static void memory_store_on_expiry(LoopTimer *timer) {
                 lease = memory_store_next_lease(memory);
         }
 
-        /* Setting a timer from its own callback needs no memory. */
         if (lease)
-                (void)memory_store_look_at(memory, lease->deadline_us > now_us ? lease->deadline_us
-                                                                               : now_us + 1);
+                memory_store_look_at(memory,
+                                     lease->deadline_us > now_us ? lease->deadline_us : now_us + 1);
 }
 
 void memory_store_expire_lease(MemoryStore *memory, int64_t id) {
@@ -110,7 +107,7 @@ void memory_store_set_quorum(MemoryStore *memory, bool has_quorum) {
                 memory_lease_renew(memory->data.leases[i], now_us);
         lease = memory_store_next_lease(memory);
         if (lease)
-                (void)memory_store_look_at(memory, lease->deadline_us);
+                memory_store_look_at(memory, lease->deadline_us);
 }
 
 void memory_store_set_full(MemoryStore *memory, bool is_full) {

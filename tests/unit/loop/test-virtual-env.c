@@ -30,9 +30,9 @@ START_TEST(test_clock_jumps) {
         virtual_env_init(&env, 1);
         start_us = env.now_us;
         ck_assert_int_eq(loop_new(&loop, &env.env), 0);
-        ck_assert_int_eq(timer_set_in(loop, &soon.timer, 5), 0);
-        ck_assert_int_eq(timer_set_in(loop, &at_end.timer, 3600 * (uint64_t)US_PER_S), 0);
-        ck_assert_int_eq(timer_set_in(loop, &beyond.timer, 3600 * (uint64_t)US_PER_S + 1), 0);
+        timer_set_in(loop, &soon.timer, 5);
+        timer_set_in(loop, &at_end.timer, 3600 * (uint64_t)US_PER_S);
+        timer_set_in(loop, &beyond.timer, 3600 * (uint64_t)US_PER_S + 1);
 
         virtual_env_run_for(&env, loop, 3600 * (uint64_t)US_PER_S);
         ck_assert_uint_eq(env.now_us - start_us, 3600 * (uint64_t)US_PER_S);
@@ -59,7 +59,7 @@ START_TEST(test_run_until_true) {
         ck_assert(!virtual_env_run(&env, loop, start_us + 10, has_ticked, &ticker));
         ck_assert_uint_eq(env.now_us, start_us + 10);
 
-        ck_assert_int_eq(timer_set_in(loop, &ticker.timer, 7), 0);
+        timer_set_in(loop, &ticker.timer, 7);
         ck_assert(virtual_env_run(&env, loop, start_us + 1000, has_ticked, &ticker));
         ck_assert_uint_eq(env.now_us, start_us + 17);
         ck_assert(virtual_env_run(&env, loop, start_us + 1000, has_ticked, &ticker));
@@ -78,8 +78,8 @@ START_TEST(test_settle) {
         virtual_env_init(&env, 1);
         start_us = env.now_us;
         ck_assert_int_eq(loop_new(&loop, &env.env), 0);
-        ck_assert_int_eq(timer_set_in(loop, &now.timer, 0), 0);
-        ck_assert_int_eq(timer_set_in(loop, &later.timer, 1), 0);
+        timer_set_in(loop, &now.timer, 0);
+        timer_set_in(loop, &later.timer, 1);
         virtual_env_settle(&env, loop);
         ck_assert_uint_eq(now.n_ticks, 1);
         ck_assert_uint_eq(later.n_ticks, 0);
