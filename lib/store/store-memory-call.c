@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "lib/store/store-arguments.h"
 #include "lib/store/store-memory-client.h"
 
 typedef struct MemoryCall {
@@ -32,21 +33,9 @@ typedef struct MemoryCall {
                 CALL_ARRIVING, /* on its way to the store */
                 CALL_REPLYING, /* on its way back */
         } state;
-        enum {
-                CALL_RANGE,
-                CALL_TXN,
-                CALL_LEASE_GRANT,
-                CALL_LEASE_KEEP_ALIVE,
-                CALL_LEASE_REVOKE,
-                CALL_LEASE_LOOK,
-                CALL_STATUS,
-        } kind;
-        bool is_late;          /* it was lost and turns up all the same */
-        bool is_ending;        /* the request ends in the next turn, with `status` */
-        StoreRange range;      /* borrows from `arguments` */
-        StoreTxn txn;          /* borrows from `arguments` */
-        int64_t number;        /* the lease, or the TTL of one to grant */
-        void *arguments;       /* owned copy of what range and txn name */
+        bool is_late;   /* it was lost and turns up all the same */
+        bool is_ending; /* the request ends in the next turn, with `status` */
+        StoreArguments arguments;
         LoopTimer timer;       /* the end of the way that it is on */
         LoopDeferred deferred; /* the same, without latency */
         int status;            /* how it ends */
@@ -62,7 +51,7 @@ static MemoryCall *memory_call_free(MemoryCall *call) {
         loop_defer_cancel(&call->deferred);
         list_remove(&call->node);
         memory_answer_done(&call->answer);
-        free(call->arguments);
+        store_arguments_done(&call->arguments);
         free(call);
         return NULL;
 }
@@ -84,8 +73,7 @@ static void memory_call_finish(MemoryCall *call, int status) {
 }
 
 static bool memory_call_reads(const MemoryCall *call) {
-        return call->kind == CALL_RANGE || call->kind == CALL_STATUS ||
-               call->kind == CALL_LEASE_LOOK;
+        return store_arguments_only_read(&call->arguments);
 }
 
 static void memory_call_on_deadline(LoopTimer *timer) {
@@ -171,54 +159,23 @@ static void memory_call_send(MemoryCall *call) {
 
 /* ---- at the store */
 
-static int memory_call_grant_lease(MemoryCall *call, uint64_t now_us) {
-        MemoryStore *memory = call->memory;
+static int memory_call_grant_lease(MemoryCall *call) {
         MemoryLease *lease;
         int r;
 
-        if (call->number > MEMORY_LEASE_TTL_MAX_S)
-                return STORE_E_INVALID;
-
-        r = memory_lease_add(&memory->data, call->number, now_us, &lease);
-        if (r < 0)
+        r = memory_lease_add(&call->memory->data, call->arguments.number, &lease);
+        if (r != 0)
                 return r;
 
-        memory_store_arm_expiry(memory);
-        call->answer.reply.lease = lease->id;
-        call->answer.reply.lease_ttl_s = lease->ttl_s;
-        return 0;
-}
-
-static int memory_call_keep_lease(MemoryCall *call, uint64_t now_us) {
-        MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
-
-        /* One that has run out is not revived in the moment until it is noticed. */
-        if (!lease || (call->memory->has_quorum && lease->deadline_us <= now_us))
-                return STORE_E_NO_LEASE;
-
-        memory_lease_renew(lease, now_us);
-        call->answer.reply.lease_ttl_s = lease->ttl_s;
+        call->answer.reply.lease = lease->lease.id;
+        call->answer.reply.lease_ttl_s = lease->lease.ttl_s;
         return 0;
 }
 
 static int memory_call_revoke_lease(MemoryCall *call, uint64_t now_us) {
-        MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
+        MemoryLease *lease = memory_lease_find(&call->memory->data, call->arguments.number);
 
         return lease ? memory_lease_end(&call->memory->data, lease, now_us) : STORE_E_NO_LEASE;
-}
-
-static int memory_call_look_at_lease(MemoryCall *call, uint64_t now_us) {
-        const MemoryLease *lease = memory_lease_find(&call->memory->data, call->number);
-
-        if (!lease)
-                return STORE_E_NO_LEASE;
-
-        call->answer.reply.lease = lease->id;
-        call->answer.reply.lease_ttl_s = lease->ttl_s;
-        if (lease->deadline_us > now_us)
-                call->answer.reply.lease_left_s = (int64_t)((lease->deadline_us - now_us) /
-                                                            US_PER_S);
-        return 0;
 }
 
 static int memory_call_tell_status(MemoryCall *call) {
@@ -227,45 +184,38 @@ static int memory_call_tell_status(MemoryCall *call) {
         call->answer.reply.status = (StoreStatus){
                 .version = "",
                 .troubles = memory->is_full ? "full" : "",
-                .has_leader = memory->has_quorum,
+                .has_leader = !memory->data.leases.is_paused,
                 .is_full = memory->is_full,
         };
         return 0;
-}
-
-/* Does it need space that a full store does not have? */
-static bool memory_call_takes_space(const MemoryCall *call) {
-        if (call->kind != CALL_TXN)
-                return call->kind == CALL_LEASE_GRANT;
-
-        for (size_t i = 0; i < call->txn.n_ops; i++)
-                if (call->txn.ops[i].kind == STORE_OP_PUT)
-                        return true;
-        return false;
 }
 
 static int memory_call_dispatch(MemoryCall *call) {
         MemoryData *data = &call->memory->data;
         uint64_t now_us = loop_now_us(call->memory->loop);
 
-        if (call->memory->is_full && memory_call_takes_space(call))
+        if (call->memory->is_full && store_arguments_take_space(&call->arguments))
                 return STORE_E_NO_SPACE;
 
-        switch (call->kind) {
-        case CALL_RANGE:
-                return memory_data_range(data, &call->range, &call->answer);
-        case CALL_TXN:
-                return memory_data_txn(data, &call->txn, now_us, &call->answer);
-        case CALL_LEASE_GRANT:
-                return memory_call_grant_lease(call, now_us);
-        case CALL_LEASE_KEEP_ALIVE:
-                return memory_call_keep_lease(call, now_us);
-        case CALL_LEASE_REVOKE:
+        switch (call->arguments.kind) {
+        case STORE_KIND_RANGE:
+                return memory_data_range(data, &call->arguments.range, &call->answer);
+        case STORE_KIND_TXN:
+                return memory_data_txn(data, &call->arguments.txn, now_us, &call->answer);
+        case STORE_KIND_LEASE_GRANT:
+                return memory_call_grant_lease(call);
+        case STORE_KIND_LEASE_KEEP_ALIVE:
+                return store_leases_keep_alive(&data->leases, call->arguments.number,
+                                               &call->answer.reply);
+        case STORE_KIND_LEASE_REVOKE:
                 return memory_call_revoke_lease(call, now_us);
-        case CALL_LEASE_LOOK:
-                return memory_call_look_at_lease(call, now_us);
-        case CALL_STATUS:
+        case STORE_KIND_LEASE_LOOK:
+                return store_leases_look(&data->leases, call->arguments.number,
+                                         &call->answer.reply);
+        case STORE_KIND_STATUS:
                 return memory_call_tell_status(call);
+        case _STORE_KIND_MAX:
+                break;
         }
         return STORE_E_INVALID;
 }
@@ -342,7 +292,7 @@ static void memory_call_on_deferred(LoopDeferred *deferred) {
 
 /* ---- starting */
 
-static MemoryCall *memory_call_new(Store *store, int kind) {
+static MemoryCall *memory_call_new(Store *store, StoreKind kind) {
         MemoryCall *call = calloc(1, sizeof(*call));
 
         if (!call)
@@ -351,7 +301,7 @@ static MemoryCall *memory_call_new(Store *store, int kind) {
         call->client = store_memory(store);
         call->memory = call->client->memory;
         call->from = call->client->number;
-        call->kind = kind;
+        call->arguments.kind = kind;
         call->timer.fn = memory_call_on_timer;
         call->deferred.fn = memory_call_on_deferred;
         return call;
@@ -371,123 +321,71 @@ static void memory_call_start(MemoryCall *call, StoreRequest *request, uint64_t 
         memory_call_send(call);
 }
 
-/* Copies bytes to `*next` and moves it behind them. */
-static void copy_bytes(StoreBytes *bytes, char **next) {
-        if (bytes->n_bytes > 0)
-                memcpy(*next, bytes->data, bytes->n_bytes);
-        bytes->data = *next;
-        *next += bytes->n_bytes;
-}
-
 int store_memory_range(Store *store, StoreRequest *request, const StoreRange *range,
                        uint64_t timeout_us) {
-        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, CALL_RANGE);
-        char *next;
-
-        if (!call)
-                return -ENOMEM;
-
-        call->arguments = next = malloc(range->key.n_bytes + range->end.n_bytes + 1);
-        if (!next)
-                return -ENOMEM;
-
-        call->range = *range;
-        copy_bytes(&call->range.key, &next);
-        copy_bytes(&call->range.end, &next);
-        memory_call_start(TAKE(call), request, timeout_us);
-        return 0;
-}
-
-static size_t txn_size_bytes(const StoreTxn *txn) {
-        size_t n = txn->n_compares * sizeof(StoreCompare) + txn->n_ops * sizeof(StoreOp) + 1;
-
-        for (size_t i = 0; i < txn->n_compares; i++)
-                n += txn->compares[i].key.n_bytes + txn->compares[i].end.n_bytes;
-        for (size_t i = 0; i < txn->n_ops; i++)
-                n += txn->ops[i].key.n_bytes + txn->ops[i].end.n_bytes + txn->ops[i].value.n_bytes;
-        return n;
-}
-
-static int memory_call_copy_txn(MemoryCall *call, const StoreTxn *txn) {
-        StoreCompare *compares = call->arguments = malloc(txn_size_bytes(txn));
-        StoreOp *ops;
-        char *next;
-
-        if (!compares)
-                return -ENOMEM;
-
-        ops = (StoreOp *)(compares + txn->n_compares);
-        next = (char *)(ops + txn->n_ops);
-        for (size_t i = 0; i < txn->n_compares; i++) {
-                compares[i] = txn->compares[i];
-                copy_bytes(&compares[i].key, &next);
-                copy_bytes(&compares[i].end, &next);
-        }
-        for (size_t i = 0; i < txn->n_ops; i++) {
-                ops[i] = txn->ops[i];
-                copy_bytes(&ops[i].key, &next);
-                copy_bytes(&ops[i].end, &next);
-                copy_bytes(&ops[i].value, &next);
-        }
-
-        call->txn = (StoreTxn){
-                .compares = compares,
-                .n_compares = txn->n_compares,
-                .ops = ops,
-                .n_ops = txn->n_ops,
-        };
-        return 0;
-}
-
-int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
-                     uint64_t timeout_us) {
-        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, CALL_TXN);
+        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, STORE_KIND_RANGE);
         int r;
 
         if (!call)
                 return -ENOMEM;
 
-        r = memory_call_copy_txn(call, txn);
+        r = store_arguments_copy_range(&call->arguments, range);
         if (r < 0)
                 return r;
         memory_call_start(TAKE(call), request, timeout_us);
         return 0;
 }
 
-static int memory_call_start_number(Store *store, StoreRequest *request, int kind, int64_t number,
-                                    uint64_t timeout_us) {
+int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
+                     uint64_t timeout_us) {
+        _cleanup_(memory_call_freep) MemoryCall *call = memory_call_new(store, STORE_KIND_TXN);
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+
+        r = store_arguments_copy_txn(&call->arguments, txn);
+        if (r < 0)
+                return r;
+        memory_call_start(TAKE(call), request, timeout_us);
+        return 0;
+}
+
+static int memory_call_start_number(Store *store, StoreRequest *request, StoreKind kind,
+                                    int64_t number, uint64_t timeout_us) {
         MemoryCall *call = memory_call_new(store, kind);
 
         if (!call)
                 return -ENOMEM;
 
-        call->number = number;
+        call->arguments.number = number;
         memory_call_start(call, request, timeout_us);
         return 0;
 }
 
 int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
                              uint64_t timeout_us) {
-        return memory_call_start_number(store, request, CALL_LEASE_GRANT, ttl_s, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_GRANT, ttl_s, timeout_us);
 }
 
 int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                                   uint64_t timeout_us) {
-        return memory_call_start_number(store, request, CALL_LEASE_KEEP_ALIVE, lease, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, lease,
+                                        timeout_us);
 }
 
 int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us) {
-        return memory_call_start_number(store, request, CALL_LEASE_REVOKE, lease, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, lease, timeout_us);
 }
 
 int store_memory_lease_look(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us) {
-        return memory_call_start_number(store, request, CALL_LEASE_LOOK, lease, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_LOOK, lease, timeout_us);
 }
 
 int store_memory_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
-        return memory_call_start_number(store, request, CALL_STATUS, 0, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_STATUS, 0, timeout_us);
 }
 
 /* ---- when clients go */

@@ -16,8 +16,6 @@ struct MemoryStore {
         List watches;       /* MemoryWatch.node: of all clients */
         size_t n_clients;   /* how many are alive */
         size_t n_cut;       /* of them */
-        LoopTimer expiry;   /* looks for leases that have run out */
-        bool has_quorum;    /* leases run out */
         bool is_full;       /* nothing that takes space is taken */
         unsigned n_numbers; /* given to clients so far */
         MemoryStoreObserver observer;
@@ -47,9 +45,6 @@ uint64_t store_memory_draw_latency_us(const StoreMemory *client);
 /* Tell observer and watches of a commit, the changes from number `sequence` on; there may be none.
  * `from` is the number of the client that made it, 0 = none did. */
 void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from);
-
-/* Look for leases that have run out when the first one will have. Returns 0 or -ENOMEM. */
-void memory_store_arm_expiry(MemoryStore *memory);
 
 /* store-memory-watch.c: the vtable's watches; and resume one after a cut. */
 int store_memory_watch_start(StoreWatch *watch, StoreBytes key, StoreBytes end);

@@ -18,8 +18,9 @@
 #include <assert.h>
 #include <errno.h>
 
-void memory_data_init(MemoryData *data) {
+void memory_data_init(MemoryData *data, Loop *loop, StoreLeasesDueFn on_due) {
         *data = (MemoryData){ .revision = 1, .first_sequence = 1, .last_lease = 1000 };
+        store_leases_init(&data->leases, loop, on_due);
 }
 
 static void memory_key_drop_versions(MemoryKey *key) {

@@ -14,11 +14,12 @@
 #include <stdint.h>
 
 #include "lib/base/list.h"
+#include "lib/store/store-lease.h"
+#include "lib/store/store-rules.h"
 #include "lib/store/store.h"
 
 enum {
         MEMORY_KEY_HEIGHT_MAX = 12, /* levels of the index: 4^12 keys */
-        MEMORY_LEASE_TTL_MAX_S = 1000000000,
 };
 
 typedef struct MemoryKey MemoryKey;
@@ -66,10 +67,8 @@ typedef struct MemoryChange {
 
 /* A lease. */
 struct MemoryLease {
-        int64_t id;
-        int64_t ttl_s;
-        uint64_t deadline_us; /* on the loop's clock */
-        List keys;            /* MemoryKey.lease_node */
+        StoreLease lease; /* first: the head */
+        List keys;        /* MemoryKey.lease_node */
 };
 
 /* Versions that will be committed together. */
@@ -88,18 +87,9 @@ typedef struct MemoryData {
         size_t n_changes;
         size_t n_allocated;
         uint64_t first_sequence; /* the number of changes[0]; every change ever made has one */
-        MemoryLease **leases;    /* owned, by id */
-        size_t n_leases;
-        size_t n_leases_allocated;
-        int64_t last_lease; /* id of the lease granted last */
+        StoreLeases leases;      /* owned, each a MemoryLease */
+        int64_t last_lease;      /* id of the lease granted last */
 } MemoryData;
-
-/* Byte order. */
-int store_bytes_compare(StoreBytes a, StoreBytes b);
-
-/* Is `key` in the range? Empty end = only `start`; an end of one zero byte = everything from
- * `start` on, as in etcd. */
-bool store_bytes_is_in_range(StoreBytes key, StoreBytes start, StoreBytes end);
 
 /* store-memory-index.c: the first key >= `bytes`, or NULL; the key, or NULL; the key, made if need
  * be, or NULL on out of memory; unlink a key and drop the index's reference; drop a reference. */
@@ -110,7 +100,7 @@ void memory_index_remove(MemoryIndex *index, MemoryKey *key);
 void memory_key_unref(MemoryKey *key);
 
 /* store-memory-data.c */
-void memory_data_init(MemoryData *data);
+void memory_data_init(MemoryData *data, Loop *loop, StoreLeasesDueFn on_due);
 void memory_data_done(MemoryData *data);
 
 /* The version of a key at a revision (0 = now), or NULL when it did not exist then. */
@@ -149,12 +139,12 @@ uint64_t memory_data_next_sequence(const MemoryData *data);
 /* The change of a number that is still there. */
 const MemoryChange *memory_data_change(const MemoryData *data, uint64_t sequence);
 
-/* store-memory-lease.c: the lease, or NULL; make one (0 or -ENOMEM); end one with its keys, in one
+/* store-memory-lease.c: the lease, or NULL; make one (0, STORE_E_INVALID for a TTL that is too long,
+ * or -ENOMEM); end one with its keys, in one
  * commit (0 or -ENOMEM: it is still there); hang a key on a lease or, with NULL, on none. */
 MemoryLease *memory_lease_find(const MemoryData *data, int64_t id);
-int memory_lease_add(MemoryData *data, int64_t ttl_s, uint64_t now_us, MemoryLease **ret_lease);
+int memory_lease_add(MemoryData *data, int64_t ttl_s, MemoryLease **ret_lease);
 int memory_lease_end(MemoryData *data, MemoryLease *lease, uint64_t now_us);
-void memory_lease_renew(MemoryLease *lease, uint64_t now_us);
 void memory_key_set_lease(MemoryKey *key, MemoryLease *lease);
 void memory_leases_done(MemoryData *data);
 

@@ -15,27 +15,6 @@
 
 #include "lib/store/store-memory-data.h"
 
-int store_bytes_compare(StoreBytes a, StoreBytes b) {
-        size_t n = a.n_bytes < b.n_bytes ? a.n_bytes : b.n_bytes;
-        int r = n > 0 ? memcmp(a.data, b.data, n) : 0;
-
-        if (r != 0)
-                return r;
-        return (a.n_bytes > b.n_bytes) - (a.n_bytes < b.n_bytes);
-}
-
-static bool is_open_end(StoreBytes end) {
-        return end.n_bytes == 1 && *(const char *)end.data == 0;
-}
-
-bool store_bytes_is_in_range(StoreBytes key, StoreBytes start, StoreBytes end) {
-        int r = store_bytes_compare(key, start);
-
-        if (end.n_bytes == 0)
-                return r == 0;
-        return r >= 0 && (is_open_end(end) || store_bytes_compare(key, end) < 0);
-}
-
 /* The next number of splitmix64. */
 static uint64_t memory_index_random(MemoryIndex *index) {
         uint64_t z = index->state += UINT64_C(0x9e3779b97f4a7c15);

@@ -1,72 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The leases of the store in memory: an array in order of their ids, which only grow, so that
- * adding one appends; each with the list of the keys that hang on it. Whether a lease has run out,
- * and who looks, is store-memory.c's affair.
- */
+/* The leases of the store in memory, each with the list of the keys that hang on it. */
 
 #include <assert.h>
 #include <errno.h>
 
-#include "lib/base/env.h"
 #include "lib/store/store-memory-data.h"
 
-/* Where the lease of `id` is, or would be. */
-static size_t memory_lease_position(const MemoryData *data, int64_t id) {
-        size_t low = 0, high = data->n_leases;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (data->leases[middle]->id < id)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
-}
-
 MemoryLease *memory_lease_find(const MemoryData *data, int64_t id) {
-        size_t i = memory_lease_position(data, id);
+        StoreLease *lease = store_leases_find(&data->leases, id);
 
-        return i < data->n_leases && data->leases[i]->id == id ? data->leases[i] : NULL;
+        return lease ? container_of(lease, MemoryLease, lease) : NULL;
 }
 
-static int memory_leases_reserve(MemoryData *data) {
-        size_t n = data->n_leases_allocated ? data->n_leases_allocated * 2 : 16;
-        MemoryLease **leases;
-
-        if (data->n_leases < data->n_leases_allocated)
-                return 0;
-
-        leases = reallocarray(data->leases, n, sizeof(*leases));
-        if (!leases)
-                return -ENOMEM;
-        data->leases = leases;
-        data->n_leases_allocated = n;
-        return 0;
-}
-
-int memory_lease_add(MemoryData *data, int64_t ttl_s, uint64_t now_us, MemoryLease **ret_lease) {
+int memory_lease_add(MemoryData *data, int64_t ttl_s, MemoryLease **ret_lease) {
         MemoryLease *lease;
 
-        if (memory_leases_reserve(data) < 0)
-                return -ENOMEM;
+        ttl_s = store_lease_grantable_ttl_s(ttl_s);
+        if (ttl_s == 0)
+                return STORE_E_INVALID;
 
         lease = calloc(1, sizeof(*lease));
         if (!lease)
                 return -ENOMEM;
 
-        lease->id = ++data->last_lease;
-        lease->ttl_s = ttl_s > STORE_LEASE_TTL_MIN_S ? ttl_s : STORE_LEASE_TTL_MIN_S;
-        memory_lease_renew(lease, now_us);
-        data->leases[data->n_leases++] = lease;
+        lease->lease.id = ++data->last_lease;
+        lease->lease.ttl_s = ttl_s;
+        if (store_leases_add(&data->leases, &lease->lease, store_lease_ttl_us(&lease->lease)) < 0) {
+                free(lease);
+                return -ENOMEM;
+        }
+
         *ret_lease = lease;
         return 0;
-}
-
-void memory_lease_renew(MemoryLease *lease, uint64_t now_us) {
-        lease->deadline_us = now_us + (uint64_t)lease->ttl_s * US_PER_S;
 }
 
 void memory_key_set_lease(MemoryKey *key, MemoryLease *lease) {
@@ -102,7 +68,6 @@ static int memory_lease_stage(MemoryData *data, MemoryLease *lease, MemoryCommit
 }
 
 int memory_lease_end(MemoryData *data, MemoryLease *lease, uint64_t now_us) {
-        size_t i = memory_lease_position(data, lease->id);
         MemoryCommit commit = { 0 };
         int r;
 
@@ -117,22 +82,19 @@ int memory_lease_end(MemoryData *data, MemoryLease *lease, uint64_t now_us) {
                 return r;
 
         assert(list_is_empty(&lease->keys));
-        data->n_leases--;
-        memmove(&data->leases[i], &data->leases[i + 1],
-                (data->n_leases - i) * sizeof(*data->leases));
+        store_leases_remove(&data->leases, &lease->lease);
         free(lease);
         return 0;
 }
 
 void memory_leases_done(MemoryData *data) {
-        for (size_t i = 0; i < data->n_leases; i++) {
+        for (size_t i = 0; i < data->leases.n_leases; i++) {
+                MemoryLease *lease = container_of(data->leases.all[i], MemoryLease, lease);
                 ListNode *n;
 
-                while ((n = list_first(&data->leases[i]->keys)))
+                while ((n = list_first(&lease->keys)))
                         memory_key_set_lease(container_of(n, MemoryKey, lease_node), NULL);
-                free(data->leases[i]);
+                free(lease);
         }
-        free(data->leases);
-        data->leases = NULL;
-        data->n_leases = 0;
+        store_leases_done(&data->leases);
 }

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the store in memory does with a range and with a transaction; where etcd has an opinion on a
- * corner, this is etcd's:
- *
- * - an empty key is refused; an end before the key is an empty range; on an empty range a
- * comparison sees 0;
- * - a key written twice is refused, whether or not the comparisons hold; deletions may overlap;
- * - an unknown lease refuses the transaction only when its operations are to be made;
- * - a transaction that changes nothing has no revision of its own;
- * - a revision of the future is answered like one that is gone: what is known of it is useless,
- * list again.
- */
+/* What the store in memory does with a range and with a transaction, by the rules of
+ * store-rules.h. */
 
 #include <assert.h>
 #include <errno.h>
@@ -81,12 +72,9 @@ int memory_data_range(MemoryData *data, const StoreRange *range, MemoryAnswer *r
         MemoryAnswer answer = { .reply.revision = data->revision };
         int r;
 
-        if (range->key.n_bytes == 0)
-                return STORE_E_INVALID;
-        if (range->revision > data->revision)
-                return STORE_E_COMPACTED;
-        if (range->revision > 0 && range->revision < data->compacted)
-                return STORE_E_COMPACTED;
+        r = store_range_check(range, data->revision, data->compacted);
+        if (r != 0)
+                return r;
 
         r = memory_data_collect(data, range, &answer);
         if (r < 0) {
@@ -99,91 +87,11 @@ int memory_data_range(MemoryData *data, const StoreRange *range, MemoryAnswer *r
         return 0;
 }
 
-/* ---- what a transaction must be */
-
-static int compare_puts(const void *a, const void *b) {
-        const StoreOp *const *x = a, *const *y = b;
-
-        return store_bytes_compare((*x)->key, (*y)->key);
-}
-
-/* Is one of the puts, which are in order, in the range of a deletion? */
-static bool puts_touch(const StoreOp *const *puts, size_t n_puts, const StoreOp *deletion) {
-        size_t low = 0, high = n_puts;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (store_bytes_compare(puts[middle]->key, deletion->key) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < n_puts &&
-               store_bytes_is_in_range(puts[low]->key, deletion->key, deletion->end);
-}
-
-static int check_written_once(const StoreTxn *txn) {
-        _cleanup_(freep) const StoreOp **puts = calloc(txn->n_ops + 1, sizeof(*puts));
-        size_t n_puts = 0;
-
-        if (!puts)
-                return -ENOMEM;
-
-        for (size_t i = 0; i < txn->n_ops; i++)
-                if (txn->ops[i].kind == STORE_OP_PUT)
-                        puts[n_puts++] = &txn->ops[i];
-        qsort(puts, n_puts, sizeof(*puts), compare_puts);
-
-        for (size_t i = 1; i < n_puts; i++)
-                if (store_bytes_compare(puts[i - 1]->key, puts[i]->key) == 0)
-                        return STORE_E_INVALID;
-
-        for (size_t i = 0; i < txn->n_ops; i++)
-                if (txn->ops[i].kind == STORE_OP_DELETE && puts_touch(puts, n_puts, &txn->ops[i]))
-                        return STORE_E_INVALID;
-        return 0;
-}
-
-static int check_size_and_keys(const StoreTxn *txn) {
-        size_t n_bytes = 0;
-        bool has_empty_key = false;
-
-        for (size_t i = 0; i < txn->n_compares; i++) {
-                const StoreCompare *compare = &txn->compares[i];
-
-                n_bytes += compare->key.n_bytes + compare->end.n_bytes;
-                has_empty_key |= compare->key.n_bytes == 0;
-        }
-        for (size_t i = 0; i < txn->n_ops; i++) {
-                const StoreOp *op = &txn->ops[i];
-
-                n_bytes += op->key.n_bytes + op->end.n_bytes + op->value.n_bytes;
-                has_empty_key |= op->key.n_bytes == 0;
-        }
-
-        if (n_bytes > STORE_REQUEST_MAX_BYTES)
-                return STORE_E_TOO_LARGE;
-        return has_empty_key ? STORE_E_INVALID : 0;
-}
-
 /* ---- comparing and writing */
 
 static bool compare_holds_for(const StoreCompare *compare, const MemoryVersion *version) {
-        int64_t revision = 0;
-
-        if (version)
-                revision = compare->target == STORE_COMPARE_CREATE ? version->create_revision
-                                                                   : version->mod_revision;
-        switch (compare->result) {
-        case STORE_COMPARE_EQUAL:
-                return revision == compare->revision;
-        case STORE_COMPARE_LESS:
-                return revision < compare->revision;
-        case STORE_COMPARE_GREATER:
-                return revision > compare->revision;
-        }
-        return false;
+        return store_compare_holds(compare, version ? version->create_revision : 0,
+                                   version ? version->mod_revision : 0);
 }
 
 static bool compare_holds(const MemoryData *data, const StoreCompare *compare) {
@@ -239,9 +147,7 @@ int memory_data_txn(MemoryData *data, const StoreTxn *txn, uint64_t now_us,
         bool succeeded;
         int r;
 
-        r = check_size_and_keys(txn);
-        if (r == 0)
-                r = check_written_once(txn);
+        r = store_txn_check(txn);
         if (r != 0)
                 return r;
 

@@ -178,40 +178,18 @@ static void memory_watch_on_deferred(LoopDeferred *deferred) {
         memory_watch_deliver(container_of(deferred, MemoryWatch, deferred));
 }
 
-static int compare_versions(const void *a, const void *b) {
-        const MemoryVersion *const *x = a, *const *y = b;
+/* The keys of the changes from number `sequence` on, in byte order; to be freed, NULL on out of
+ * memory. */
+static StoreBytes *sort_changes(const MemoryData *data, uint64_t sequence, size_t n) {
+        StoreBytes *keys = calloc(n, sizeof(*keys));
 
-        return store_bytes_compare((*x)->key->bytes, (*y)->key->bytes);
-}
-
-/* The versions of the changes from number `sequence` on, in byte order of their keys; to be freed,
- * NULL on out of memory. */
-static const MemoryVersion **sort_changes(const MemoryData *data, uint64_t sequence, size_t n) {
-        const MemoryVersion **versions = calloc(n, sizeof(*versions));
-
-        if (!versions)
+        if (!keys)
                 return NULL;
 
         for (size_t i = 0; i < n; i++)
-                versions[i] = memory_data_change(data, sequence + i)->version;
-        qsort(versions, n, sizeof(*versions), compare_versions);
-        return versions;
-}
-
-/* Is one of the versions, which are in order, in the watch's range? */
-static bool memory_watch_is_touched(const MemoryWatch *w, const MemoryVersion *const *versions,
-                                    size_t n) {
-        size_t low = 0, high = n;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (store_bytes_compare(versions[middle]->key->bytes, w->key) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < n && memory_watch_wants(w, versions[low]);
+                keys[i] = memory_data_change(data, sequence + i)->version->key->bytes;
+        store_keys_sort(keys, n);
+        return keys;
 }
 
 static void memory_store_tell_observer(const MemoryStore *memory, uint64_t sequence,
@@ -228,7 +206,7 @@ static void memory_store_tell_observer(const MemoryStore *memory, uint64_t seque
 
 void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from) {
         size_t n = (size_t)(memory_data_next_sequence(&memory->data) - sequence);
-        _cleanup_(freep) const MemoryVersion **versions = NULL;
+        _cleanup_(freep) StoreBytes *keys = NULL;
 
         memory_store_tell_observer(memory, sequence, from);
         if (n == 0 || list_is_empty(&memory->watches))
@@ -236,13 +214,14 @@ void memory_store_notify(MemoryStore *memory, uint64_t sequence, unsigned from) 
 
         /* Without memory for the order all are scheduled: those that are not concerned will find
          * nothing. */
-        versions = sort_changes(&memory->data, sequence, n);
+        keys = sort_changes(&memory->data, sequence, n);
         for (ListNode *node = list_first(&memory->watches); node;
              node = list_next(&memory->watches, node)) {
                 MemoryWatch *w = container_of(node, MemoryWatch, node);
 
                 if (w->is_pending || w->client->faults.is_cut ||
-                    (versions && !memory_watch_is_touched(w, versions, n)))
+                    w->watch->next_revision > memory->data.revision ||
+                    (keys && !store_keys_touch(keys, n, w->key, w->end)))
                         continue;
 
                 w->cursor = sequence;

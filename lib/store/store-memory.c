@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store in memory: the store itself, the expiry of its leases, its clients, and the doors for
+/* The store in memory: the store itself, the end of its leases, its clients, and the doors for
  * tests.
  *
  * The parts: store-memory-index.c (ordered keys), store-memory-data.c (versions, history,
  * compaction), store-memory-lease.c, store-memory-txn.c (what a request does), store-memory-call.c
  * (requests on their way, faults), store-memory-watch.c.
  *
- * Leases run out as in etcd: never early, noticed by a look every half second, at most 1,000 per
- * second. Without quorum none runs out, and when it returns each gets its full time again. The
- * quorum concerns leases only: to silence the store, cut its clients.
+ * Without quorum no lease runs out, and when it returns each gets its full time again. The quorum
+ * concerns leases only: to silence the store, cut its clients.
  */
 
 #include "lib/store/store-memory.h"
@@ -19,44 +18,7 @@
 
 #include "lib/store/store-memory-client.h"
 
-enum {
-        MEMORY_EXPIRY_INTERVAL_US = 500 * US_PER_MS, /* how often etcd looks */
-        MEMORY_EXPIRIES_PER_LOOK = 500,              /* how many it ends each time */
-};
-
 /* ---- leases run out */
-
-static MemoryLease *memory_store_next_lease(const MemoryStore *memory) {
-        MemoryLease *first = NULL;
-
-        for (size_t i = 0; i < memory->data.n_leases; i++) {
-                MemoryLease *lease = memory->data.leases[i];
-
-                if (!first || lease->deadline_us < first->deadline_us)
-                        first = lease;
-        }
-        return first;
-}
-
-static void memory_store_look_at(MemoryStore *memory, uint64_t us) {
-        uint64_t n_intervals = (us + MEMORY_EXPIRY_INTERVAL_US - 1) / MEMORY_EXPIRY_INTERVAL_US;
-
-        timer_set_at(memory->loop, &memory->expiry, n_intervals * MEMORY_EXPIRY_INTERVAL_US);
-}
-
-void memory_store_arm_expiry(MemoryStore *memory) {
-        MemoryLease *lease;
-
-        if (!memory->has_quorum)
-                return;
-
-        /* A look that comes too early does no harm: it is what finds the next one. So only a lease
-         * shorter than all others moves it. */
-        lease = memory->data.n_leases > 0 ? memory->data.leases[memory->data.n_leases - 1] : NULL;
-        if (lease &&
-            !(timer_is_set(&memory->expiry) && memory->expiry.deadline_us <= lease->deadline_us))
-                memory_store_look_at(memory, lease->deadline_us);
-}
 
 static void memory_store_end_lease(MemoryStore *memory, MemoryLease *lease) {
         uint64_t sequence = memory_data_next_sequence(&memory->data);
@@ -66,21 +28,16 @@ static void memory_store_end_lease(MemoryStore *memory, MemoryLease *lease) {
         memory_store_notify(memory, sequence, 0);
 }
 
-static void memory_store_on_expiry(LoopTimer *timer) {
-        MemoryStore *memory = container_of(timer, MemoryStore, expiry);
-        uint64_t now_us = loop_now_us(memory->loop);
-        MemoryLease *lease = memory_store_next_lease(memory);
+static void memory_store_on_due(StoreLeases *leases) {
+        MemoryStore *memory = container_of(leases, MemoryStore, data.leases);
 
-        for (size_t n = 0; lease && lease->deadline_us <= now_us; n++) {
-                if (n == MEMORY_EXPIRIES_PER_LOOK)
-                        break;
-                memory_store_end_lease(memory, lease);
-                lease = memory_store_next_lease(memory);
+        for (size_t n = 0; n < STORE_LEASES_PER_LOOK; n++) {
+                StoreLease *lease = store_leases_first(leases);
+
+                if (!lease || !store_leases_is_over(leases, lease))
+                        return;
+                memory_store_end_lease(memory, container_of(lease, MemoryLease, lease));
         }
-
-        if (lease)
-                memory_store_look_at(memory,
-                                     lease->deadline_us > now_us ? lease->deadline_us : now_us + 1);
 }
 
 void memory_store_expire_lease(MemoryStore *memory, int64_t id) {
@@ -91,23 +48,7 @@ void memory_store_expire_lease(MemoryStore *memory, int64_t id) {
 }
 
 void memory_store_set_quorum(MemoryStore *memory, bool has_quorum) {
-        uint64_t now_us = loop_now_us(memory->loop);
-        MemoryLease *lease;
-
-        if (memory->has_quorum == has_quorum)
-                return;
-
-        memory->has_quorum = has_quorum;
-        if (!has_quorum) {
-                timer_clear(&memory->expiry);
-                return;
-        }
-
-        for (size_t i = 0; i < memory->data.n_leases; i++)
-                memory_lease_renew(memory->data.leases[i], now_us);
-        lease = memory_store_next_lease(memory);
-        if (lease)
-                memory_store_look_at(memory, lease->deadline_us);
+        store_leases_pause(&memory->data.leases, !has_quorum);
 }
 
 void memory_store_set_full(MemoryStore *memory, bool is_full) {
@@ -117,15 +58,16 @@ void memory_store_set_full(MemoryStore *memory, bool is_full) {
 void memory_store_wipe(MemoryStore *memory) {
         uint64_t sequence = memory_data_next_sequence(&memory->data);
         int64_t last_lease = memory->data.last_lease;
+        bool is_paused = memory->data.leases.is_paused;
 
         assert(memory->n_clients == memory->n_cut);
 
         /* Numbers of leases and changes are never used again: etcd draws the former at random. */
-        timer_clear(&memory->expiry);
         memory_data_done(&memory->data);
-        memory_data_init(&memory->data);
+        memory_data_init(&memory->data, memory->loop, memory_store_on_due);
         memory->data.first_sequence = sequence;
         memory->data.last_lease = last_lease;
+        memory->data.leases.is_paused = is_paused;
 }
 
 /* ---- the store */
@@ -137,9 +79,7 @@ int memory_store_new(MemoryStore **ret_memory, Loop *loop) {
                 return -ENOMEM;
 
         memory->loop = loop;
-        memory->has_quorum = true;
-        memory->expiry.fn = memory_store_on_expiry;
-        memory_data_init(&memory->data);
+        memory_data_init(&memory->data, loop, memory_store_on_due);
         *ret_memory = memory;
         return 0;
 }
@@ -149,7 +89,6 @@ MemoryStore *memory_store_free(MemoryStore *memory) {
                 return NULL;
 
         assert(memory->n_clients == 0);
-        timer_clear(&memory->expiry);
         memory_store_drop_calls(memory);
         memory_data_done(&memory->data);
         free(memory);
