@@ -20,8 +20,13 @@
 #include "api/api-private.h"
 #include "lib/unit/unit-name.h"
 
-/* A put's bytes besides its value, at most: key, and what the request needs around it. */
-enum { PUT_OVERHEAD_BYTES = 512 };
+enum {
+        /* A put's bytes besides its value, at most: key, and what the request needs around it. */
+        PUT_OVERHEAD_BYTES = 512,
+
+        /* fleetctl waits for 40 s. */
+        BATCH_PATIENCE_US = 20 * US_PER_S,
+};
 
 typedef struct WriteCall {
         ApiCall call;
@@ -39,6 +44,7 @@ typedef struct WriteCall {
         size_t n_files_done;      /* changes whose files are written */
         bool splits_files;        /* files go in transactions of their own */
         unsigned n_attempts;
+        uint64_t patience_end_us; /* loop_now_us() until which a batch is tried after conflicts */
 } WriteCall;
 
 static void write_free(ApiCall *call) {
@@ -69,6 +75,13 @@ static void write_succeed(WriteCall *write) {
 
 /* Writing */
 
+/* A large batch compares more names than it writes, and every removal: somebody who destroys
+ * hundreds of other units is in its way until he is done. */
+static bool write_has_patience(const WriteCall *write) {
+        return write->n_changes > 1 &&
+               loop_now_us(registry_loop(write->call.api->registry)) < write->patience_end_us;
+}
+
 static void on_units_written(ApiCall *call, int status) {
         WriteCall *write = container_of(call, WriteCall, call);
 
@@ -81,7 +94,8 @@ static void on_units_written(ApiCall *call, int status) {
                 write->maybe_made = true;
                 write->unknown_revision = write->revision;
         }
-        if (write->n_attempts < API_ATTEMPTS_MAX)
+        if (write->n_attempts < API_ATTEMPTS_MAX ||
+            (status == REGISTRY_E_CONFLICT && write_has_patience(write)))
                 write_read(write);
         else
                 api_call_fail(call, status);
@@ -119,14 +133,19 @@ static void compare_units(WriteCall *write) {
  * before: absent. So it compares that none was destroyed, too; and a second attempt that none was
  * since the first, which may have made what was destroyed then. */
 static void compare_removals(WriteCall *write) {
+        const int64_t revision = write->unknown_revision ? write->unknown_revision
+                                                         : write->revision;
+        const bool compares_each = write->n_changes <= STORE_TXN_OPS_MAX / 4;
+
         for (size_t i = 0; i < write->n_changes; i++) {
-                if (write->changes[i].mod_revision > 0)
+                const UnitChange *change = &write->changes[i];
+
+                if (change->mod_revision > 0)
                         continue;
                 registry_write_if_not_removed_since(
-                        &write->call.write,
-                        write->n_changes == 1 ? write->changes[i].asked.name : NULL,
-                        write->unknown_revision ? write->unknown_revision : write->revision);
-                return;
+                        &write->call.write, compares_each ? change->asked.name : NULL, revision);
+                if (!compares_each)
+                        return;
         }
 }
 
@@ -317,6 +336,8 @@ static int compare_names(const void *a, const void *b) {
 }
 
 static void api_write_start(WriteCall *write) {
+        write->patience_end_us = loop_now_us(registry_loop(write->call.api->registry)) +
+                                 BATCH_PATIENCE_US;
         for (size_t i = 0; i < write->n_changes; i++) {
                 int r = unit_change_prepare(&write->changes[i]);
 

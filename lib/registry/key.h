@@ -11,7 +11,7 @@ enum {
         REGISTRY_KEY_MAX_BYTES =
                 1024,          /* longest key: prefix, two parts of at most 256 bytes, separators */
         REGISTRY_N_TOLD = 128, /* bad records remembered as told */
-        REMOVED_SLOT_BYTES = 3, /* a slot of removed/, with its NUL */
+        REMOVED_SLOT_BYTES = 5, /* a slot of removed/, with its NUL */
 };
 
 struct Registry {

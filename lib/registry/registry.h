@@ -51,7 +51,7 @@ typedef enum RecordKind {
         RECORD_MACHINE,   /* machine/<machine> */
         RECORD_METADATA,  /* metadata/<machine> */
         RECORD_PLACEMENT, /* placement/<unit> */
-        RECORD_REMOVED,   /* removed/<slot>, two hexadecimal digits of the names that share it */
+        RECORD_REMOVED,   /* removed/<slot>, four hexadecimal digits of the names that share it */
         RECORD_SCHEDULE,  /* schedule/<machine>/<unit> */
         RECORD_STATE,     /* state/<machine>/<unit> */
         RECORD_UNIT,      /* unit/<name> */

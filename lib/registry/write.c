@@ -122,7 +122,7 @@ void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit,
         RecordKey key = { .kind = RECORD_REMOVED };
 
         if (!unit) {
-                registry_write_if_unchanged_since(write, key, "", "ff", revision);
+                registry_write_if_unchanged_since(write, key, "", "ffff", revision);
                 return;
         }
         removed_slot(unit, slot);

@@ -50,8 +50,8 @@ void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, cons
 
 /* The unit (NULL: any unit) was not removed after `revision`: with registry_write_if_absent() what
  * turns a late copy of a creation into nothing when the unit was made and destroyed meanwhile. The
- * removal of another unit with the same slot counts, too, one in 256: read again, as after every
- * conflict. */
+ * removal of another unit with the same slot counts, too, one in 65,536: read again, as after
+ * every conflict. */
 void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit, int64_t revision);
 
 /* Operations. Errors (-ENOMEM, -ENOBUFS for more bytes than any store takes, -ERANGE for a number

@@ -605,13 +605,62 @@ START_TEST(test_large_batch) {
 }
 END_TEST
 
+/* A batch of more units than it compares removals for waits until somebody else is done with removing
+ * others, though not for ever. */
+START_TEST(test_batch_among_removals) {
+        enum { N_UNITS = 40 };
+        static const struct {
+                uint64_t removals_us;
+                int status;
+        } rows[] = { { 5 * US_PER_S, 204 }, { 60 * US_PER_S, 503 } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                Fixture *f = fixture_new(100);
+                Client client = client_open(f);
+                Buf body = buf_make(64 * 1024), text = buf_make(64 * 1024);
+                int status = 0;
+
+                for (int unit = 0; unit < N_UNITS; unit++)
+                        ck_assert_int_eq(buf_printf(&body,
+                                                    "%s{\"name\":\"u%d.service\"," OPTIONS "}",
+                                                    unit ? "," : "{\"units\":[", unit),
+                                         0);
+                ck_assert_int_eq(buf_append_string(&body, "]}"), 0);
+                ck_assert_int_eq(buf_printf(&text,
+                                            "POST /fleet/v1/units HTTP/1.1\r\nContent-Type: "
+                                            "application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                                            body.n_bytes, body.data),
+                                 0);
+                store_memory_set_faults(f->store, &(StoreFaults){ .latency_us = 10 * US_PER_MS });
+                client_send(f, &client, text.data, text.n_bytes);
+                for (uint64_t us = 0; us < rows[i].removals_us && !client.n_bytes;
+                     us += 10 * US_PER_MS) {
+                        fixture_advance(f, &client, 10 * US_PER_MS);
+                        put(f, "/fleet/removed/0123", "{}");
+                }
+                ck_assert(rows[i].status == 503 || !client.n_bytes);
+                fixture_advance(f, &client, 1 * US_PER_S);
+                ck_assert_int_eq(sscanf(client.text, "HTTP/1.1 %d", &status), 1);
+                ck_assert_int_eq(status, rows[i].status);
+                client_close(&client);
+                buf_done(&text);
+                buf_done(&body);
+                fixture_free(f);
+        }
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
-                test_routes,          test_redirects,   test_put_refusals, test_life,
-                test_current_state,   test_damaged,     test_paging,       test_tokens,
-                test_compacted,       test_unavailable, test_lost_reply,   test_conflict,
-                test_batch_compacted, test_batch,       test_large_batch,  test_put_ignores,
-                test_transitions,
+                test_routes,          test_redirects,
+                test_put_refusals,    test_life,
+                test_current_state,   test_damaged,
+                test_paging,          test_tokens,
+                test_compacted,       test_unavailable,
+                test_lost_reply,      test_conflict,
+                test_batch_compacted, test_batch,
+                test_large_batch,     test_put_ignores,
+                test_transitions,     test_batch_among_removals,
         };
 
         return tests_run("api units", tests, ELEMENTSOF(tests));

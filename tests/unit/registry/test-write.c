@@ -183,7 +183,7 @@ START_TEST(test_removals) {
                 commit(&f); /* 3 */
                 ck_assert_int_eq(f.status, 0);
                 ck_assert(!rig_has(&f.rig, "unit/a.service"));
-                ck_assert_str_eq(rig_get(&f.rig, "removed/40"), "{}");
+                ck_assert_str_eq(rig_get(&f.rig, "removed/4015"), "{}");
 
                 registry_write_begin(&f.write, f.registry);
                 registry_write_if_not_removed_since(&f.write, rows[i].unit, rows[i].revision);
