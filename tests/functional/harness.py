@@ -145,11 +145,66 @@ class Reply:
         return self.body["error"]["message"] if isinstance(self.body, dict) and "error" in self.body else str(self.body)
 
 
-class Machine:
-    """One machine of a lab."""
+class Station:
+    """What has a cable to the lab's network: a machine, or a member of etcd."""
 
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
+
+    def __repr__(self):
+        return self.name
+
+    def cut(self):
+        self.lab.call("cut", self.name).ok()
+
+    def heal(self):
+        self.lab.call("heal", self.name).ok()
+
+    def part(self, *others):
+        """Nothing gets from it to those, or from them to it."""
+        self.lab.call("part", self.name, *(other.name for other in others)).ok()
+
+    def join(self, *others):
+        self.lab.call("join", self.name, *(other.name for other in others)).ok()
+
+    def delay(self, milliseconds):
+        """What comes or goes over its cable takes so much longer."""
+        self.lab.call("delay", self.name, milliseconds).ok()
+
+
+class Member(Station):
+    """A member of etcd."""
+
+    def __init__(self, lab, number):
+        super().__init__(lab, f"etcd-{number}")
+        self._number = number
+
+    def stop(self):
+        self.lab.call("etcd-stop", self._number).ok()
+
+    def start(self):
+        self.lab.call("etcd-start", self._number).ok()
+
+    def kill(self):
+        """Power off."""
+        self.lab.call("etcd-kill", self._number).ok()
+
+    def pause(self):
+        self.lab.call("etcd-pause", self._number).ok()
+
+    def resume(self):
+        self.lab.call("etcd-resume", self._number).ok()
+
+    def replace(self):
+        """By another one with an empty disk."""
+        self.lab.call("etcd-replace", self._number).ok()
+
+
+class Machine(Station):
+    """One machine of a lab."""
+
+    def __init__(self, lab, name):
+        super().__init__(lab, name)
         self.address = (lab.state / "machine" / name / "address").read_text().strip()
 
     def __repr__(self):
@@ -243,11 +298,12 @@ class Machine:
     def power_on(self):
         self.lab.call("boot", self.name).ok()
 
-    def cut(self):
-        self.lab.call("cut", self.name).ok()
+    def pause(self):
+        """Freeze all that runs on it."""
+        self.lab.call("pause", self.name).ok()
 
-    def heal(self):
-        self.lab.call("heal", self.name).ok()
+    def resume(self):
+        self.lab.call("resume", self.name).ok()
 
 
 class Cluster:
@@ -259,6 +315,7 @@ class Cluster:
         self.seen_reports = set()
         self.options = options or {}  # machine name -> extra fleet.conf lines
         self.lab = Lab()
+        self.members = [Member(self.lab, number + 1) for number in range(n_etcd)]
         try:
             self.lab.call("up", n_machines).ok()
             if n_etcd:
@@ -295,6 +352,9 @@ class Cluster:
 
     def fleetctl(self, *arguments, machine=None, timeout_s=60):
         return (machine or self.running()[0]).fleetctl(*arguments, timeout_s=timeout_s)
+
+    def wait_for_etcd(self):
+        wait_for(lambda: self.lab.call("etcdctl", "endpoint", "health").rc == 0, 20, "every member of etcd is healthy")
 
     def etcdctl(self, *arguments, stdin=None):
         return self.lab.call("etcdctl", *arguments, stdin=stdin).ok()
@@ -383,9 +443,14 @@ class Cluster:
             wait_for(lambda machine=machine: self.machine_ids(machine) == expected, timeout_s, f"{len(expected)} machines, as {machine} sees it")
 
     def clear(self):
-        """Bring every machine back, and leave no unit."""
+        """Bring every machine and member back, and leave no unit."""
+        for member in self.members:
+            member.start()
+            member.heal()
+            member.resume()
         for machine in self.machines:
             if machine.is_on():
+                machine.resume()
                 machine.heal()
             else:
                 machine.power_on()

@@ -26,26 +26,6 @@ class Daemon(ClusterTest):
     def wait_reported(self, before):
         wait_for(lambda: {s["name"] for s in self.cluster.states() if s["systemdActiveState"] == "active"} >= set(before), what="all states are reported")
 
-    def test_restart_keeps_every_process_and_the_identity(self):
-        before = self.start_units()
-        for machine in self.machines:
-            old = machine.daemon_pid()
-            machine.exec("systemctl", "restart", "fleet.service").ok()
-            self.assertNotEqual(machine.daemon_pid(), old)
-            self.wait_joined(machine)
-            self.assert_untouched(before)
-        self.wait_reported(before)
-
-    def test_kill_9_keeps_every_process(self):
-        before = self.start_units()
-        for machine in self.machines:
-            old = machine.daemon_pid()
-            machine.exec("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "fleet.service").ok()
-            wait_for(lambda machine=machine, old=old: machine.daemon_pid() not in (0, old), 10, "systemd restarts fleetd")
-            self.wait_joined(machine)
-            self.assert_untouched(before)
-        self.wait_reported(before)
-
     def test_what_stopped_while_the_daemon_was_away_is_reported(self):
         before = self.start_units(1)
         (name, (machine, _)), = before.items()

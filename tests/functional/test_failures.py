@@ -49,33 +49,6 @@ class PowerAndCables(ClusterTest):
     def test_power_cut_of_the_leader(self):
         self.lose_power(wait_for(self.cluster.leader), 2 * TTL_S + START_S)
 
-    def test_a_machine_that_was_cut_off_keeps_its_units_until_it_is_back_and_then_one_copy_remains(self):
-        before = self.start_units()
-        leader = wait_for(self.cluster.leader)
-        victim = next(m for m in self.machines if m is not leader)
-        its = [name for name, (machine, _) in before.items() if machine is victim]
-        victim.cut()
-        wait_for(lambda: all(self.cluster.active_on(name, leader) - {victim.id} for name in its), 3 * TTL_S, "its units run elsewhere")
-        for name in its:
-            self.assertEqual(victim.main_pid(name), before[name][1], f"{name} keeps running on {victim}")
-        victim.heal()
-        wait_for(lambda: victim.id in self.cluster.machine_ids(leader), 15, "the machine is back")
-
-        def one_copy_each():
-            for name in its:
-                # Never none: at each look somebody runs it.
-                running = [m for m in self.machines if m.is_active(name)]
-                if not running:
-                    raise RuntimeError(f"nobody runs {name}")
-                if len(running) != 1:
-                    return False
-            return True
-
-        wait_for(one_copy_each, 15, "one copy of each unit remains")
-        for name, (machine, pid) in before.items():
-            if name not in its:
-                self.assertEqual(machine.main_pid(name), pid, f"{name} never moved")
-
     def test_a_short_cut_moves_nothing(self):
         before = self.start_units()
         victim = self.machines[2]
@@ -93,7 +66,7 @@ class PowerAndCables(ClusterTest):
             self.cluster.lab.call("etcd-stop", member).ok()
             self.start_while_etcd_elects(f"during{member}.service")
             self.cluster.lab.call("etcd-start", member).ok()
-            wait_for(lambda: self.cluster.lab.call("etcdctl", "endpoint", "health").rc == 0, 20, "etcd is whole again")
+            self.cluster.wait_for_etcd()
         for name, (machine, pid) in before.items():
             self.assertEqual(machine.main_pid(name), pid, name)
 
@@ -108,7 +81,7 @@ class PowerAndCables(ClusterTest):
                         self.assertEqual(machine.main_pid(name), pid, name)
             finally:
                 self.cluster.lab.call("etcd-resume", member).ok()
-            wait_for(lambda: self.cluster.lab.call("etcdctl", "endpoint", "health").rc == 0, 20, "etcd is whole again")
+            self.cluster.wait_for_etcd()
         # An etcd leader that was frozen longer than a ttl may, when it wakes, end leases whose renewal it slept through:
         # units may have moved then, and each is there once.
         self.cluster.wait_for_machines(self.machines)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the programs of this folder share: a cluster that ends with them, whose journals stay when they fail; a random order of things
+that a number repeats; and a verdict in the last line."""
+
+import argparse
+import contextlib
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "functional"))
+import harness
+
+
+class Failure(Exception):
+    """What did not hold, in words."""
+
+
+def arguments(doc, **numbers):
+    """The options of a program: numbers, by name -> (default, help), and what all have."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, (default, text) in numbers.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, metavar="N", help=f"{text} ({default})")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="what is random follows from this (the time)")
+    parser.add_argument("--root", type=Path, default=harness.TOP / "build/root", help="what `DESTDIR=ROOT meson install` made (build/root)")
+    return parser.parse_args()
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+@contextlib.contextmanager
+def cluster_of(options, n_machines, ttl_s):
+    """Machines over three members of etcd."""
+    harness.adopt_orphans()
+    cluster = harness.Cluster(options.root, n_machines, 3, ttl_s=ttl_s)
+    try:
+        yield cluster
+    except BaseException:
+        folder = tempfile.mkdtemp(prefix="fleet-soak-")
+        for machine in cluster.machines:  # a journal is read by a process inside
+            cluster.lab.call("resume", machine.name)
+        cluster.save_journals(folder)
+        say(f"the journals are in {folder}")
+        raise
+    finally:
+        cluster.down()
+
+
+def run(doc, numbers, work):
+    """Do it: work(options, rng) returns the figures as text, or raises. Returns the exit code."""
+    options = arguments(doc, **numbers)
+    say(f"seed {options.seed}")
+    try:
+        figures = work(options, random.Random(options.seed))
+    except (Failure, AssertionError) as failure:
+        if not isinstance(failure, Failure):
+            traceback.print_exc()
+        print(f"FAILED, seed {options.seed}: {failure}", flush=True)
+        return 1
+    print(f"{figures}\nPASSED, seed {options.seed}", flush=True)
+    return 0
