@@ -2,7 +2,8 @@
 #pragma once
 
 /* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what
- * a unit waits for before it comes here), report.c (what goes out). */
+ * a unit waits for before it comes here), handover.c (what it waits for before it ends here), wait.c
+ * (what is the same of both), report.c (what goes out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"
@@ -21,7 +22,7 @@ struct AgentUnit {
         Agent *agent;             /* back pointer */
         char *name;               /* owned */
         AgentOp *op;              /* owned: the step under way, or NULL */
-        AgentWait *wait;          /* owned: what it waits for before it comes here, or NULL */
+        AgentWait *wait;          /* owned: what it waits for on other machines, or NULL */
         char *why;                /* owned: why the last request failed, or NULL */
         LoopTimer retry;          /* set: the next step waits */
         ListNode work_node;       /* Agent.to_work */
@@ -45,8 +46,23 @@ struct AgentUnit {
         bool is_listed;  /* the list under way has brought the row */
         bool is_sent;    /* in Agent.in_report */
         bool is_free;    /* no machine of the row's `after` has it any more */
+        bool is_let_go;  /* it has lost its row, and need not run here any more */
+        bool is_stuck;   /* it has lost its row, and its successor has failed */
         bool is_adopted; /* done_generation, reached and why are an earlier run's */
         bool is_again;   /* changed while its state was on its way */
+};
+
+/* Room for what a unit waits for, in words. */
+enum { AGENT_WAIT_TEXT_BYTES = 192 };
+
+/* What a unit waits for on other machines; the first member of what after.c and handover.c make of
+ * it, which hold no other memory. */
+struct AgentWait {
+        AgentUnit *unit; /* back pointer */
+        RegistryFollow follow;
+        LoopTimer absent; /* after.c: set: none is there, but some never were */
+        char *machine;    /* owned; handover.c: whose records are followed, or NULL */
+        char text[AGENT_WAIT_TEXT_BYTES];
 };
 
 /* A step under way. */
@@ -121,9 +137,16 @@ void agent_on_retry(LoopTimer *timer);
 /* Must the unit wait until other machines have ended it? */
 bool agent_must_wait(const AgentUnit *unit);
 
-/* Wait, if it does not yet; the unit is marked for work when that is over. Returns 0 or a negative
- * errno. */
-int agent_wait_begin(AgentUnit *unit);
+/* Wait for that, if it does not yet; the unit is marked for work when it is over. Returns 0 or a
+ * negative errno. */
+int agent_after_begin(AgentUnit *unit);
+
+/* The unit, which has no row here, runs: wait, if it does not yet, until it may end. It is marked
+ * for work, and let go, when that is so. Returns 0 or a negative errno. */
+int agent_handover_begin(AgentUnit *unit);
+
+/* Say in the unit's state what it waits for (printf(3)). */
+void agent_wait_say(AgentWait *wait, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Wait no more. */
 void agent_wait_end(AgentUnit *unit);

@@ -99,6 +99,7 @@ static void on_reset(RegistryFollow *follow) {
 
 /* What is new in this row besides the request? */
 static void unit_take_row(AgentUnit *unit, ScheduleRecord row) {
+        unit->is_let_go = unit->is_stuck = false;
         if (!strlist_equals(&unit->row.after, &row.after)) {
                 unit->is_free = false;
                 agent_wait_end(unit);

@@ -12,8 +12,8 @@ const char *agent_step_to_string(AgentStep step) {
                 [AGENT_STEP_NONE] = "none",     [AGENT_STEP_DONE] = "done",
                 [AGENT_STEP_LOAD] = "load",     [AGENT_STEP_WAIT] = "wait",
                 [AGENT_STEP_START] = "start",   [AGENT_STEP_RESTART] = "restart",
-                [AGENT_STEP_STOP] = "stop",     [AGENT_STEP_UNLOAD] = "unload",
-                [AGENT_STEP_FORGET] = "forget",
+                [AGENT_STEP_KEEP] = "keep",     [AGENT_STEP_STOP] = "stop",
+                [AGENT_STEP_UNLOAD] = "unload", [AGENT_STEP_FORGET] = "forget",
         };
 
         return names[step];
@@ -27,9 +27,17 @@ static bool is_up(const char *active) {
         return streq(active, "active") || streq(active, "reloading") || streq(active, "refreshing");
 }
 
+unsigned agent_progress(const char *active) {
+        if (!agent_is_running(active) || streq(active, "deactivating"))
+                return 0;
+        return is_up(active) ? 2 : 1;
+}
+
 static AgentStep plan_unwanted(const AgentSituation *situation, bool is_there) {
         if (!is_there)
                 return AGENT_STEP_FORGET;
+        if (!situation->is_let_go && agent_progress(situation->active) > 0)
+                return AGENT_STEP_KEEP;
         return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
 }
 

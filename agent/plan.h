@@ -17,6 +17,7 @@ typedef enum AgentStep {
         AGENT_STEP_WAIT, /* nothing: other machines must have ended it first */
         AGENT_STEP_START,
         AGENT_STEP_RESTART, /* stop and start what runs */
+        AGENT_STEP_KEEP,    /* nothing: another machine must run it first */
         AGENT_STEP_STOP,
         AGENT_STEP_UNLOAD, /* take the stopped unit away */
         AGENT_STEP_FORGET, /* neither desired nor there */
@@ -37,13 +38,18 @@ typedef struct AgentSituation {
         bool is_restart_due; /* the row asks for a restart that was not carried out: what runs,
                                 however far it has come, is restarted */
         bool must_wait;      /* it must not come here yet: neither load nor start it */
+        bool is_let_go;      /* without a row: it need not run here until another machine has it */
 } AgentSituation;
 
 /* Does this ActiveState mean that processes may be there, so that the unit must be stopped before
  * it goes? */
 bool agent_is_running(const char *active);
 
-/* Decide. A request, told by its generation, is carried out once: what becomes of the unit
+/* How far a unit with this ActiveState has come, to compare two copies: 0 = it does not run, or
+ * ends; 1 = it comes up; 2 = it is up. */
+unsigned agent_progress(const char *active);
+
+/* Decide. What is not scheduled here any more and runs goes on until it is let go. A request, told by its generation, is carried out once: what becomes of the unit
  * afterwards by itself, or by an operator's hand, is not undone (contract section 7.2). Changed
  * content waits until the old copy has ended (design: stop runs to its end before a successor
  * starts). */

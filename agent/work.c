@@ -3,6 +3,7 @@
 /* The agent: steps.
  *
  *   marked --agent_plan()--> WAIT:  until other machines have ended it (after.c)
+ *                            KEEP:  until another machine runs it (handover.c)
  *                            LOAD:  fetch the content, give it to the host
  *                            START, RESTART, STOP, UNLOAD: ask the host
  *                            DONE:  the request is fulfilled
@@ -318,6 +319,7 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .is_failed = unit->why,
                 .is_restart_due = unit->row.restart > unit->restarted,
                 .must_wait = agent_must_wait(unit),
+                .is_let_go = unit->is_let_go,
         };
 
         return agent_plan(&situation);
@@ -330,8 +332,11 @@ static void unit_decide(AgentUnit *unit) {
         unit_check_adopted(unit, host_unit);
         unit_recover(unit, host_unit);
         step = unit_plan(unit, host_unit);
-        if (step == AGENT_STEP_WAIT) {
-                if (agent_wait_begin(unit) < 0)
+        if (step == AGENT_STEP_WAIT || step == AGENT_STEP_KEEP) {
+                int r = step == AGENT_STEP_WAIT ? agent_after_begin(unit)
+                                                : agent_handover_begin(unit);
+
+                if (r < 0)
                         unit_retry_later(unit);
                 return;
         }

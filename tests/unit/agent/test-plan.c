@@ -20,6 +20,7 @@ typedef struct PlanRow {
         uint64_t done;
         bool is_failed;
         AgentStep step;
+        bool is_let_go;
 } PlanRow;
 
 static const JobState NO_ROW = JOB_STATE_INACTIVE, LOADED = JOB_STATE_LOADED,
@@ -34,6 +35,7 @@ static void check(const PlanRow *rows, size_t n_rows) {
                         .active = rows[i].active,
                         .done_generation = rows[i].done,
                         .is_failed = rows[i].is_failed,
+                        .is_let_go = rows[i].is_let_go,
                 };
 
                 memcpy(row.file, wanted, sizeof(row.file));
@@ -45,18 +47,24 @@ static void check(const PlanRow *rows, size_t n_rows) {
         }
 }
 
-/* What is not scheduled is stopped, then taken away, then forgotten; whatever was done before. */
+/* What is not scheduled runs on until it is let go, is stopped, then taken away, then forgotten;
+ * whatever was done before. */
 START_TEST(test_unwanted) {
         const PlanRow rows[] = {
-                { "nothing there", NO_ROW, NULL, "", 0, false, AGENT_STEP_FORGET },
-                { "no file there", NO_ROW, "", "inactive", 7, false, AGENT_STEP_FORGET },
-                { "active", NO_ROW, wanted, "active", 7, false, AGENT_STEP_STOP },
-                { "coming up", NO_ROW, wanted, "activating", 0, false, AGENT_STEP_STOP },
-                { "going down", NO_ROW, wanted, "deactivating", 7, false, AGENT_STEP_STOP },
-                { "reloading", NO_ROW, wanted, "reloading", 7, false, AGENT_STEP_STOP },
-                { "inactive", NO_ROW, wanted, "inactive", 7, false, AGENT_STEP_UNLOAD },
-                { "failed", NO_ROW, wanted, "failed", 7, true, AGENT_STEP_UNLOAD },
-                { "unknown", NO_ROW, wanted, "", 7, false, AGENT_STEP_UNLOAD },
+                { "nothing there", NO_ROW, NULL, "", 0, false, AGENT_STEP_FORGET, false },
+                { "no file there", NO_ROW, "", "inactive", 7, false, AGENT_STEP_FORGET, false },
+                { "active", NO_ROW, wanted, "active", 7, false, AGENT_STEP_KEEP, false },
+                { "coming up", NO_ROW, wanted, "activating", 0, false, AGENT_STEP_KEEP, false },
+                { "reloading", NO_ROW, wanted, "reloading", 7, false, AGENT_STEP_KEEP, false },
+                { "going down", NO_ROW, wanted, "deactivating", 7, false, AGENT_STEP_STOP, false },
+                { "active, let go", NO_ROW, wanted, "active", 7, false, AGENT_STEP_STOP, true },
+                { "coming up, let go", NO_ROW, wanted, "activating", 0, false, AGENT_STEP_STOP,
+                  true },
+                { "going down, let go", NO_ROW, wanted, "deactivating", 7, false, AGENT_STEP_STOP,
+                  true },
+                { "inactive", NO_ROW, wanted, "inactive", 7, false, AGENT_STEP_UNLOAD, false },
+                { "failed", NO_ROW, wanted, "failed", 7, true, AGENT_STEP_UNLOAD, false },
+                { "unknown", NO_ROW, wanted, "", 7, false, AGENT_STEP_UNLOAD, false },
         };
 
         check(rows, ELEMENTSOF(rows));

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The agent: the way out. A unit that runs here and is not scheduled here any more ends when its
+ * successor runs, so that there is no moment without it: the machine was cut off and others have
+ * taken its place, or it leaves the cluster.
+ *
+ *   placement/<unit> --> nobody, or it is unclear who   let go; run on
+ *                    --> machine N, whose records of the unit are followed:
+ *        schedule/N/<unit>   it is not to run there, or N waits for us to end it   let go
+ *        state/N/<unit>      it has come as far as here, or has run and ended      let go
+ *                            anything else                                          run on
+ *
+ * A successor that fails does not end what is well here. It runs on for as long as that takes: the
+ * user, systemd (Restart=) or the leader sees to the successor, and any of that is told by these
+ * records. If the successor's machine goes, the leader finds another, or this one again: then there
+ * is a row. While the store is out of reach nothing is known, and the unit runs on.
+ *
+ * Row and placement change in one transaction, so what is read after the row went is not older than
+ * that.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#include "agent/agent-private.h"
+#include "lib/base/log.h"
+
+typedef struct Handover {
+        AgentWait base;
+        bool is_watching;              /* what becomes of the placement is told */
+        bool is_unclear;               /* the placement cannot be read */
+        bool is_placed;                /* it names a machine: base.machine */
+        bool is_another;               /* ...whose records are not followed yet */
+        bool must_end;                 /* that machine waits for us, or is not to run it */
+        bool has_failed;               /* it could not carry out what it was asked */
+        unsigned progress;             /* of the unit there: agent_progress() */
+        uint64_t generation;           /* of the placement */
+        uint64_t successor_generation; /* that the state there answers */
+} Handover;
+
+static int handover_follow(Handover *handover);
+
+static Handover *handover_of(RegistryFollow *follow) {
+        return container_of(container_of(follow, AgentWait, follow), Handover, base);
+}
+
+static bool is_here(const Handover *handover) {
+        return streq(handover->base.machine, handover->base.unit->agent->machine);
+}
+
+static void handover_let_go(Handover *handover) {
+        AgentUnit *unit = handover->base.unit;
+
+        log_unit(LOG_DEBUG, unit->name, "%s is not needed here any more", unit->name);
+        unit->is_let_go = true;
+        agent_wait_end(unit);
+        agent_mark_work(unit);
+}
+
+/* Has the successor done what was asked of it, or come as far as the copy here? */
+static bool successor_is_there(const Handover *handover) {
+        const AgentUnit *unit = handover->base.unit;
+        const HostUnit *here = host_find(unit->agent->host, unit->name);
+        bool is_answered = handover->successor_generation >= handover->generation;
+
+        if (handover->progress > 0)
+                return !here || handover->progress >= agent_progress(here->active);
+        return is_answered && !handover->has_failed;
+}
+
+/* Follows another set of records from now on. */
+static void handover_follow_again(Handover *handover) {
+        AgentUnit *unit = handover->base.unit;
+
+        registry_follow_stop(&handover->base.follow);
+        if (handover_follow(handover) < 0) {
+                agent_wait_end(unit);
+                agent_mark_work(unit);
+        }
+}
+
+static void handover_explain(Handover *handover) {
+        const char *what = is_here(handover)               ? "is to have it again"
+                           : handover->base.unit->is_stuck ? "cannot run it"
+                                                           : "does not run it yet";
+
+        agent_wait_say(&handover->base, "runs on: machine %.8s %s", handover->base.machine, what);
+}
+
+static void handover_check(Handover *handover) {
+        if (handover->is_unclear ? !handover->is_watching : handover->is_another)
+                handover_follow_again(handover);
+        else if (handover->is_unclear)
+                return;
+        else if (!handover->is_placed || handover->must_end ||
+                 (!is_here(handover) && successor_is_there(handover)))
+                handover_let_go(handover);
+        else {
+                handover->base.unit->is_stuck = handover->has_failed && handover->progress == 0;
+                handover_explain(handover);
+        }
+}
+
+static void on_placement(Handover *handover, const Record *record) {
+        const char *machine = record->is_deleted ? NULL : record->placement.machine;
+        char *copy;
+
+        handover->is_unclear = record->is_bad;
+        handover->is_placed = machine;
+        handover->generation = record->is_deleted ? 0 : record->placement.generation;
+        if (!machine || (handover->base.machine && streq(handover->base.machine, machine)))
+                return;
+
+        copy = strdup(machine);
+        if (!copy) {
+                handover->is_unclear = true;
+                registry_follow_restart(&handover->base.follow);
+                return;
+        }
+        free(handover->base.machine);
+        handover->base.machine = copy;
+        handover->is_another = true;
+}
+
+static void on_row(Handover *handover, const Record *record) {
+        const ScheduleRecord *row = &record->schedule;
+
+        handover->must_end = !record->is_deleted && !record->is_bad &&
+                             (row->desired != JOB_STATE_LAUNCHED ||
+                              strlist_has(&row->after, handover->base.unit->agent->machine));
+}
+
+static void on_state(Handover *handover, const Record *record) {
+        const StateRecord *state = &record->state;
+        bool is_there = !record->is_deleted && !record->is_bad;
+
+        handover->progress = is_there ? agent_progress(state->active) : 0;
+        handover->successor_generation = is_there ? state->generation : 0;
+        handover->has_failed = is_there && (state->why || streq(state->active, "failed"));
+}
+
+static void on_reset(RegistryFollow *follow) {
+        Handover *handover = handover_of(follow);
+
+        handover->is_unclear = handover->is_placed = handover->must_end = false;
+        handover->has_failed = false;
+        handover->progress = 0;
+        handover->generation = handover->successor_generation = 0;
+}
+
+static void on_record(RegistryFollow *follow, const Record *record) {
+        Handover *handover = handover_of(follow);
+
+        if (record->key.kind == RECORD_PLACEMENT)
+                on_placement(handover, record);
+        else if (record->key.kind == RECORD_SCHEDULE)
+                on_row(handover, record);
+        else
+                on_state(handover, record);
+        if (follow->is_synced)
+                handover_check(handover);
+}
+
+static void on_synced(RegistryFollow *follow, int64_t revision) {
+        (void)revision;
+        handover_check(handover_of(follow));
+}
+
+/* Follows what is known to matter: the placement, which is only read at first, since most units
+ * that lose their row were stopped by their user; and what the machine says that it names. */
+static int handover_follow(Handover *handover) {
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced };
+        AgentUnit *unit = handover->base.unit;
+        char *machine = handover->base.machine;
+        bool watches = machine || handover->is_unclear;
+        const RegistryFollowKey keys[] = {
+                { .key = { .kind = RECORD_PLACEMENT, .unit = unit->name },
+                  .is_list_only = !watches },
+                { .key = { .kind = RECORD_SCHEDULE, .machine = machine, .unit = unit->name } },
+                { .key = { .kind = RECORD_STATE, .machine = machine, .unit = unit->name } },
+        };
+
+        handover->is_watching = watches;
+        handover->is_another = false;
+        return registry_follow_start(unit->agent->registry, &handover->base.follow, keys,
+                                     machine ? ELEMENTSOF(keys) : 1, &fns);
+}
+
+int agent_handover_begin(AgentUnit *unit) {
+        Handover *handover;
+        int r;
+
+        if (unit->wait) {
+                /* The copy here has changed. */
+                if (unit->wait->follow.is_synced)
+                        handover_check(container_of(unit->wait, Handover, base));
+                return 0;
+        }
+
+        handover = calloc(1, sizeof(*handover));
+        if (!handover)
+                return -ENOMEM;
+
+        handover->base.unit = unit;
+        r = handover_follow(handover);
+        if (r < 0) {
+                free(handover);
+                return r;
+        }
+
+        unit->wait = &handover->base;
+        return 0;
+}
