@@ -98,6 +98,9 @@ static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uin
         unit_record_done(&record);
 }
 
+/* So long a leader may go on believing that a machine is lost which has come back. */
+enum { LEADER_LAG_US = 10 * US_PER_S };
+
 static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64_t now_us) {
         ScheduleRecord record = { 0 };
         bool exists = !is_deletion && schedule_record_decode((const char *)value.data,
@@ -164,6 +167,8 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
         case MIRROR_MACHINE:
                 if (machine && is_deletion)
                         machine->absent_us = now_us;
+                else if (machine && !machine->is_present)
+                        machine->present_us = now_us;
                 if (machine)
                         machine->is_present = !is_deletion;
                 break;
@@ -172,8 +177,12 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                         machine->metadata_us = now_us;
                 break;
         case MIRROR_SCHEDULE:
-                if (key->unit && machine)
+                if (key->unit && machine) {
                         apply_row(&key->unit->rows[key->machine], value, is_deletion, now_us);
+                        key->unit->rows[key->machine].was_lost =
+                                is_deletion && (!machine->is_present ||
+                                                now_us < machine->present_us + LEADER_LAG_US);
+                }
                 break;
         case MIRROR_PLACEMENT:
                 if (key->unit)

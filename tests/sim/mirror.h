@@ -21,6 +21,7 @@ typedef struct MirrorRow {
         uint64_t generation;
         uint64_t restart;
         uint64_t same_since_us; /* since when it has said the same */
+        bool was_lost; /* it was removed while its machine was lost, as far as the leader knew */
 } MirrorRow;
 
 /* A unit. */
@@ -47,6 +48,7 @@ typedef struct MirrorUnit {
 typedef struct MirrorMachine {
         bool is_present;
         uint64_t absent_us;   /* when it was last not there; 0 = never was there */
+        uint64_t present_us;  /* when it came last */
         uint64_t metadata_us; /* when its metadata changed last */
 } MirrorMachine;
 

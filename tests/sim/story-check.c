@@ -11,7 +11,8 @@
 enum {
         REST_WATCHES = 3,        /* of a daemon: leader, schedule, its own record */
         REST_WATCHES_LEADER = 7, /* and files, machines, metadata, units */
-        WELL_US = 8 * US_PER_S,  /* a daemon that is well renews its lease within so long */
+        KEPT_WATCHES = 3, /* for each copy that waits for its successor: placement, row, state */
+        WELL_US = 8 * US_PER_S, /* a daemon that is well renews its lease within so long */
         CAUSE_US =
                 40 *
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
@@ -117,7 +118,8 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                 check_row(story, key, is_deletion);
 }
 
-/* A copy starts here: has every other one ended that ran on a machine that was well and there? */
+/* A copy starts here: has every other one ended that ran on a machine that was well and there? One
+ * that has lost its row while its machine was lost ends when this one runs. */
 static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const int here = (int)machine;
@@ -128,7 +130,7 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         for (size_t i = 0; i < story->options.n_machines; i++) {
                 const MirrorMachine *other = &story->mirror.machines[i];
 
-                if (i != machine && other->is_present &&
+                if (i != machine && other->is_present && !record->rows[i].was_lost &&
                     !is_news(story, other->absent_us, (int)i) &&
                     fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,
@@ -212,6 +214,20 @@ static const char *unit_differs(const Story *story, const StoryUnit *unit, const
         return NULL;
 }
 
+/* Does a copy go on rightly on a machine where the unit is not scheduled any more? Its successor has
+ * failed. */
+static bool is_kept(const Story *story, size_t unit, size_t machine) {
+        const MirrorUnit *record = &story->mirror.units[unit];
+        const int successor = record->is_placed ? mirror_machine(&story->mirror, record->machine,
+                                                                 strlen(record->machine))
+                                                : -1;
+
+        return !record->rows[machine].exists && successor >= 0 && successor != (int)machine &&
+               streq(record->active[successor], "failed") &&
+               fake_machine_unit_is_active(story->sim.machines[machine].fake,
+                                           story->units[unit].name);
+}
+
 /* The same for a unit on a machine. */
 static const char *copy_differs(const Story *story, const StoryUnit *unit, const MirrorUnit *record,
                                 size_t machine) {
@@ -220,7 +236,9 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
                                                            unit->name);
 
         if (!row->exists && is_active)
-                return "runs where it is not scheduled";
+                return is_kept(story, (size_t)(unit - story->units), machine)
+                               ? NULL
+                               : "runs where it is not scheduled";
         if (row->exists && !record->has_state[machine])
                 return "is not reported";
         /* The first report of a unit that is not scheduled any more (it answers no request) has
@@ -298,15 +316,17 @@ static const char *daemon_keeps(const Story *story, size_t machine) {
         const bool leads = engine_is_leading(daemon->engine);
         const StoreStats store = store_stats(story->sim.rig.stores[daemon->client]);
         const AgentStats agent = agent_stats(daemon->agent);
-        uint64_t n_rows = 0;
+        uint64_t n_rows = 0, n_kept = 0;
 
-        for (size_t u = 0; u < story->options.n_units; u++)
+        for (size_t u = 0; u < story->options.n_units; u++) {
                 n_rows += story->mirror.units[u].rows[machine].exists;
-        if (agent.n_units != n_rows)
+                n_kept += is_kept(story, u, machine);
+        }
+        if (agent.n_units != n_rows + n_kept)
                 return "knows units that are not its own";
         if (store.n_pending > 0)
                 return "has requests to the store under way";
-        if (store.n_watches != (leads ? REST_WATCHES_LEADER : REST_WATCHES))
+        if (store.n_watches != (leads ? REST_WATCHES_LEADER : REST_WATCHES) + n_kept * KEPT_WATCHES)
                 return "watches more, or less, than it needs";
         return NULL;
 }

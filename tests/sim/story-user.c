@@ -231,6 +231,7 @@ static int runs_on(const Story *story, const StoryUnit *unit) {
         for (size_t i = 0; i < story->options.n_machines; i++)
                 if (story->mirror.units[unit - story->units].rows[i].desired ==
                             JOB_STATE_LAUNCHED &&
+                    story->mirror.units[unit - story->units].rows[i].exists &&
                     fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name))
                         return (int)i;
         return -1;
