@@ -152,6 +152,21 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
                               unit->name, machine);
 }
 
+/* A copy ends whose machine was lost: does another one run, as far as the store has it, or has this a
+ * cause of its own? */
+static void check_last_copy(Story *story, size_t machine, const StoryUnit *unit) {
+        const MirrorUnit *record = &story->mirror.units[unit - story->units];
+
+        if (!is_plain(unit) || !record->exists || record->desired != JOB_STATE_LAUNCHED ||
+            !record->rows[machine].was_lost || record->changed_us + CAUSE_US >= now_us(story))
+                return;
+        for (size_t i = 0; i < story->options.n_machines; i++)
+                if (fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name) ||
+                    unit->has_exited[i] || (i != machine && streq(record->active[i], "active")))
+                        return;
+        story_violate(story, "the last copy of %s is stopped, on machine %zu", unit->name, machine);
+}
+
 void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const MirrorRow *row = &record->rows[machine];
@@ -166,6 +181,7 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
         unit->active_us = now_us(story);
         if (story->machines[machine].is_dying || unit->has_exited[machine])
                 return;
+        check_last_copy(story, machine, unit);
         if (row->exists && row->desired == JOB_STATE_LAUNCHED &&
             !is_news(story, row->same_since_us, (int)machine))
                 story_violate(story,
