@@ -13,7 +13,6 @@
 #include "lib/loop/stream-tls.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -56,27 +55,16 @@ static TlsStream *tls_of(const Stream *stream) {
 }
 
 static int engine_load(const char *path, Diag *diag) {
-        const TlsEngine *loaded;
-        void *module;
+        const ModuleHead *head;
+        int r;
 
         if (engine)
                 return 0;
 
-        module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!module)
-                return diag_set(diag, -ELIBACC, "cannot load the module for TLS: %s", dlerror());
-        loaded = dlsym(module, TLS_ENGINE_SYMBOL);
-        if (!loaded || !streq(loaded->version, FLEET_VERSION)) {
-                (void)diag_set(diag, -ELIBBAD,
-                               "the module for TLS %s is of version %s, and this program of "
-                               "version " FLEET_VERSION ": install both from the same package",
-                               path, loaded ? loaded->version : "unknown");
-                (void)dlclose(module);
-                return -ELIBBAD;
-        }
-
-        engine = loaded;
-        return 0;
+        r = module_load(&head, path, TLS_ENGINE_SYMBOL, "TLS", diag);
+        if (r == 0)
+                engine = container_of(head, TlsEngine, head);
+        return r;
 }
 
 static TlsStream *tls_free(TlsStream *tls) {

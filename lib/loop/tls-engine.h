@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "lib/base/diag.h"
+#include "lib/base/module.h"
 
 /* The symbol of a module that holds its TlsEngine. */
 #define TLS_ENGINE_SYMBOL "fleet_tls_engine"
@@ -43,8 +44,7 @@ typedef struct TlsInput {
 /* The operations. A message in `diag` is a sentence's worth of words for a person, and is set
  * whenever -EPROTO or a file's error is returned. After any error only close() may be called. */
 typedef struct TlsEngine {
-        /* FLEET_VERSION: a program takes only the engine that it was built with. */
-        const char *version;
+        ModuleHead head; /* first: see module_load() */
 
         /* Make a client's session; the files are read anew each time. Returns 0, -ENOMEM, or a
          * negative errno with a message that names the file. */

@@ -344,7 +344,7 @@ static int engine_write(TlsSession *session, const void *bytes, size_t n_bytes, 
 extern const TlsEngine fleet_tls_engine;
 
 __attribute__((visibility("default"))) const TlsEngine fleet_tls_engine = {
-        .version = FLEET_VERSION,
+        .head.version = FLEET_VERSION,
         .open = engine_open,
         .handshake = engine_handshake,
         .read = engine_read,

@@ -6,4 +6,4 @@
 
 extern const TlsEngine fleet_tls_engine;
 
-const TlsEngine fleet_tls_engine = { .version = "0.0.0" };
+const TlsEngine fleet_tls_engine = { .head.version = "0.0.0" };
