@@ -9,6 +9,7 @@
 
 #include "tests/contract/harness.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,8 @@ static struct {
         VirtualEnv virtual_env;
         Loop *loop;
         MemoryStore *memory;
+        SqliteTestFile sqlite_file;
+        SqliteStore *sqlite;
         Store *stores[HARNESS_STORES_MAX];
         bool is_closed[HARNESS_STORES_MAX];
         size_t n_stores;
@@ -75,6 +78,10 @@ static SeenKv copy_kv(const StoreKv *kv) {
 
 /* ---- the run and its cases */
 
+static bool backend_is_virtual(void) {
+        return harness.backend == HARNESS_MEMORY_VIRTUAL || harness.backend == HARNESS_SQLITE;
+}
+
 static bool backend_is_etcd(void) {
         return harness.backend >= HARNESS_ETCD;
 }
@@ -87,16 +94,21 @@ static EtcdGuard backend_guard(void) {
 
 int harness_begin(HarnessBackend backend) {
         harness.backend = backend;
+        if (backend == HARNESS_SQLITE)
+                return sqlite_test_file_make(&harness.sqlite_file);
         return backend_is_etcd() ? etcd_process_start(&harness.shared_etcd, backend_guard()) : 0;
 }
 
 void harness_end(void) {
         etcd_process_done(&harness.shared_etcd);
+        sqlite_test_file_done(&harness.sqlite_file);
 }
 
 static int make_store(Store **ret_store) {
         if (harness.memory)
                 return store_memory_new(ret_store, harness.memory, harness.loop);
+        if (harness.sqlite)
+                return store_sqlite_new(ret_store, harness.sqlite);
 #ifdef HAVE_STORE_ETCD
         if (harness.etcd) {
                 char *endpoint = harness.etcd->endpoint;
@@ -132,12 +144,16 @@ Store *harness_connect(void) {
 }
 
 static void harness_open(uint64_t seed) {
-        bool is_virtual = harness.backend == HARNESS_MEMORY_VIRTUAL;
+        bool is_virtual = backend_is_virtual();
 
         virtual_env_init(&harness.virtual_env, seed);
         ck_assert_int_eq(
                 loop_new(&harness.loop, is_virtual ? &harness.virtual_env.env : env_system()), 0);
-        if (!backend_is_etcd())
+        if (harness.backend == HARNESS_SQLITE)
+                ck_assert_int_eq(
+                        sqlite_test_file_open(&harness.sqlite_file, &harness.sqlite, harness.loop),
+                        0);
+        else if (!backend_is_etcd())
                 ck_assert_int_eq(memory_store_new(&harness.memory, harness.loop), 0);
         (void)harness_connect();
 }
@@ -183,7 +199,17 @@ static void harness_close_all(void) {
         }
         harness.n_stores = 0;
         harness.memory = memory_store_free(harness.memory);
+        harness.sqlite = sqlite_store_free(harness.sqlite);
         harness.loop = loop_free(harness.loop);
+}
+
+void harness_close_file(void) {
+        harness_close_all();
+}
+
+void harness_reopen(void) {
+        harness_close_all();
+        harness_open(HARNESS_SEED);
 }
 
 void harness_restart_with_seed(uint64_t seed) {
@@ -217,6 +243,14 @@ MemoryStore *harness_memory(void) {
         return harness.memory;
 }
 
+const SqliteTestFile *harness_sqlite_file(void) {
+        return &harness.sqlite_file;
+}
+
+bool harness_knows_its_queue(void) {
+        return harness.sqlite;
+}
+
 EtcdProcess *harness_etcd(void) {
         return harness.etcd;
 }
@@ -226,7 +260,7 @@ EtcdProcess *harness_etcd(void) {
 void wait_until(bool (*is_done)(void *userdata), void *userdata) {
         uint64_t limit_us = loop_now_us(harness.loop) + HARNESS_LIMIT_US;
 
-        if (harness.backend == HARNESS_MEMORY_VIRTUAL) {
+        if (backend_is_virtual()) {
                 ck_assert_msg(virtual_env_run(&harness.virtual_env, harness.loop, limit_us, is_done,
                                               userdata),
                               "what is waited for does not happen within 30 s");
@@ -249,7 +283,7 @@ void wait_for_us(uint64_t us) {
 
         /* A virtual clock that waits for a predicate jumps from timer to timer, over this instant.
          */
-        if (harness.backend == HARNESS_MEMORY_VIRTUAL)
+        if (backend_is_virtual())
                 virtual_env_run_until(&harness.virtual_env, harness.loop, until_us);
         else
                 wait_until(is_past, &until_us);
@@ -258,19 +292,39 @@ void wait_for_us(uint64_t us) {
 void compact(int64_t revision) {
         if (harness.memory)
                 memory_store_compact(harness.memory, revision);
+        else if (harness.sqlite)
+                sqlite_store_compact(harness.sqlite, revision);
         else
                 etcd_process_compact(harness.etcd, revision);
 }
 
+/* A disk that fails, and that the store has noticed. */
+static void break_disk(void) {
+        sqlite_test_file_set_fault((SqliteFault){ .open = -EIO, .begin = -EIO, .changes = -EIO });
+        while (store_is_connected(harness_store())) {
+                const StoreRange one = { .key = key("noticed") };
+                Call *call = call_new();
+
+                ck_assert_int_eq(
+                        store_range(harness_store(), &call->request, &one, US_PER_MS, call_done),
+                        0);
+                (void)call_wait(call);
+        }
+}
+
 void silence(void) {
-        if (harness.memory)
+        if (harness.sqlite)
+                break_disk();
+        else if (harness.memory)
                 store_memory_set_faults(harness_store(), &(StoreFaults){ .is_cut = true });
         else
                 etcd_process_freeze(harness.etcd);
 }
 
 void unsilence(void) {
-        if (harness.memory)
+        if (harness.sqlite)
+                sqlite_test_file_set_fault((SqliteFault){ 0 });
+        else if (harness.memory)
                 store_memory_set_faults(harness_store(), &(StoreFaults){ 0 });
         else
                 etcd_process_thaw(harness.etcd);

@@ -17,12 +17,14 @@
 #include "lib/store/store-watch.h"
 #include "lib/store/store.h"
 #include "tests/contract/etcd-process.h"
+#include "tests/contract/sqlite-file.h"
 #include "tests/sim/virtual-env.h"
 
 /* What the cases run on. */
 typedef enum HarnessBackend {
         HARNESS_MEMORY_VIRTUAL, /* memory, on a virtual clock */
         HARNESS_MEMORY_REAL,    /* memory, on the real clock */
+        HARNESS_SQLITE,         /* the built-in store, on a virtual clock */
         HARNESS_ETCD,           /* an etcd that the harness starts; from here on all are */
         HARNESS_ETCD_TLS,       /* one that wants a client certificate */
         HARNESS_ETCD_AUTH,      /* one that wants a user besides */
@@ -47,6 +49,17 @@ Loop *harness_loop(void);
 Store *harness_store(void);
 MemoryStore *harness_memory(void);
 EtcdProcess *harness_etcd(void);
+
+/* The file of the built-in store; and begin again on it, as after a restart of the daemon: the
+ * stores are closed, and there is one new client. */
+const SqliteTestFile *harness_sqlite_file(void);
+void harness_reopen(void);
+
+/* Close the stores, and do nothing more with the file until harness_reopen(). */
+void harness_close_file(void);
+
+/* Can the store tell that a write was not made, since it never left its queue? */
+bool harness_knows_its_queue(void);
 
 /* Another client of the same store. */
 Store *harness_connect(void);
@@ -173,8 +186,9 @@ TCase *watch_cases(void);
 TCase *watch_history_cases(void);
 TCase *lease_cases(void);
 TCase *request_cases(void);
-TCase *fault_cases(void); /* memory, virtual clock */
-TCase *etcd_cases(void);  /* etcd */
+TCase *fault_cases(void);  /* memory, virtual clock */
+TCase *etcd_cases(void);   /* etcd */
+TCase *sqlite_cases(void); /* the built-in store */
 
 /* Is it the case's key of this name? */
 bool is_key(StoreBytes bytes, const char *name);

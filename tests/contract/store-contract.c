@@ -21,6 +21,7 @@ enum { EXIT_SKIPPED = 77 };
 static const char *const backend_names[] = {
         [HARNESS_MEMORY_VIRTUAL] = "memory-virtual",
         [HARNESS_MEMORY_REAL] = "memory-real",
+        [HARNESS_SQLITE] = "sqlite",
         [HARNESS_ETCD] = "etcd",
         [HARNESS_ETCD_TLS] = "etcd-tls",
         [HARNESS_ETCD_AUTH] = "etcd-auth",
@@ -46,6 +47,8 @@ static Suite *contract_suite(HarnessBackend backend) {
         suite_add_tcase(suite, request_cases());
         if (backend == HARNESS_MEMORY_VIRTUAL)
                 suite_add_tcase(suite, fault_cases());
+        if (backend == HARNESS_SQLITE)
+                suite_add_tcase(suite, sqlite_cases());
         if (backend >= HARNESS_ETCD)
                 suite_add_tcase(suite, etcd_cases());
         return suite;
@@ -57,8 +60,9 @@ int main(int argc, char **argv) {
         int n_failed;
 
         if (argc != 2 || !backend_from_string(&backend, argv[1])) {
-                (void)fprintf(stderr, "Usage: store-contract "
-                                      "memory-virtual|memory-real|etcd|etcd-tls|etcd-auth\n");
+                (void)fprintf(stderr,
+                              "Usage: store-contract "
+                              "memory-virtual|memory-real|sqlite|etcd|etcd-tls|etcd-auth\n");
                 return EXIT_FAILURE;
         }
         if (backend >= HARNESS_ETCD && getenv("FLEET_TEST_NO_ETCD")) {

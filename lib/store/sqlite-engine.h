@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What store-sqlite*.c need of SQLite. The engine (sqlite-*.c) is a module of its own, loaded where
+ * the built-in store is used, so that a daemon on etcd does not carry libsqlite3. It reads and
+ * writes the file, by the rules of store-rules.h; of the loop, of time, requests and watches it
+ * knows nothing.
+ *
+ * Unless it says otherwise, a function returns 0; a STORE_E_* that concerns this call alone; or a
+ * negative errno that concerns the file, with a message for a person that names the file:
+ *
+ *   -EAGAIN   another process uses the file just now: try again soon
+ *   -ENOSPC   the disk is full: what was to be written was not; reading goes on
+ *   -EROFS    it cannot be written (read-only, no permission)
+ *   -EUCLEAN  it is corrupt
+ *   -EIO      the disk failed, or whatever else
+ *   -ENOMEM   without a message
+ *
+ * After a negative errno the transaction has to be rolled back.
+ */
+
+#include "lib/base/diag.h"
+#include "lib/base/module.h"
+#include "lib/store/sqlite-rows.h"
+#include "lib/store/store.h"
+
+/* The symbol of the module that holds its SqliteEngine. */
+#define SQLITE_ENGINE_SYMBOL "fleet_sqlite_engine"
+
+/* An open file. */
+typedef struct SqliteFile SqliteFile;
+
+/* A lease that the file has. */
+typedef struct SqliteFileLease {
+        int64_t id;
+        int64_t ttl_s;
+        int64_t left_us; /* what was left when the file was closed; -1 = that is not known */
+} SqliteFileLease;
+
+/* Changes to look for. */
+typedef struct SqliteWindow {
+        StoreBytes key; /* the range */
+        StoreBytes end;
+        int64_t from;           /* first revision */
+        unsigned max_revisions; /* after so many revisions, or bytes, no other one begins */
+        size_t max_bytes;
+        bool keys_only; /* values come empty */
+} SqliteWindow;
+
+/* The operations. */
+typedef struct SqliteEngine {
+        ModuleHead head; /* first: see module_load() */
+
+        /* Open the file, and make it with its directory if there is none. It is locked for as long
+         * as it is open: another process that wants to open it gets -EBUSY. A corrupt file is moved
+         * aside and nothing takes its place (-EUCLEAN): that is for a person to decide, and until
+         * then every attempt ends so. -EPROTO: it is of a newer version or of another program, and
+         * was left as it is. */
+        int (*open)(SqliteFile **ret_file, const char *path, Diag *diag);
+
+        /* Close it; a transaction that is under way is rolled back. */
+        void (*close)(SqliteFile *file);
+
+        /* The revision of the last commit, those of the transaction under way included; and the
+         * one below which history is gone. */
+        int64_t (*revision)(const SqliteFile *file);
+        int64_t (*compacted)(const SqliteFile *file);
+
+        /* How many bytes the file has, and how many of them are in use. Cannot fail. */
+        void (*size)(SqliteFile *file, int64_t *ret_bytes, int64_t *ret_used_bytes);
+
+        /* Begin a transaction of the file, with the right to write or without; end it: what commit
+         * returns 0 for is on the disk. Without a transaction a reading call is one of its own. */
+        int (*begin)(SqliteFile *file, bool is_writing, Diag *diag);
+        int (*commit)(SqliteFile *file, Diag *diag);
+        void (*rollback)(SqliteFile *file);
+
+        /* Read a range; the rows are the caller's to free. */
+        int (*range)(SqliteFile *file, const StoreRange *range, SqliteRows *ret_rows,
+                     bool *ret_more, Diag *diag);
+
+        /* Compare and write, in a revision of its own if it changes something; a STORE_E_* changes
+         * nothing. */
+        int (*txn)(SqliteFile *file, const StoreTxn *txn, bool *ret_succeeded, Diag *diag);
+
+        /* Add a lease whose id is not there; end one with its keys, in one revision if it has some.
+         */
+        int (*lease_add)(SqliteFile *file, int64_t id, int64_t ttl_s, Diag *diag);
+        int (*lease_end)(SqliteFile *file, int64_t id, Diag *diag);
+
+        /* Write down how much time a lease has left; -1 = it is not known. */
+        int (*lease_keep)(SqliteFile *file, int64_t id, int64_t left_us, Diag *diag);
+
+        /* Tell all leases; `fn` returns 0 to go on, or what the call is to return. */
+        int (*leases)(SqliteFile *file, int (*fn)(const SqliteFileLease *lease, void *userdata),
+                      void *userdata, Diag *diag);
+
+        /* Read changes in order of their revision, whole revisions only; a deletion is a row
+         * without create revision. `*ret_next` is the first revision that was not looked at. The
+         * rows are the caller's to free. */
+        int (*changes)(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
+                       int64_t *ret_next, Diag *diag);
+
+        /* Forget history below `revision`, which is at most the current one. */
+        int (*compact)(SqliteFile *file, int64_t revision, Diag *diag);
+} SqliteEngine;

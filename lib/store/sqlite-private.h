@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the SQLite engine share. Only they include this.
+ *
+ * The tables:
+ *
+ *   change   every change of every key that is not compacted away. Its id is the revision of the
+ *            commit, and the number of the change within it: so history is read in order of the
+ *            ids, and the last id tells the revision. A deletion has `created` 0.
+ *   live     of each key that exists, its last change. Ranges as of now read this and not what may
+ *            be thousands of versions.
+ *   lease    the leases; `left_us` is what was left when the file was closed in good order, else
+ *            NULL. A renewal is not written down: an idle machine wakes no disk.
+ *   setting  `compacted`.
+ */
+
+#include <sqlite3.h>
+
+#include "lib/store/sqlite-engine.h"
+
+enum {
+        CHANGE_BITS = 20, /* of an id: the number of the change; so many changes has a commit */
+        CHANGES_MAX = 1 << CHANGE_BITS,
+};
+
+/* The prepared statements; the texts are in sqlite-statement.c. The ranged ones are followed by
+ * themselves without an end. */
+typedef enum Statement {
+        STATEMENT_BEGIN_READ,
+        STATEMENT_BEGIN_WRITE,
+        STATEMENT_COMMIT,
+        STATEMENT_ROLLBACK,
+        STATEMENT_SAVE,
+        STATEMENT_RELEASE,
+        STATEMENT_RETURN,
+        STATEMENT_LAST_CHANGE,
+        STATEMENT_COMPACTED,
+        STATEMENT_SET_COMPACTED,
+        STATEMENT_RANGE,
+        STATEMENT_RANGE_OPEN,
+        STATEMENT_KEYS,
+        STATEMENT_KEYS_OPEN,
+        STATEMENT_PAST,
+        STATEMENT_PAST_OPEN,
+        STATEMENT_CHANGES,
+        STATEMENT_CHANGES_OPEN,
+        STATEMENT_ADD_CHANGE,
+        STATEMENT_SET_LIVE,
+        STATEMENT_DROP_LIVE,
+        STATEMENT_LEASES,
+        STATEMENT_HAS_LEASE,
+        STATEMENT_ADD_LEASE,
+        STATEMENT_DROP_LEASE,
+        STATEMENT_KEEP_LEASE,
+        STATEMENT_KEYS_OF_LEASE,
+        STATEMENT_DROP_SUPERSEDED,
+        STATEMENT_DROP_DELETIONS,
+        STATEMENT_PAGES,
+        _STATEMENT_MAX,
+} Statement;
+
+struct SqliteFile {
+        sqlite3 *db;     /* owned */
+        char *path;      /* owned */
+        char *lock_path; /* owned */
+        int lock_fd;     /* owned; -1 = none */
+        int64_t revision;
+        int64_t compacted;
+        int64_t saved_revision; /* before the transaction under way */
+        int64_t saved_compacted;
+        sqlite3_stmt *statements[_STATEMENT_MAX]; /* owned; prepared when first used */
+};
+
+/* Set the message for SQLite's last error and return the negative errno for it. */
+int sqlite_file_error(const SqliteFile *file, Diag *diag);
+
+/* A statement, reset and ready for its parameters, or NULL with a message set; `*ret_error` is the
+ * negative errno then. It belongs to the file. */
+sqlite3_stmt *sqlite_statement(SqliteFile *file, Statement statement, int *ret_error, Diag *diag);
+
+/* Step it. Returns 1 for a row, 0 at its end (it is reset then), or a negative errno with a message
+ * (it is reset, too). */
+int sqlite_step(SqliteFile *file, sqlite3_stmt *s, Diag *diag);
+
+/* Run a statement that has no parameters and no rows. */
+int sqlite_run(SqliteFile *file, Statement statement, Diag *diag);
+
+/* Run a statement with integers for its parameters, up to two, and no rows. */
+int sqlite_run_with(SqliteFile *file, Statement statement, int64_t first, int64_t second,
+                    Diag *diag);
+
+/* Run a statement with integers for its parameters; 1 when it has a row, whose first column is
+ * `*ret_value`, else 0. */
+int sqlite_ask(SqliteFile *file, Statement statement, int64_t parameter, int64_t *ret_value,
+               Diag *diag);
+
+/* Bind bytes; they must live until the statement is reset. */
+void sqlite_bind_bytes(sqlite3_stmt *s, int parameter, StoreBytes bytes);
+
+/* Which range a ranged statement reads, with parameters 1 and 2 bound: `statement` or the one
+ * behind it. As sqlite_statement(); `scratch` holds the end of a single key and has
+ * key.n_bytes + 1 bytes. */
+sqlite3_stmt *sqlite_ranged(SqliteFile *file, Statement statement, StoreBytes key, StoreBytes end,
+                            char *scratch, int *ret_error, Diag *diag);
+
+/* The row that a ranged statement is at; borrowed until the next step. */
+StoreKv sqlite_row(sqlite3_stmt *s);
+
+/* Read the rows of a statement into `rows`, with their values or without. Returns as sqlite_step()
+ * at its end. */
+int sqlite_collect(SqliteFile *file, sqlite3_stmt *s, SqliteRows *rows, bool keys_only, Diag *diag);
+
+/* sqlite-open.c, sqlite-txn.c, sqlite-history.c: the engine's operations. */
+int sqlite_file_open(SqliteFile **ret_file, const char *path, Diag *diag);
+void sqlite_file_close(SqliteFile *file);
+int sqlite_file_range(SqliteFile *file, const StoreRange *range, SqliteRows *ret_rows,
+                      bool *ret_more, Diag *diag);
+int sqlite_file_txn(SqliteFile *file, const StoreTxn *txn, bool *ret_succeeded, Diag *diag);
+int sqlite_file_lease_end(SqliteFile *file, int64_t id, Diag *diag);
+int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
+                        int64_t *ret_next, Diag *diag);
+int sqlite_file_compact(SqliteFile *file, int64_t revision, Diag *diag);
+
+/* Read revision and `compacted` anew. */
+int sqlite_file_look(SqliteFile *file, Diag *diag);

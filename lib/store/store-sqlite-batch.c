@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the built-in store does in a turn of the loop: everything that was asked for in the turn
+ * before is carried out in order, in one transaction of the file, and answered when that is on the
+ * disk.
+ *
+ * A batch that cannot write fails as a whole, because an answer must not tell of what was not
+ * written: its reads are carried out again, without the writes, and these end with what is known of
+ * them. They were certainly not made, unless the disk failed in the very moment of the commit.
+ *
+ * Renewals of leases are not written down: they take no transaction and wake no disk.
+ */
+
+#include <errno.h>
+
+#include "lib/store/store-rules.h"
+#include "lib/store/store-sqlite-private.h"
+
+enum {
+        BATCH_CALLS_MAX = 256,             /* that one transaction has */
+        BATCH_BYTES_MAX = 4 * 1024 * 1024, /* of arguments, after which no call begins */
+        HISTORY_SLACK = 1000, /* more revisions than are kept before some are dropped */
+};
+
+typedef struct SqliteBatch {
+        SqliteStore *sqlite; /* borrowed */
+        List calls;          /* SqliteCall.node */
+        List granted;        /* SqliteLease.node: entered, to be taken out again on failure */
+        List ended;          /* SqliteLease.node: to be taken out on success */
+        int64_t revision;    /* before it */
+        int64_t compact_to;  /* 0 = no further */
+        bool has_due;        /* leases that have run out are ended */
+        bool reads;          /* the file */
+        bool writes;
+        Diag diag;
+} SqliteBatch;
+
+void sqlite_store_wake(SqliteStore *sqlite) {
+        if (sqlite->file && !timer_is_set(&sqlite->retry))
+                loop_defer(sqlite->loop, &sqlite->batch);
+}
+
+/* ---- what is in it */
+
+static bool sqlite_call_touches_file(const SqliteCall *call) {
+        return call->arguments.kind == STORE_KIND_RANGE || call->arguments.kind == STORE_KIND_TXN ||
+               sqlite_call_writes(call);
+}
+
+static void batch_take_calls(SqliteBatch *batch) {
+        SqliteStore *sqlite = batch->sqlite;
+        size_t n_calls = 0, n_bytes = 0;
+        ListNode *node;
+
+        while ((node = list_first(&sqlite->queue)) && n_calls < BATCH_CALLS_MAX &&
+               n_bytes < BATCH_BYTES_MAX) {
+                SqliteCall *call = container_of(node, SqliteCall, node);
+
+                list_remove(node);
+                list_append(&batch->calls, node);
+                call->state = CALL_TAKEN;
+                n_calls++;
+                n_bytes += call->arguments.n_bytes;
+                batch->reads |= sqlite_call_touches_file(call);
+                batch->writes |= sqlite_call_writes(call);
+        }
+}
+
+static void batch_take(SqliteBatch *batch) {
+        SqliteStore *sqlite = batch->sqlite;
+
+        batch->revision = sqlite->engine->revision(sqlite->file);
+        batch->compact_to = sqlite->compact_to < batch->revision ? sqlite->compact_to
+                                                                 : batch->revision;
+        batch->has_due = sqlite->has_due;
+        sqlite->compact_to = 0;
+        sqlite->has_due = false;
+        batch->writes = batch->has_due || batch->compact_to > 0;
+        batch_take_calls(batch);
+}
+
+/* ---- leases */
+
+/* A number that no lease has; etcd, too, draws them. */
+static int64_t sqlite_draw_lease_id(const SqliteStore *sqlite) {
+        int64_t id;
+
+        do {
+                env_random_bytes(loop_env(sqlite->loop), &id, sizeof(id));
+                id &= INT64_MAX;
+        } while (id == 0 || store_leases_find(&sqlite->leases, id));
+        return id;
+}
+
+static int batch_grant(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        int64_t ttl_s = store_lease_grantable_ttl_s(call->arguments.number);
+        SqliteLease *lease;
+
+        if (ttl_s == 0)
+                return STORE_E_INVALID;
+
+        lease = calloc(1, sizeof(*lease));
+        if (!lease)
+                return -ENOMEM;
+        lease->lease.id = sqlite_draw_lease_id(sqlite);
+        lease->lease.ttl_s = ttl_s;
+        if (store_leases_add(&sqlite->leases, &lease->lease, store_lease_ttl_us(&lease->lease)) <
+            0) {
+                free(lease);
+                return -ENOMEM;
+        }
+
+        list_append(&batch->granted, &lease->node);
+        call->reply.lease = lease->lease.id;
+        call->reply.lease_ttl_s = ttl_s;
+        return sqlite->engine->lease_add(sqlite->file, lease->lease.id, ttl_s, &batch->diag);
+}
+
+static int batch_end_lease(SqliteBatch *batch, SqliteLease *lease) {
+        SqliteStore *sqlite = batch->sqlite;
+
+        lease->is_ending = true;
+        list_append(&batch->ended, &lease->node);
+        return sqlite->engine->lease_end(sqlite->file, lease->lease.id, &batch->diag);
+}
+
+/* The lease, unless an earlier call of the batch ends it. */
+static SqliteLease *batch_find_lease(const SqliteBatch *batch, int64_t id) {
+        StoreLease *found = store_leases_find(&batch->sqlite->leases, id);
+        SqliteLease *lease = found ? container_of(found, SqliteLease, lease) : NULL;
+
+        return lease && !lease->is_ending ? lease : NULL;
+}
+
+static int batch_end_due(SqliteBatch *batch) {
+        StoreLeases *leases = &batch->sqlite->leases;
+        size_t n = 0;
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && n < STORE_LEASES_PER_LOOK && i < leases->n_leases; i++)
+                if (store_leases_is_over(leases, leases->all[i])) {
+                        r = batch_end_lease(batch,
+                                            container_of(leases->all[i], SqliteLease, lease));
+                        n++;
+                }
+        return r;
+}
+
+static void sqlite_lease_drop(SqliteStore *sqlite, SqliteLease *lease) {
+        list_remove(&lease->node);
+        store_leases_remove(&sqlite->leases, &lease->lease);
+        free(lease);
+}
+
+/* What became of the leases that the batch granted and ended. */
+static void batch_settle_leases(SqliteBatch *batch, bool is_made) {
+        List *over = is_made ? &batch->ended : &batch->granted;
+        List *kept = is_made ? &batch->granted : &batch->ended;
+        ListNode *node;
+
+        while ((node = list_first(kept))) {
+                container_of(node, SqliteLease, node)->is_ending = false;
+                list_remove(node);
+        }
+        while ((node = list_first(over)))
+                sqlite_lease_drop(batch->sqlite, container_of(node, SqliteLease, node));
+}
+
+/* ---- carrying it out */
+
+static void sqlite_tell_status(SqliteStore *sqlite, StoreStatus *status) {
+        *status = (StoreStatus){
+                .version = "",
+                .troubles = sqlite->trouble,
+                .has_leader = true,
+                .is_full = sqlite->trouble[0],
+        };
+        sqlite->engine->size(sqlite->file, &status->size_bytes, &status->used_bytes);
+}
+
+static int batch_range(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        int r;
+
+        sqlite_rows_done(&call->rows);
+        r = sqlite->engine->range(sqlite->file, &call->arguments.range, &call->rows,
+                                  &call->reply.more, &batch->diag);
+        call->reply.kvs = call->rows.kvs;
+        call->reply.n_kvs = call->rows.n_kvs;
+        return r;
+}
+
+static int batch_dispatch(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        int64_t number = call->arguments.number;
+        SqliteLease *lease;
+
+        switch (call->arguments.kind) {
+        case STORE_KIND_RANGE:
+                return batch_range(batch, call);
+        case STORE_KIND_TXN:
+                return sqlite->engine->txn(sqlite->file, &call->arguments.txn,
+                                           &call->reply.succeeded, &batch->diag);
+        case STORE_KIND_LEASE_GRANT:
+                return batch_grant(batch, call);
+        case STORE_KIND_LEASE_REVOKE:
+                lease = batch_find_lease(batch, number);
+                return lease ? batch_end_lease(batch, lease) : STORE_E_NO_LEASE;
+        case STORE_KIND_LEASE_KEEP_ALIVE:
+                return batch_find_lease(batch, number)
+                               ? store_leases_keep_alive(&sqlite->leases, number, &call->reply)
+                               : STORE_E_NO_LEASE;
+        case STORE_KIND_LEASE_LOOK:
+                return batch_find_lease(batch, number)
+                               ? store_leases_look(&sqlite->leases, number, &call->reply)
+                               : STORE_E_NO_LEASE;
+        case STORE_KIND_STATUS:
+                sqlite_tell_status(sqlite, &call->reply.status);
+                return 0;
+        case _STORE_KIND_MAX:
+                break;
+        }
+        return STORE_E_INVALID;
+}
+
+static int batch_carry_out(SqliteBatch *batch) {
+        SqliteStore *sqlite = batch->sqlite;
+        int r = 0;
+
+        if (batch->compact_to > 0)
+                r = sqlite->engine->compact(sqlite->file, batch->compact_to, &batch->diag);
+        if (r == 0 && batch->has_due)
+                r = batch_end_due(batch);
+
+        for (ListNode *n = list_first(&batch->calls); r >= 0 && n;
+             n = list_next(&batch->calls, n)) {
+                SqliteCall *call = container_of(n, SqliteCall, node);
+
+                call->status = r = batch_dispatch(batch, call);
+                call->reply.revision = sqlite->engine->revision(sqlite->file);
+        }
+        return r < 0 ? r : 0;
+}
+
+/* Returns 0, or a negative errno, and then nothing was made; except that nobody knows after a
+ * failing commit, which `*ret_is_unknown` says. */
+static int batch_run(SqliteBatch *batch, bool *ret_is_unknown) {
+        SqliteStore *sqlite = batch->sqlite;
+        bool has_transaction = batch->reads || batch->writes;
+        int r;
+
+        *ret_is_unknown = false;
+        if (!has_transaction)
+                return batch_carry_out(batch);
+
+        r = sqlite->engine->begin(sqlite->file, batch->writes, &batch->diag);
+        if (r < 0)
+                return r;
+
+        r = batch_carry_out(batch);
+        if (r == 0) {
+                r = sqlite->engine->commit(sqlite->file, &batch->diag);
+                *ret_is_unknown = r < 0 && r != -ENOSPC && r != -EAGAIN && r != -ENOMEM;
+        }
+        if (r < 0)
+                sqlite->engine->rollback(sqlite->file);
+        return r;
+}
+
+/* ---- afterwards */
+
+/* What a call ends with in a batch that failed with `r`. */
+static int outcome_of(const SqliteCall *call, int r, bool is_unknown) {
+        if (r == -ENOMEM)
+                return -ENOMEM;
+        if (r == -ENOSPC && sqlite_call_writes(call))
+                return STORE_E_NO_SPACE;
+        return is_unknown && sqlite_call_writes(call) ? STORE_E_UNKNOWN : STORE_E_UNREACHABLE;
+}
+
+static void sqlite_finish_calls(List *calls) {
+        ListNode *node;
+
+        while ((node = list_first(calls)))
+                sqlite_call_finish(container_of(node, SqliteCall, node));
+}
+
+/* Puts back what may be carried out later, and ends the rest. A call that another process held up
+ * waits for as long as it has; a read that failed for the writes beside it is tried once more. */
+static void batch_fail(SqliteBatch *batch, int r, bool is_unknown) {
+        List over = { 0 }, again = { 0 };
+        ListNode *node;
+
+        batch_settle_leases(batch, false);
+        while ((node = list_pop(&batch->calls))) {
+                SqliteCall *call = container_of(node, SqliteCall, node);
+                bool waits = r == -EAGAIN || (!sqlite_call_writes(call) && !call->was_tried);
+
+                call->was_tried |= r != -EAGAIN;
+                call->state = waits ? CALL_QUEUED : CALL_TAKEN;
+                call->status = outcome_of(call, r, is_unknown);
+                list_append(waits ? &again : &over, node);
+        }
+        list_splice(&again, &batch->sqlite->queue);
+        list_splice(&batch->sqlite->queue, &again);
+        sqlite_finish_calls(&over);
+}
+
+/* Sees to it that history does not grow without bound: by count now, by age later. */
+static void sqlite_watch_over_history(SqliteStore *sqlite) {
+        int64_t revision = sqlite->engine->revision(sqlite->file);
+        int64_t compacted = sqlite->engine->compacted(sqlite->file);
+
+        if (revision - compacted > sqlite->history_revisions + HISTORY_SLACK)
+                sqlite_store_compact(sqlite, revision - sqlite->history_revisions);
+        if (revision > compacted && !timer_is_set(&sqlite->history)) {
+                sqlite->mark = revision;
+                timer_set_in(sqlite->loop, &sqlite->history, sqlite->history_us);
+        }
+}
+
+static void batch_succeed(SqliteBatch *batch) {
+        SqliteStore *sqlite = batch->sqlite;
+
+        batch_settle_leases(batch, true);
+        if (batch->writes)
+                sqlite_store_note_trouble(sqlite, NULL);
+        if (sqlite->engine->revision(sqlite->file) > batch->revision)
+                sqlite_store_notify(sqlite, batch->revision + 1);
+        sqlite_watch_over_history(sqlite);
+        if (!list_is_empty(&sqlite->queue))
+                sqlite_store_wake(sqlite);
+        sqlite_finish_calls(&batch->calls);
+}
+
+void sqlite_store_on_batch(LoopDeferred *deferred) {
+        SqliteStore *sqlite = container_of(deferred, SqliteStore, batch);
+        SqliteBatch batch = { .sqlite = sqlite };
+        bool is_unknown;
+        int r;
+
+        if (!sqlite->file)
+                return;
+
+        batch_take(&batch);
+        r = batch_run(&batch, &is_unknown);
+        if (r == 0) {
+                batch_succeed(&batch);
+                return;
+        }
+
+        /* Leases that have run out, and history, are seen to at the next occasion. */
+        if (r == -EAGAIN || r == -ENOMEM) {
+                sqlite_store_retry(sqlite);
+        } else if (r == -ENOSPC) {
+                sqlite_store_note_trouble(sqlite, batch.diag.message);
+                sqlite_store_wake(sqlite);
+        } else {
+                sqlite_store_lose(sqlite, r, &batch.diag);
+        }
+        batch_fail(&batch, r, is_unknown);
+}
+
+void sqlite_store_compact(SqliteStore *sqlite, int64_t revision) {
+        if (revision > sqlite->compact_to)
+                sqlite->compact_to = revision;
+        sqlite_store_wake(sqlite);
+}
