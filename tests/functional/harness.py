@@ -289,6 +289,23 @@ class Machine(Station):
     def daemon_pid(self):
         return self.main_pid("fleet.service")
 
+    def daemon_file(self, name):
+        """A file of the daemon's in /proc."""
+        return (self.root / f"proc/{self.daemon_pid()}" / name).read_text()
+
+    def daemon_is_sanitized(self):
+        """AddressSanitizer reserves terabytes for its shadow, and its memory says nothing."""
+        return int(re.search(r"VmSize:\s+(\d+)", self.daemon_file("status"))[1]) > 1 << 30
+
+    def daemon_memory_kb(self):
+        """Private memory of the daemon that was written to."""
+        return int(re.search(r"Private_Dirty: +(\d+)", self.daemon_file("smaps_rollup"))[1])
+
+    def daemon_descriptors(self):
+        """What each file descriptor of the daemon is: number -> target."""
+        folder = self.root / f"proc/{self.daemon_pid()}/fd"
+        return {int(link.name): os.readlink(link) for link in folder.iterdir()}
+
     def is_on(self):
         return any(line.split() == [self.name, self.address, "running"] for line in self.lab.call("list").ok().splitlines())
 

@@ -89,7 +89,7 @@ class Api(ClusterTest):
         self.assertEqual(out, "660 root socket\n")
         # Only what was passed: nothing of the daemon's own.
         inodes = set(re.findall(r"socket:\[(\d+)\]", self.machine.exec("sh", "-c", f"ls -l /proc/{self.machine.daemon_pid()}/fd").ok()))
-        tcp = [line.split() for name in ("net/tcp", "net/tcp6") for line in self.daemon_file(name).splitlines()[1:]]
+        tcp = [line.split() for name in ("net/tcp", "net/tcp6") for line in self.machine.daemon_file(name).splitlines()[1:]]
         self.assertEqual([row[1] for row in tcp if row[3] == "0A" and row[9] in inodes], [f"0100007F:{PORT:04X}"])
 
     # Clients
@@ -376,33 +376,22 @@ class Api(ClusterTest):
             changes = json.dumps([{"op": "add", "path": f"/{n}/metadata/a", "value": "b"} for n in range(10_000)]).encode()
             self.assert_refused(self.machines[0].api("PATCH", f"{V1}/machines", changes), 413, "4096")
             # Read to its end, and not kept.
-            before = self.memory()
+            before = self.machine.daemon_memory_kb()
             head = b"PUT /fleet/v1/units/a.service HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n"
             self.assertRegex(self.raw(head + b"[" * 100_000_000, timeout_s=30), rb"^HTTP/1\.1 413 ")
-            if not self.is_sanitized():
-                self.assertLess(self.memory() - before, 2000)
+            if not self.machine.daemon_is_sanitized():
+                self.assertLess(self.machine.daemon_memory_kb() - before, 2000)
 
         self.assert_nothing_changes(send)
 
     # Load
 
-    def daemon_file(self, name):
-        return (self.machine.root / f"proc/{self.machine.daemon_pid()}" / name).read_text()
-
-    def is_sanitized(self):
-        """AddressSanitizer reserves terabytes for its shadow, and its memory says nothing."""
-        return int(re.search(r"VmSize:\s+(\d+)", self.daemon_file("status"))[1]) > 1 << 30
-
-    def memory(self):
-        """Private memory of the daemon that was written to, in kB."""
-        return int(re.search(r"Private_Dirty: +(\d+)", self.daemon_file("smaps_rollup"))[1])
-
     def test_thousands_of_requests_leave_memory_where_it_was(self):
         self.machine.hammer(2_000, 50)
-        before = self.memory()
+        before = self.machine.daemon_memory_kb()
         self.machine.hammer(10_000, 50)
-        if not self.is_sanitized():
-            self.assertLess(self.memory() - before, 200)
+        if not self.machine.daemon_is_sanitized():
+            self.assertLess(self.machine.daemon_memory_kb() - before, 200)
 
     def test_clients_that_say_next_to_nothing_lock_nobody_out(self):
         peers = []

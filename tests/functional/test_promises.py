@@ -126,18 +126,6 @@ class Daemons(PromiseTest):
 
 
 class Store(PromiseTest):
-    def test_twenty_seconds_without_etcd(self):
-        watch = self.start_units()
-        for member in self.cluster.members:
-            member.kill()
-        wait_for(lambda: self.cluster.api("GET", "/fleet/v1/units").status == 503, 10, "the API says so")
-        let_pass(20)
-        for member in self.cluster.members:
-            member.start()
-        self.wait_whole()
-        let_pass(TTL_S)
-        self.assert_nothing_stopped(watch)
-
     def test_an_etcd_that_hangs_for_five_seconds(self):
         watch = self.start_units()
         for member in self.cluster.members:
