@@ -37,7 +37,9 @@ typedef struct TlsStream {
         bool *is_alive; /* set to false when the stream is freed while one of its callbacks runs */
         bool has_heard; /* the server has sent something */
         bool has_read;  /* and something that was meant for us */
-        int error;      /* negative errno, or 0 */
+        bool is_write_broken; /* nothing can be sent any more; what the server had sent is still
+                                 read */
+        int error;            /* negative errno, or 0 */
         Diag explanation;
         enum {
                 TLS_CONNECTING,
@@ -137,8 +139,13 @@ static void tls_on_timer(LoopTimer *timer) {
 
 static int tls_send(const void *bytes, size_t n_bytes, void *userdata) {
         TlsStream *tls = userdata;
+        int r = stream_write(tls->socket, bytes, n_bytes);
 
-        return stream_write(tls->socket, bytes, n_bytes);
+        /* Behind the broken end there may be the server's last words: the session goes on for
+         * them, and the socket tells the end. */
+        if (r == -ENOTCONN)
+                tls->is_write_broken = true;
+        return tls->is_write_broken ? 0 : r;
 }
 
 /* Decrypts what there is. Returns 0 or a negative errno as TlsEngine.read. */
@@ -291,7 +298,7 @@ static void tls_consume(Stream *head, size_t n_bytes) {
 static int tls_write(Stream *head, const void *bytes, size_t n_bytes) {
         TlsStream *tls = tls_of(head);
 
-        if (tls->state == TLS_ENDED || tls->error < 0)
+        if (tls->state == TLS_ENDED || tls->error < 0 || tls->is_write_broken)
                 return -ENOTCONN;
         if (evbuffer_add(tls->output, bytes, n_bytes) < 0)
                 return -ENOMEM;

@@ -71,6 +71,7 @@ typedef struct Client {
         char text[8]; /* each letter once */
         Buf input;
         char frees_on; /* free the stream when this letter is told */
+        bool replies;  /* say something whenever something comes */
 } Client;
 
 static void on_stream(Stream *stream, StreamEvent event, void *userdata) {
@@ -93,6 +94,8 @@ static void on_stream(Stream *stream, StreamEvent event, void *userdata) {
                 ck_assert_uint_gt(n, 0);
                 ck_assert_int_eq(buf_append(&client->input, bytes, n), 0);
                 stream_consume(stream, n);
+                if (client->replies)
+                        (void)stream_write(stream, "and you", 7);
         }
         if (letters[event] == client->frees_on)
                 client->stream = stream_free(client->stream);
@@ -391,6 +394,27 @@ START_TEST(test_silent_server) {
 }
 END_TEST
 
+/* The server's last words come although we were still talking, and the end is the connection's. */
+START_TEST(test_input_before_a_broken_end) {
+        const Use use = { .ca = "ca.pem" };
+        Client client;
+
+        client_start(&client, TLS_SERVER_LEAVES, "good", &use, LIMIT_US);
+        client.replies = true;
+        await_letter(&client, 'C');
+        ck_assert_int_eq(stream_write(client.stream, "hello", 5), 0);
+        ck_assert_int_eq(loop_turn(client.loop, 0), 0);
+        (void)tls_server_stop(&client.server, true);
+        ck_assert_int_eq(stream_write(client.stream, "hello", 5), 0);
+        await_letter(&client, 'E');
+        ck_assert_str_eq(client.input.data, "answer");
+        ck_assert(stream_error(client.stream) == -ECONNRESET ||
+                  stream_error(client.stream) == -EPIPE);
+        ck_assert_int_eq(stream_write(client.stream, "hello", 5), -ENOTCONN);
+        client_done(&client);
+}
+END_TEST
+
 /* The owner may free the stream in any callback, and before any. */
 START_TEST(test_freed_in_callback) {
         static const char letters[] = { 'C', 'R', 'W', 'E', '\0' };
@@ -467,6 +491,7 @@ static int run_all(void) {
         tcase_add_loop_test(cases, test_failures, 0, (int)ELEMENTSOF(failures));
         tcase_add_loop_test(cases, test_client_refused, 0, 3);
         tcase_add_test(cases, test_silent_server);
+        tcase_add_test(cases, test_input_before_a_broken_end);
         tcase_add_loop_test(cases, test_freed_in_callback, 0, 5);
         tcase_add_test(cases, test_bad_port);
         tcase_add_test(cases, test_survives_oom);

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -70,6 +71,17 @@ static int echo(SSL *ssl, int fd) {
         return SSL_get_error(ssl, n) == SSL_ERROR_ZERO_RETURN ? SAW_END : SAW_NO_END;
 }
 
+/* A socket that is closed with something unread in it makes the peer's next write fail. */
+static int leave(SSL *ssl, int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        (void)SSL_set_fd(ssl, fd);
+        (void)SSL_set_num_tickets(ssl, 0);
+        if (SSL_accept(ssl) == 1 && poll(&p, 1, -1) == 1)
+                (void)SSL_write(ssl, "answer", 6);
+        return SAW_NO_END;
+}
+
 static int serve(TlsServerKind kind, int listener, const char *folder, const char *certificate) {
         static const char text[] = "HTTP/1.0 400 Bad Request\r\n\r\n";
         SSL *ssl = make_ssl(kind, folder, certificate);
@@ -89,6 +101,8 @@ static int serve(TlsServerKind kind, int listener, const char *folder, const cha
         case TLS_SERVER_SILENT:
                 (void)pause();
                 return SAW_NO_END;
+        case TLS_SERVER_LEAVES:
+                return leave(ssl, fd);
         default:
                 return echo(ssl, fd);
         }
