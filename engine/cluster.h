@@ -120,7 +120,8 @@ struct Cluster {
         List globals;   /* global units */
         List replacers; /* units for one machine with Replaces */
         List unplaced;  /* units that found no machine in this round: a reason is to be written */
-        uint64_t n_looked;   /* machines and rows looked at so far: a measure of work */
+        uint64_t
+                n_looked; /* machines, rows and pairs of units looked at so far: a measure of work */
         uint64_t n_visits;   /* walks over who replaces whom so far */
         uint64_t n_released; /* how often a row on a present machine was given up: tells who keeps
                                 machines in order of their load that one has become less */

@@ -154,6 +154,7 @@ static int compare_units(const void *a, const void *b) {
 }
 
 static bool are_rivals(Layout *layout, const ClusterUnit *a, const ClusterUnit *b) {
+        layout->cluster->n_looked++;
         return fit_keeps_off(layout->cluster, a, b) != MISFIT_NONE ||
                fit_keeps_off(layout->cluster, b, a) != MISFIT_NONE;
 }
@@ -311,6 +312,7 @@ static Obstacle obstacle_between(Layout *layout, const ClusterUnit *unit,
                                  const ClusterUnit *other) {
         MisfitKind kind = fit_keeps_off(layout->cluster, other, unit);
 
+        layout->cluster->n_looked++;
         if (kind == MISFIT_NONE) {
                 /* It would be pushed off: find its place now, unless it runs. */
                 return is_movable(other) && fit_keeps_off(layout->cluster, unit, other)

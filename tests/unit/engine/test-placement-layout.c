@@ -142,6 +142,34 @@ START_TEST(test_long_way) {
 }
 END_TEST
 
+/* The pairs of a large block are work, which a round counts. */
+START_TEST(test_block_is_counted) {
+        enum { N = 100 };
+        Cluster cluster;
+        uint64_t n_before;
+
+        cluster_init(&cluster, 1);
+        view_machine(&cluster, "m1", "d=ssd");
+        view_machine(&cluster, "m2", "");
+        view_unit(&cluster, "a", "MachineID=m2", L, 1);
+        view_unit(&cluster, "a000", "", L, 1);
+        for (int i = 1; i < N; i++) {
+                char name[16], text[64];
+
+                (void)snprintf(name, sizeof(name), "a%03d", i);
+                (void)snprintf(text, sizeof(text), "MachineOf=a%03d.service", i - 1);
+                view_unit(&cluster, name, text, L, 1);
+        }
+        view_plan_all(&cluster);
+        n_before = cluster.n_looked;
+        view_unit(&cluster, "z", "MachineMetadata=d=ssd\nConflicts=a000.service", L, 1);
+        view_plan(&cluster);
+        ck_assert_int_eq(strncmp(view_plan_text(&cluster), "a=m2 a000=m2 a001=m2 ", 21), 0);
+        ck_assert_uint_ge(cluster.n_looked - n_before, N * (N - 1) / 2);
+        cluster_done(&cluster);
+}
+END_TEST
+
 /* Against brute force */
 
 enum { N_MACHINES = 4, N_UNITS = 8 };
@@ -337,6 +365,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_layouts,
                 test_no_layout,
+                test_block_is_counted,
                 test_long_way,
                 test_against_brute_force,
         };
