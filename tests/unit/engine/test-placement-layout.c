@@ -363,11 +363,8 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_layouts,
-                test_no_layout,
-                test_block_is_counted,
-                test_long_way,
-                test_against_brute_force,
+                test_layouts,  test_no_layout,           test_block_is_counted,
+                test_long_way, test_against_brute_force,
         };
 
         return tests_run("engine placement layout", tests, ELEMENTSOF(tests));
