@@ -264,7 +264,7 @@ void registry_write_delete_unit(RegistryWrite *write, const char *unit) {
 }
 
 bool registry_write_is_empty(const RegistryWrite *write) {
-        return write->n_ops == 0;
+        return write->n_ops == 0 && write->error == 0;
 }
 
 size_t registry_write_size(const RegistryWrite *write) {

@@ -75,7 +75,7 @@ void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */
 void registry_write_delete_unit(RegistryWrite *write, const char *unit);
 
-/* Is there nothing to write? */
+/* Is there nothing to write? Not so where something could not be added: to commit tells that. */
 bool registry_write_is_empty(const RegistryWrite *write);
 
 /* How many comparisons and operations it holds: the larger of the two counts. STORE_TXN_OPS_MAX is

@@ -262,6 +262,14 @@ START_TEST(test_error_is_kept_while_building) {
         ck_assert_uint_eq(f.n_done, 0);
         ck_assert_int_eq(rig_revision(&f.rig), 1);
 
+        /* Also where nothing else is to be written. */
+        registry_write_begin(&f.write, f.registry);
+        registry_write_put_unit(
+                &f.write, "a.service",
+                &(UnitRecord){ .desired = JOB_STATE_LOADED, .generation = UINT64_MAX });
+        ck_assert(!registry_write_is_empty(&f.write));
+        ck_assert_int_eq(registry_write_commit(&f.write, on_written), -ERANGE);
+
         registry_write_begin(&f.write, f.registry);
         ck_assert(registry_write_is_empty(&f.write));
         ck_assert_uint_eq(registry_write_bytes(&f.write), 0);
