@@ -28,6 +28,7 @@
 enum {
         FAKE_CALL_US = 1 * US_PER_MS,    /* how long the service manager takes to answer */
         FAKE_JOB_US = 5 * US_PER_MS,     /* how long a job takes when the unit does not say */
+        FAKE_RETRY_US = 50 * US_PER_MS,  /* before it looks again, when memory was out */
         FAKE_DELAY_MAX_MS = 3600 * 1000, /* longest delay that a unit may ask for */
 };
 
@@ -73,7 +74,7 @@ struct FakeMachine {
 struct FakeHost {
         Host base;
         FakeMachine *machine; /* borrowed */
-        LoopDeferred connect; /* takes over what is there */
+        LoopTimer connect;    /* takes over what is there */
         bool has_started;
 };
 
@@ -451,13 +452,13 @@ static int host_fake_sync(FakeHost *host) {
         return 0;
 }
 
-static void host_fake_on_connect(LoopDeferred *deferred) {
-        FakeHost *host = container_of(deferred, FakeHost, connect);
+static void host_fake_on_connect(LoopTimer *timer) {
+        FakeHost *host = container_of(timer, FakeHost, connect);
 
         if (!host->machine->is_connected)
                 return;
         if (host_fake_sync(host) < 0)
-                loop_defer(host->base.loop, &host->connect);
+                timer_set_in(host->base.loop, &host->connect, FAKE_RETRY_US);
         else
                 host_set_ready(&host->base, true, NULL);
 }
@@ -466,21 +467,21 @@ static int host_fake_start(Host *base) {
         FakeHost *host = container_of(base, FakeHost, base);
 
         host->has_started = true;
-        loop_defer(base->loop, &host->connect);
+        timer_set_in(base->loop, &host->connect, 0);
         return 0;
 }
 
 static void host_fake_close(Host *base) {
         FakeHost *host = container_of(base, FakeHost, base);
 
-        loop_defer_cancel(&host->connect);
+        timer_clear(&host->connect);
         host->has_started = false;
 }
 
 static void host_fake_free(Host *base) {
         FakeHost *host = container_of(base, FakeHost, base);
 
-        loop_defer_cancel(&host->connect);
+        timer_clear(&host->connect);
         host->machine->host = NULL;
         free(host);
 }
@@ -567,7 +568,7 @@ void fake_machine_reboot(FakeMachine *machine) {
                 return;
         while ((node = hash_map_first(&host->base.units)))
                 host_entry_remove(&host->base, container_of(node, HostEntry, unit.node));
-        loop_defer(host->base.loop, &host->connect);
+        timer_set_in(host->base.loop, &host->connect, 0);
 }
 
 void fake_machine_set_connected(FakeMachine *machine, bool is_connected) {
@@ -580,7 +581,7 @@ void fake_machine_set_connected(FakeMachine *machine, bool is_connected) {
         if (!host || !host->has_started)
                 return;
         if (is_connected) {
-                loop_defer(host->base.loop, &host->connect);
+                timer_set_in(host->base.loop, &host->connect, 0);
                 return;
         }
         host_set_ready(&host->base, false, "the service manager went away");

@@ -16,8 +16,11 @@
 
 #include "lib/store/store-memory-client.h"
 
-/* etcd, too, tells at most this many revisions at once to a watch that lags behind. */
-enum { MEMORY_WATCH_REVISIONS_MAX = 1000 };
+enum {
+        /* etcd, too, tells at most this many revisions at once to a watch that lags behind. */
+        MEMORY_WATCH_REVISIONS_MAX = 1000,
+        MEMORY_WATCH_RETRY_US = 50 * US_PER_MS, /* to tell again, when memory was out */
+};
 
 /* The store's side of a watch. */
 typedef struct MemoryWatch {
@@ -155,7 +158,7 @@ static void memory_watch_deliver(MemoryWatch *w) {
 
         if (memory_watch_collect(w, &events, &w->cursor) < 0) {
                 w->is_pending = true;
-                loop_defer(w->client->store.loop, &w->deferred);
+                timer_set_in(w->client->store.loop, &w->timer, MEMORY_WATCH_RETRY_US);
                 return;
         }
 

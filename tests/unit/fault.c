@@ -27,13 +27,18 @@ void *__wrap_reallocarray(void *memory, size_t n, size_t n_bytes);
 char *__wrap_strdup(const char *string);
 char *__wrap_strndup(const char *string, size_t n_bytes);
 
-static bool is_armed, has_failed;
+static bool is_armed, has_failed, is_lasting;
 static size_t n_until_failure;
 
 void fault_arm(size_t n) {
         is_armed = true;
-        has_failed = false;
+        has_failed = is_lasting = false;
         n_until_failure = n;
+}
+
+void fault_arm_lasting(size_t n) {
+        fault_arm(n);
+        is_lasting = true;
 }
 
 bool fault_disarm(void) {
@@ -50,7 +55,7 @@ void fault_assert(bool claim) {
 }
 
 static bool is_due(void) {
-        if (!is_armed || has_failed || n_until_failure-- > 0)
+        if (!is_armed || (has_failed && !is_lasting) || (!has_failed && n_until_failure-- > 0))
                 return false;
 
         has_failed = true;

@@ -12,6 +12,9 @@
 /* Let the allocation number `n` from now, counting from 0, fail; the ones after it succeed again. */
 void fault_arm(size_t n);
 
+/* The same, and let every one after it fail, too. */
+void fault_arm_lasting(size_t n);
+
 /* Let everything succeed. Returns whether an allocation failed since fault_arm(). */
 bool fault_disarm(void);
 
