@@ -139,3 +139,33 @@ typedef struct WaitResult {
 void wait_result_done(WaitResult *result);
 int wait_result_encode(const WaitResult *result, Buf *out);
 int wait_result_decode(const char *json, size_t n_bytes, WaitResult *ret_result, Diag *diag);
+
+/* GET /fleet/v1/doctor: what a checkup found (docs/api.md). Strings owned. */
+typedef struct Finding {
+        char *check;   /* which check found it */
+        char *subject; /* unit, machine or record that it is about, or NULL */
+        char *what;    /* what is so */
+        char *remedy;  /* what to do, or NULL */
+        bool is_note;  /* worth knowing, but nothing is wrong */
+} Finding;
+
+/* One check. Strings owned. */
+typedef struct CheckResult {
+        char *name;
+        char *summary;       /* what was looked at, for people */
+        uint64_t n_problems; /* findings that are no notes; all of them, where not all are told */
+} CheckResult;
+
+/* The whole. */
+typedef struct Diagnosis {
+        char *machine;       /* whose API answered */
+        CheckResult *checks; /* owned array, in the order in which they are to be shown */
+        size_t n_checks;
+        Finding *findings; /* owned array; the same order */
+        size_t n_findings;
+} Diagnosis;
+
+/* Free the members (zeroed afterwards); append as JSON; read from JSON. As said above. */
+void diagnosis_done(Diagnosis *diagnosis);
+int diagnosis_encode(const Diagnosis *diagnosis, Buf *out);
+int diagnosis_decode(const char *json, size_t n_bytes, Diagnosis *ret_diagnosis, Diag *diag);

@@ -149,3 +149,37 @@ typedef struct LeaderRecord {
 void leader_record_done(LeaderRecord *record);
 int leader_record_encode(const LeaderRecord *record, char **ret_json);
 int leader_record_decode(const char *json, size_t n_bytes, LeaderRecord *ret_record, Diag *diag);
+
+/* checkup/ask: somebody wants every daemon to say how it is. Written by the API for each checkup,
+ * which is known by the record's revision. */
+typedef struct CheckupRecord {
+        char *machine; /* machine ID of who asks */
+} CheckupRecord;
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void checkup_record_done(CheckupRecord *record);
+int checkup_record_encode(const CheckupRecord *record, char **ret_json);
+int checkup_record_decode(const char *json, size_t n_bytes, CheckupRecord *ret_record, Diag *diag);
+
+/* report/<machine>/<lease>: how a daemon is, as its answer to a checkup. On the daemon's lease,
+ * which tells two daemons of one machine ID apart; written by that daemon. */
+typedef struct ReportRecord {
+        uint64_t asked;      /* the revision of the checkup that it answers */
+        uint64_t wall_ms;    /* its wall clock as it answers, since 1970 */
+        char *hostname;      /* or NULL, as all strings here */
+        char *address;       /* where others reach it */
+        char *version;       /* of fleetd */
+        char *systemd;       /* version of systemd */
+        char *store;         /* the endpoint of the store that it is connected to */
+        char *store_version; /* of that member */
+        char *why;           /* why it is not a member of the cluster; NULL when it is */
+        bool is_host_lost;   /* its systemd does not answer */
+        uint64_t n_units;    /* scheduled there, or there */
+        uint64_t n_late;     /* of them, those whose state in the store has not been what systemd
+                                says for some seconds */
+} ReportRecord;
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void report_record_done(ReportRecord *record);
+int report_record_encode(const ReportRecord *record, char **ret_json);
+int report_record_decode(const char *json, size_t n_bytes, ReportRecord *ret_record, Diag *diag);

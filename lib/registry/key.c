@@ -61,6 +61,14 @@ static int decode_removed(const StoreKv *kv, Record *record, Diag *diag) {
         return 0;
 }
 
+static int decode_checkup(const StoreKv *kv, Record *record, Diag *diag) {
+        return checkup_record_decode(kv->value.data, kv->value.n_bytes, &record->checkup, diag);
+}
+
+static int decode_report(const StoreKv *kv, Record *record, Diag *diag) {
+        return report_record_decode(kv->value.data, kv->value.n_bytes, &record->report, diag);
+}
+
 typedef struct RecordFormat {
         const char *word; /* first component of the key */
         bool has_machine;
@@ -69,12 +77,14 @@ typedef struct RecordFormat {
 } RecordFormat;
 
 static const RecordFormat formats[_RECORD_KIND_MAX] = {
+        [RECORD_CHECKUP] = { "checkup/ask", false, false, decode_checkup },
         [RECORD_LEADER] = { "engine/leader", false, false, decode_leader },
         [RECORD_FILE] = { "file/", false, true, decode_file },
         [RECORD_MACHINE] = { "machine/", true, false, decode_machine },
         [RECORD_METADATA] = { "metadata/", true, false, decode_metadata },
         [RECORD_PLACEMENT] = { "placement/", false, true, decode_placement },
         [RECORD_REMOVED] = { "removed/", false, true, decode_removed },
+        [RECORD_REPORT] = { "report/", true, true, decode_report },
         [RECORD_SCHEDULE] = { "schedule/", true, true, decode_schedule },
         [RECORD_STATE] = { "state/", true, true, decode_state },
         [RECORD_UNIT] = { "unit/", false, true, decode_unit },
@@ -130,6 +140,14 @@ static void make_printable(char *text) {
                         *text = '?';
 }
 
+char *record_key_printable(const StoreBytes *key) {
+        char *text = strndup(key->data, key->n_bytes);
+
+        if (text)
+                make_printable(text);
+        return text;
+}
+
 /* Tells it, unless it was told before. Makes the key printable. */
 static void registry_tell_bad(Registry *registry, char *key, int64_t revision, const char *why) {
         uint64_t digest = digest_bad(key, revision);
@@ -180,6 +198,8 @@ static bool record_key_split(const RecordFormat *format, char *parts, RecordKey 
                 return unit_hash_is_valid(key->unit);
         if (key->unit && key->kind == RECORD_REMOVED)
                 return removed_slot_is_valid(key->unit);
+        if (key->kind == RECORD_REPORT)
+                return *key->unit && strspn(key->unit, "0123456789abcdef") == strlen(key->unit);
         return !key->unit || unit_name_check(key->unit, NULL) == 0;
 }
 
@@ -204,6 +224,28 @@ static int record_key_decode(const Registry *registry, char *text, RecordKey *re
         }
 
         return -EBADMSG;
+}
+
+/* Marks a record as bad, for `why`, which is kept behind the key's parts in `*strings` (of
+ * `n_key_bytes`). Returns 0 or -ENOMEM. */
+static int record_set_bad(Record *record, char **strings, size_t n_key_bytes, const char *why) {
+        size_t n_why_bytes = strlen(why) + 1;
+        char *more = malloc(n_key_bytes + n_why_bytes);
+
+        if (!more)
+                return -ENOMEM;
+
+        memcpy(more, *strings, n_key_bytes);
+        memcpy(more + n_key_bytes, why, n_why_bytes);
+        if (record->key.machine)
+                record->key.machine = more + (record->key.machine - *strings);
+        if (record->key.unit)
+                record->key.unit = more + (record->key.unit - *strings);
+        record->is_bad = true;
+        record->why_bad = more + n_key_bytes;
+        free(*strings);
+        *strings = more;
+        return 0;
 }
 
 int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool keys_only,
@@ -237,7 +279,9 @@ int record_decode(Registry *registry, const StoreKv *kv, bool is_deleted, bool k
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0) {
-                        record.is_bad = true;
+                        if (record_set_bad(&record, &strings, kv->key.n_bytes + 1, diag.message) <
+                            0)
+                                return -ENOMEM;
                         registry_tell_bad(registry, key, kv->mod_revision, diag.message);
                 }
         }
@@ -272,6 +316,12 @@ void record_done(Record *record) {
                 break;
         case RECORD_LEADER:
                 leader_record_done(&record->leader);
+                break;
+        case RECORD_CHECKUP:
+                checkup_record_done(&record->checkup);
+                break;
+        case RECORD_REPORT:
+                report_record_done(&record->report);
                 break;
         default:
                 break;

@@ -53,6 +53,10 @@ int record_key_encode(const Registry *registry, const RecordKey *key, Buf *out);
  * as buf_append(). */
 int record_key_end(const Buf *prefix, Buf *out);
 
+/* A key as text without what a terminal could stumble over, which the caller frees; NULL = out of
+ * memory. */
+char *record_key_printable(const StoreBytes *key);
+
 /* Decode a key and its value. The record borrows from `kv` and from `ret_strings`, which the caller
  * frees after record_done(). Returns 0, -ENOMEM, or -EBADMSG for a key that is none of ours
  * (already told as bad). */

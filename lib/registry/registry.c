@@ -133,6 +133,8 @@ typedef struct RecordBatch {
         Record *records; /* owned */
         char **strings;  /* owned, one per record */
         size_t n_records;
+        char *foreign; /* owned: the first key that is none of ours, or NULL */
+        size_t n_foreign;
 } RecordBatch;
 
 static void record_batch_done(RecordBatch *batch) {
@@ -142,6 +144,7 @@ static void record_batch_done(RecordBatch *batch) {
         }
         free(batch->records);
         free(batch->strings);
+        free(batch->foreign);
 }
 
 static int record_batch_decode(RegistryRead *read, const StoreReply *reply, RecordBatch *batch) {
@@ -155,11 +158,15 @@ static int record_batch_decode(RegistryRead *read, const StoreReply *reply, Reco
                                       &batch->records[batch->n_records],
                                       &batch->strings[batch->n_records]);
 
-                if (r == -EBADMSG)
+                if (r == -EBADMSG && batch->n_foreign++ > 0)
                         continue;
+                if (r == -EBADMSG) {
+                        batch->foreign = record_key_printable(&reply->kvs[i].key);
+                        r = batch->foreign ? 0 : -ENOMEM;
+                } else if (r == 0)
+                        batch->n_records++;
                 if (r < 0)
                         return r;
-                batch->n_records++;
         }
 
         return 0;
@@ -192,6 +199,8 @@ static void on_range(StoreRequest *request, int status, const StoreReply *reply)
                 .n_records = batch.n_records,
                 .revision = read->revision > 0 ? read->revision : reply->revision,
                 .more = reply->more,
+                .n_foreign = batch.n_foreign,
+                .foreign = batch.foreign,
         };
         registry_read_end(read, 0, &page);
 }

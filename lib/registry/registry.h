@@ -46,12 +46,14 @@ enum {
 
 /* The kinds of records, in the order of their keys' first components. */
 typedef enum RecordKind {
+        RECORD_CHECKUP,   /* checkup/ask */
         RECORD_LEADER,    /* engine/leader */
         RECORD_FILE,      /* file/<sha1> */
         RECORD_MACHINE,   /* machine/<machine> */
         RECORD_METADATA,  /* metadata/<machine> */
         RECORD_PLACEMENT, /* placement/<unit> */
         RECORD_REMOVED,   /* removed/<slot>, four hexadecimal digits of the names that share it */
+        RECORD_REPORT,    /* report/<machine>/<lease> */
         RECORD_SCHEDULE,  /* schedule/<machine>/<unit> */
         RECORD_STATE,     /* state/<machine>/<unit> */
         RECORD_UNIT,      /* unit/<name> */
@@ -62,8 +64,9 @@ typedef enum RecordKind {
  * NULL} is one machine's schedule, {RECORD_UNIT} all units. Strings borrowed. */
 typedef struct RecordKey {
         RecordKind kind;
-        const char *machine; /* for MACHINE, METADATA, SCHEDULE, STATE; or NULL */
-        const char *unit;    /* unit name; for FILE the hash, for REMOVED the slot; or NULL */
+        const char *machine; /* for MACHINE, METADATA, REPORT, SCHEDULE, STATE; or NULL */
+        const char *unit;    /* unit name; for FILE the hash, for REMOVED the slot, for REPORT the
+                             lease in hexadecimal; or NULL */
 } RecordKey;
 
 /* A decoded record. Everything is borrowed until the callback that brings it returns. */
@@ -87,6 +90,8 @@ typedef struct Record {
                 PlacementRecord placement;
                 StateRecord state;
                 LeaderRecord leader;
+                CheckupRecord checkup;
+                ReportRecord report;
         };
 } Record;
 
@@ -138,8 +143,10 @@ typedef struct RegistryRange {
 typedef struct RegistryPage {
         const Record *records; /* in order of their keys; borrowed */
         size_t n_records;
-        int64_t revision; /* at which it was read: continue there */
-        bool more;        /* the limit cut it */
+        int64_t revision;    /* at which it was read: continue there */
+        bool more;           /* the limit cut it */
+        size_t n_foreign;    /* keys in between that are none of ours */
+        const char *foreign; /* the first of them, printable; borrowed; NULL = there is none */
 } RegistryPage;
 
 /* Ends a read: `page` is not NULL exactly when status is 0. */

@@ -243,6 +243,22 @@ void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record,
         write_put_json(write, (RecordKey){ .kind = RECORD_LEADER }, r, json, lease);
 }
 
+void registry_write_put_checkup(RegistryWrite *write, const CheckupRecord *record) {
+        char *json = NULL;
+        int r = checkup_record_encode(record, &json);
+
+        write_put_json(write, (RecordKey){ .kind = RECORD_CHECKUP }, r, json, 0);
+}
+
+void registry_write_put_report(RegistryWrite *write, const char *machine, const char *instance,
+                               const ReportRecord *record, int64_t lease) {
+        RecordKey key = { .kind = RECORD_REPORT, .machine = machine, .unit = instance };
+        char *json = NULL;
+        int r = report_record_encode(record, &json);
+
+        write_put_json(write, key, r, json, lease);
+}
+
 void registry_write_delete(RegistryWrite *write, RecordKey key) {
         WriteItem *item = write_add(write);
 

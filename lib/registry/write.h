@@ -70,6 +70,9 @@ void registry_write_put_placement(RegistryWrite *write, const char *unit,
 void registry_write_put_state(RegistryWrite *write, const char *machine, const char *unit,
                               const StateRecord *record, int64_t lease);
 void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record, int64_t lease);
+void registry_write_put_checkup(RegistryWrite *write, const CheckupRecord *record);
+void registry_write_put_report(RegistryWrite *write, const char *machine, const char *instance,
+                               const ReportRecord *record, int64_t lease);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */

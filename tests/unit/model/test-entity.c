@@ -37,6 +37,13 @@ static int recode_wait_result(const char *json, size_t n_bytes, Buf *out, Diag *
         return r < 0 ? r : wait_result_encode(&result, out);
 }
 
+static int recode_diagnosis(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
+        _cleanup_(diagnosis_done) Diagnosis diagnosis = { 0 };
+        int r = diagnosis_decode(json, n_bytes, &diagnosis, diag);
+
+        return r < 0 ? r : diagnosis_encode(&diagnosis, out);
+}
+
 static int recode_error(const char *json, size_t n_bytes, Buf *out, Diag *diag) {
         _cleanup_(freep) char *message = NULL;
         int code, r = error_decode(json, n_bytes, &code, &message);
@@ -80,6 +87,13 @@ static const Row rows[] = {
         { recode_page, "{}", NULL, NULL },
         { recode_error, "{\"error\":{\"code\":404,\"message\":\"unit does not exist\"}}", NULL,
           NULL },
+        { recode_diagnosis,
+          "{\"checks\":[{\"name\":\"units\",\"problems\":1,\"summary\":\"s\"}],\"findings\":[{"
+          "\"check\":\"units\",\"note\":true,\"subject\":\"a\",\"what\":\"w\"},{\"check\":"
+          "\"units\",\"remedy\":\"r\",\"what\":\"w\"}],\"machine\":\"m\"}",
+          NULL, NULL },
+        { recode_diagnosis, "{\"checks\":[{}],\"findings\":[]}", NULL,
+          "\"name\" is missing or empty" },
         { recode_error, "{\"error\":{\"code\":405,\"message\":\"\"}}", NULL, NULL },
         { recode_wait_request,
           "{\"state\":\"launched\",\"timeoutMs\":0,\"units\":[{\"name\":\"a.service\"},"

@@ -59,6 +59,20 @@ static int recode_leader(const char *json, size_t n_bytes, char **ret_json, Diag
         return r < 0 ? r : leader_record_encode(&record, ret_json);
 }
 
+static int recode_checkup(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
+        _cleanup_(checkup_record_done) CheckupRecord record = { 0 };
+        int r = checkup_record_decode(json, n_bytes, &record, diag);
+
+        return r < 0 ? r : checkup_record_encode(&record, ret_json);
+}
+
+static int recode_report(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
+        _cleanup_(report_record_done) ReportRecord record = { 0 };
+        int r = report_record_decode(json, n_bytes, &record, diag);
+
+        return r < 0 ? r : report_record_encode(&record, ret_json);
+}
+
 /* A value, and what it is once it was decoded and encoded. */
 typedef struct Row {
         Recode recode;
@@ -102,6 +116,14 @@ static const Row rows[] = {
           "\"state\":\"launched\",\"sub\":\"running\",\"why\":\"x\"}",
           NULL, NULL },
         { recode_leader, "{\"epoch\":17,\"machine\":\"0c1f\"}", NULL, NULL },
+        { recode_checkup, "{\"machine\":\"0c1f\"}", NULL, NULL },
+        { recode_report,
+          "{\"address\":\"10.0.0.1\",\"asked\":7,\"hostLost\":true,\"hostname\":\"h\",\"late\":1,"
+          "\"store\":\"http://e:2379\",\"storeVersion\":\"3.4\",\"systemd\":\"252\",\"units\":2,"
+          "\"version\":\"2\",\"wallMs\":9,\"why\":\"w\"}",
+          NULL, NULL },
+        { recode_report, "{\"wallMs\":\"x\"}", NULL,
+          "\"wallMs\" must be an integer that is not negative" },
 
         /* Any order, unknown members, null, white space. */
         { recode_unit,

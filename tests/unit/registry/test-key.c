@@ -49,70 +49,73 @@ static int decode(Registry *registry, const char *key, const char *value, int64_
         return record_decode(registry, &kv, false, false, ret_record, ret_strings);
 }
 
+/* Keys of each kind, and a value. */
+static const struct {
+        RecordKey key;
+        const char *text;
+        const char *value; /* that parses; NULL for an incomplete key */
+} keys[] = {
+        { { RECORD_CHECKUP, NULL, NULL }, "/f/checkup/ask", "{\"machine\":\"m\"}" },
+        { { RECORD_REPORT, "m1", "6aa2" }, "/f/report/m1/6aa2", "{\"asked\":7}" },
+        { { RECORD_REPORT, NULL, NULL }, "/f/report/", NULL },
+        { { RECORD_LEADER, NULL, NULL }, "/f/engine/leader", "{\"machine\":\"m\"}" },
+        { { RECORD_FILE, NULL, hash }, "/f/file/da39a3ee5e6b4b0d3255bfef95601890afd80709", "" },
+        { { RECORD_FILE, NULL, NULL }, "/f/file/", NULL },
+        { { RECORD_MACHINE, "m1", NULL }, "/f/machine/m1", "{}" },
+        { { RECORD_MACHINE, NULL, NULL }, "/f/machine/", NULL },
+        { { RECORD_METADATA, "m1", NULL }, "/f/metadata/m1", "{\"k\":\"v\"}" },
+        { { RECORD_METADATA, NULL, NULL }, "/f/metadata/", NULL },
+        { { RECORD_PLACEMENT, NULL, "a.service" },
+          "/f/placement/a.service",
+          "{\"machine\":\"m\"}" },
+        { { RECORD_PLACEMENT, NULL, NULL }, "/f/placement/", NULL },
+        { { RECORD_REMOVED, NULL, "5f00" }, "/f/removed/5f00", "{}" },
+        { { RECORD_REMOVED, NULL, NULL }, "/f/removed/", NULL },
+        { { RECORD_SCHEDULE, "m1", "a.service" },
+          "/f/schedule/m1/a.service",
+          "{\"desired\":\"loaded\",\"file\":"
+          "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
+        { { RECORD_SCHEDULE, "m1", NULL }, "/f/schedule/m1/", NULL },
+        { { RECORD_SCHEDULE, NULL, NULL }, "/f/schedule/", NULL },
+        { { RECORD_STATE, "m1", "a@b.timer" },
+          "/f/state/m1/a@b.timer",
+          "{\"load\":\"loaded\",\"active\":\"active\",\"sub\":\"running\",\"state\":"
+          "\"launched\"}" },
+        { { RECORD_STATE, "m1", NULL }, "/f/state/m1/", NULL },
+        { { RECORD_UNIT, NULL, "a.service" },
+          "/f/unit/a.service",
+          "{\"desired\":\"launched\",\"file\":"
+          "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
+        { { RECORD_UNIT, NULL, NULL }, "/f/unit/", NULL },
+};
+
 /* Each kind has its key, complete and as a prefix, and its decoder reads the parts back. */
 START_TEST(test_keys_of_every_kind) {
-        static const struct {
-                RecordKey key;
-                const char *text;
-                const char *value; /* that parses; NULL for an incomplete key */
-        } rows[] = {
-                { { RECORD_LEADER, NULL, NULL }, "/f/engine/leader", "{\"machine\":\"m\"}" },
-                { { RECORD_FILE, NULL, hash },
-                  "/f/file/da39a3ee5e6b4b0d3255bfef95601890afd80709",
-                  "" },
-                { { RECORD_FILE, NULL, NULL }, "/f/file/", NULL },
-                { { RECORD_MACHINE, "m1", NULL }, "/f/machine/m1", "{}" },
-                { { RECORD_MACHINE, NULL, NULL }, "/f/machine/", NULL },
-                { { RECORD_METADATA, "m1", NULL }, "/f/metadata/m1", "{\"k\":\"v\"}" },
-                { { RECORD_METADATA, NULL, NULL }, "/f/metadata/", NULL },
-                { { RECORD_PLACEMENT, NULL, "a.service" },
-                  "/f/placement/a.service",
-                  "{\"machine\":\"m\"}" },
-                { { RECORD_PLACEMENT, NULL, NULL }, "/f/placement/", NULL },
-                { { RECORD_REMOVED, NULL, "5f00" }, "/f/removed/5f00", "{}" },
-                { { RECORD_REMOVED, NULL, NULL }, "/f/removed/", NULL },
-                { { RECORD_SCHEDULE, "m1", "a.service" },
-                  "/f/schedule/m1/a.service",
-                  "{\"desired\":\"loaded\",\"file\":"
-                  "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
-                { { RECORD_SCHEDULE, "m1", NULL }, "/f/schedule/m1/", NULL },
-                { { RECORD_SCHEDULE, NULL, NULL }, "/f/schedule/", NULL },
-                { { RECORD_STATE, "m1", "a@b.timer" },
-                  "/f/state/m1/a@b.timer",
-                  "{\"load\":\"loaded\",\"active\":\"active\",\"sub\":\"running\",\"state\":"
-                  "\"launched\"}" },
-                { { RECORD_STATE, "m1", NULL }, "/f/state/m1/", NULL },
-                { { RECORD_UNIT, NULL, "a.service" },
-                  "/f/unit/a.service",
-                  "{\"desired\":\"launched\",\"file\":"
-                  "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\"}" },
-                { { RECORD_UNIT, NULL, NULL }, "/f/unit/", NULL },
-        };
         Told told = { 0 };
         Rig rig;
         Registry *registry = make_registry(&rig, "/f", &told);
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                 _cleanup_(buf_done) Buf text = buf_make(REGISTRY_KEY_MAX_BYTES);
                 _cleanup_(freep) char *strings = NULL;
                 Record record;
 
-                ck_assert_int_eq(record_key_encode(registry, &rows[i].key, &text), 0);
-                ck_assert_str_eq(text.data, rows[i].text);
-                ck_assert_int_eq(record_key_is_complete(&rows[i].key), rows[i].value != NULL);
-                if (!rows[i].value)
+                ck_assert_int_eq(record_key_encode(registry, &keys[i].key, &text), 0);
+                ck_assert_str_eq(text.data, keys[i].text);
+                ck_assert_int_eq(record_key_is_complete(&keys[i].key), keys[i].value != NULL);
+                if (!keys[i].value)
                         continue;
 
                 ck_assert_int_eq(
-                        decode(registry, rows[i].text, rows[i].value, 4, &record, &strings), 0);
-                ck_assert_msg(!record.is_bad, "%s: %s", rows[i].text, told.why);
-                ck_assert_int_eq(record.key.kind, rows[i].key.kind);
-                ck_assert_pstr_eq(record.key.machine, rows[i].key.machine);
-                ck_assert_pstr_eq(record.key.unit, rows[i].key.unit);
+                        decode(registry, keys[i].text, keys[i].value, 4, &record, &strings), 0);
+                ck_assert_msg(!record.is_bad, "%s: %s", keys[i].text, told.why);
+                ck_assert_int_eq(record.key.kind, keys[i].key.kind);
+                ck_assert_pstr_eq(record.key.machine, keys[i].key.machine);
+                ck_assert_pstr_eq(record.key.unit, keys[i].key.unit);
                 ck_assert_int_eq(record.create_revision, 3);
                 ck_assert_int_eq(record.mod_revision, 4);
                 ck_assert_int_eq(record.lease, 5);
-                ck_assert_uint_eq(record.n_text_bytes, strlen(rows[i].value));
+                ck_assert_uint_eq(record.n_text_bytes, strlen(keys[i].value));
                 record_done(&record);
         }
 
@@ -243,6 +246,7 @@ START_TEST(test_bad_values) {
                         ck_assert(record.is_bad);
                         ck_assert_str_eq(told.key, rows[i].key);
                         ck_assert_str_ne(told.why, "");
+                        ck_assert_str_eq(record.why_bad, told.why);
                         ck_assert_uint_eq(told.n, i + 1);
                         record_done(&record);
                 }
