@@ -52,6 +52,10 @@ void agent_set_lease(Agent *agent, int64_t lease);
 /* Read the numbers. */
 AgentStats agent_stats(const Agent *agent);
 
+/* How many units have a state in the store that has not been what systemd says for some seconds.
+ * Counts one by one. */
+uint64_t agent_count_late(const Agent *agent);
+
 /* What it knows of each unit, by name, for a dump of the state. The array is the caller's to free;
  * its strings are borrowed, and good until the loop goes on. Returns 0 or -ENOMEM. */
 int agent_dump(const Agent *agent, DumpUnit **ret_units, size_t *ret_n_units);

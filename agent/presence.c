@@ -237,6 +237,14 @@ static bool presence_is_still_up(const Presence *presence, int64_t lease) {
         return is_there || !presence->is_synced;
 }
 
+/* Is the record in the store another machine's, so that this one must stay out? */
+static bool presence_is_kept_out(const Presence *presence) {
+        bool is_registered = presence->revision > 0 && presence->lease.id != 0 &&
+                             presence->record_lease == presence->lease.id;
+
+        return presence->revision > 0 && !is_registered && !presence->is_ours && !presence->is_up;
+}
+
 /* Compares what is with what should be, and starts at most one write. */
 static void presence_reconsider(Presence *presence) {
         int64_t lease = presence->lease.is_proven ? presence->lease.id : 0;
@@ -250,7 +258,7 @@ static void presence_reconsider(Presence *presence) {
             timer_is_set(&presence->retry))
                 return;
 
-        if (presence->revision > 0 && !is_registered && !presence->is_ours && !presence->is_up)
+        if (presence_is_kept_out(presence))
                 presence_complain(presence);
         else if (!is_registered || !presence->is_same)
                 presence_register(presence);
@@ -478,6 +486,16 @@ int presence_update(Presence *presence, const MachineRecord *record, uint64_t tt
 
 int64_t presence_lease(const Presence *presence) {
         return presence->is_up ? presence->up_lease : 0;
+}
+
+int64_t presence_held_lease(const Presence *presence) {
+        return presence->lease.is_proven ? presence->lease.id : 0;
+}
+
+const char *presence_rival(const Presence *presence) {
+        if (!presence->is_synced || !presence_is_kept_out(presence))
+                return NULL;
+        return presence->other ? presence->other : "(unknown)";
 }
 
 uint64_t presence_valid_until_us(const Presence *presence) {

@@ -47,6 +47,13 @@ int presence_update(Presence *presence, const MachineRecord *record, uint64_t tt
 /* The lease now, 0 while not registered. */
 int64_t presence_lease(const Presence *presence);
 
+/* The lease that this daemon holds, as a member of the cluster or not; 0 = none. */
+int64_t presence_held_lease(const Presence *presence);
+
+/* Who keeps this machine out of the cluster by having its ID, for people; NULL when nobody does.
+ * Borrowed until the loop goes on. */
+const char *presence_rival(const Presence *presence);
+
 /* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
 uint64_t presence_valid_until_us(const Presence *presence);
 

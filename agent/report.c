@@ -24,6 +24,7 @@ enum {
         REPORT_ROWS_MAX = STORE_TXN_OPS_MAX - 8,
         REPORT_PATIENCE_US = 500 * US_PER_MS, /* then a unit is reported in the middle of a step */
         REPORT_BURST = 4,                     /* reports that go without a pause after a rest */
+        REPORT_LATE_US = 5 * US_PER_S,        /* a report that has waited for so long is late */
         REPORT_RETRY_US = 500 * US_PER_MS,    /* after a report that failed */
 
         /* One unit's reports, and how many follow each other at once after a rest. */
@@ -295,6 +296,19 @@ void agent_report(Agent *agent) {
                 timer_clear(&agent->report);
         else
                 timer_set_at(agent->loop, &agent->report, next_us);
+}
+
+uint64_t agent_count_late(const Agent *agent) {
+        uint64_t now_us = loop_now_us(agent->loop), n = 0;
+
+        for (const ListNode *node = list_first(&agent->to_report); node;
+             node = list_next(&agent->to_report, node)) {
+                const AgentUnit *unit = container_of(node, AgentUnit, report_node);
+
+                n += unit->report_since_us > 0 && now_us >= unit->report_since_us &&
+                     now_us - unit->report_since_us >= REPORT_LATE_US;
+        }
+        return n;
 }
 
 static DumpUnit unit_dump(const AgentUnit *unit) {

@@ -34,6 +34,7 @@ enum {
 typedef enum ApiClass {
         API_CLASS_OTHER, /* no route, or none looked for */
         API_CLASS_DISCOVERY,
+        API_CLASS_DOCTOR,
         API_CLASS_MACHINES,
         API_CLASS_METRICS,
         API_CLASS_STATE,
@@ -54,6 +55,7 @@ struct Api {
         bool is_closing;
         List calls; /* ApiCall.node */
         unsigned n_waits;
+        bool has_doctor; /* a checkup is under way */
         /* By the exchange's tag, and by the status' first digit, from 2 on. */
         uint64_t n_replies[_API_CLASS_MAX][API_STATUS_CLASSES];
         LoopDeferred closing;
@@ -79,6 +81,10 @@ typedef void (*ApiStep)(ApiCall *call);
 
 /* A step that follows a write: 0, REGISTRY_E_CONFLICT or REGISTRY_E_UNKNOWN. */
 typedef void (*ApiWriteStep)(ApiCall *call, int status);
+
+/* A step that follows the question how the store is: 0, or a STORE_E_* or negative errno; `reply` is
+ * borrowed, and set on 0. */
+typedef void (*ApiStatusStep)(ApiCall *call, int status, const StoreStatus *reply);
 
 /* Many reads, some at a time. */
 typedef struct ApiFetch {
@@ -106,6 +112,9 @@ struct ApiCall {
         ApiFetch fetch;
         RegistryWrite write;
         ApiWriteStep write_then;
+        int64_t revision; /* of the last write's commit, 0 unless it ended with 0 */
+        StoreRequest status;
+        ApiStatusStep status_then;
         ListNode node;
 };
 
@@ -147,6 +156,9 @@ void api_call_fetch(ApiCall *call, size_t n_items, ApiStep then);
 /* Commit call->write. Failures other than those of ApiWriteStep answer and end the call. */
 void api_call_write(ApiCall *call, ApiWriteStep then);
 
+/* Ask the store how it is. Every outcome is the step's. */
+void api_call_status(ApiCall *call, ApiStatusStep then);
+
 /* The call was cancelled and one thing has ended: end it when that was the last. */
 void api_call_ended_one(ApiCall *call);
 /* The client has gone, or the API closes: cancel, and end once nothing is in flight. */
@@ -175,6 +187,7 @@ char *page_token_encode(uint16_t limit, int64_t revision, const char *after);
 bool api_page_token(Api *api, HttpExchange *exchange, PageToken *ret_token);
 
 /* Handlers */
+void api_doctor(Api *api, HttpExchange *exchange, const char *name);
 void api_discovery(Api *api, HttpExchange *exchange, const char *name);
 void api_metrics(Api *api, HttpExchange *exchange, const char *name);
 void api_machines_list(Api *api, HttpExchange *exchange, const char *name);

@@ -53,7 +53,7 @@ void api_set_token_limit(Api *api, uint16_t token_limit) {
 void api_handle(HttpExchange *exchange, void *userdata) {
         Api *api = userdata;
 
-        if (!api->is_available || api->is_closing) {
+        if ((!api->is_available && !api_route_is_local(exchange)) || api->is_closing) {
                 /* Nothing was done yet, which no other 503 says. */
                 (void)http_exchange_add_header(exchange, "Retry-After", "1");
                 api_reply_unavailable(api, exchange);

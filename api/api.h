@@ -16,11 +16,18 @@ typedef struct Api Api;
 /* What the API asks of the daemon for /metrics: append further families in the text format. */
 typedef int (*ApiMetricsFn)(Buf *out, void *userdata);
 
+/* What the API asks of the daemon for a checkup: how it is; all but `asked`, `wall_ms` and
+ * `store_version`. Strings are borrowed until the next turn of the loop. */
+typedef void (*ApiReportFn)(ReportRecord *ret_report, void *userdata);
+
 /* How it shall behave. */
 typedef struct ApiOptions {
         uint16_t token_limit; /* entries of a page, >= 1 (contract section 8) */
         ApiMetricsFn metrics; /* or NULL */
         void *metrics_userdata;
+        const char *machine; /* ID of this machine; borrowed; NULL = unknown */
+        ApiReportFn report;  /* or NULL */
+        void *report_userdata;
 } ApiOptions;
 
 /* Make it. `registry` is borrowed and must outlive it. Returns 0 or -ENOMEM. */

@@ -152,7 +152,7 @@ void *api_call_new(size_t size, Api *api, HttpExchange *exchange, const ApiCallV
 /* Is anything of the call itself in flight? */
 static bool api_call_is_busy(const ApiCall *call) {
         return registry_read_is_pending(&call->read) || registry_write_is_pending(&call->write) ||
-               call->fetch.n_pending > 0;
+               store_request_is_pending(&call->status) || call->fetch.n_pending > 0;
 }
 
 void api_call_end(ApiCall *call) {
@@ -179,6 +179,7 @@ void api_call_cancel(ApiCall *call) {
                 call->vtable->cancel(call);
         registry_read_cancel(&call->read);
         registry_write_cancel(&call->write);
+        store_cancel(&call->status);
         api_fetch_cancel(&call->fetch);
         api_call_ended_one(call);
 }
@@ -251,7 +252,7 @@ void api_call_read(ApiCall *call, const RegistryRange *range, ApiReadStep then) 
 static void on_write(RegistryWrite *write, int status, int64_t revision) {
         ApiCall *call = container_of(write, ApiCall, write);
 
-        (void)revision;
+        call->revision = revision;
         if (call->is_cancelled)
                 api_call_ended_one(call);
         else if (status == 0 || status == REGISTRY_E_CONFLICT || status == REGISTRY_E_UNKNOWN)
@@ -267,4 +268,23 @@ void api_call_write(ApiCall *call, ApiWriteStep then) {
         r = registry_write_commit(&call->write, on_write);
         if (r != 0)
                 api_call_fail(call, r);
+}
+
+static void on_status(StoreRequest *request, int status, const StoreReply *reply) {
+        ApiCall *call = container_of(request, ApiCall, status);
+
+        if (call->is_cancelled)
+                api_call_ended_one(call);
+        else
+                call->status_then(call, status, reply ? &reply->status : NULL);
+}
+
+void api_call_status(ApiCall *call, ApiStatusStep then) {
+        int r;
+
+        call->status_then = then;
+        r = store_status(registry_store(call->api->registry), &call->status, STORE_CALL_TIMEOUT_US,
+                         on_status);
+        if (r < 0)
+                then(call, r, NULL);
 }

@@ -24,6 +24,7 @@ typedef struct ApiRoute {
         ApiHandler handlers[_HTTP_METHOD_MAX];
         int refusal_status;
         const char *refusal;
+        bool is_local; /* has an answer also while there is no store */
 } ApiRoute;
 
 static const ApiRoute routes[] = {
@@ -32,6 +33,12 @@ static const ApiRoute routes[] = {
           { [HTTP_GET] = api_discovery },
           400,
           "only HTTP GET supported against this resource" },
+        { "/doctor",
+          API_CLASS_DOCTOR,
+          { [HTTP_GET] = api_doctor },
+          405,
+          "only GET supported against this resource",
+          .is_local = true },
         { "/machines",
           API_CLASS_MACHINES,
           { [HTTP_GET] = api_machines_list, [HTTP_PATCH] = api_machines_patch },
@@ -176,6 +183,13 @@ static void route_clean(Api *api, HttpExchange *exchange, const char *path) {
                 api_reply_error(api, exchange, route->refusal_status, "%s", route->refusal);
         else
                 route->handlers[method](api, exchange, name);
+}
+
+bool api_route_is_local(const HttpExchange *exchange) {
+        const char *rest = path_rest(http_exchange_path(exchange)), *name;
+        const ApiRoute *route = rest ? route_find(rest, &name) : NULL;
+
+        return route && route->is_local;
 }
 
 void api_route(Api *api, HttpExchange *exchange) {

@@ -355,6 +355,22 @@ static int api_get_states(Client *client, const char *unit, Page *ret_page, Diag
         return fetch_all(client, &query, ret_page, diag);
 }
 
+static int api_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag) {
+        HttpRequest request = { .method = "GET", .path = "/fleet/v1/doctor", .is_slow = true };
+        int r = http_run(api_client(client)->http, &request, 1, diag);
+
+        if (r == 0)
+                r = api_reply_check(&request, diag);
+        if (r == 0) {
+                r = diagnosis_decode(request.reply.data ? request.reply.data : "",
+                                     request.reply.n_bytes, ret_diagnosis, diag);
+                if (r < 0)
+                        r = reply_not_understood(&request, r, diag);
+        }
+        buf_done(&request.reply);
+        return r;
+}
+
 static void api_free(Client *client) {
         ApiClient *api = api_client(client);
 
@@ -382,6 +398,7 @@ int client_new(const Options *options, HttpRelay *relay, Client **ret_client, Di
                 .wait_units = api_wait_units,
                 .list = api_list,
                 .get_states = api_get_states,
+                .diagnose = api_diagnose,
                 .free = api_free,
         };
         ApiClient *api;

@@ -54,3 +54,10 @@ int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *di
 
         return client->vtable->get_states(client, unit, ret_page, diag);
 }
+
+int client_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag) {
+        assert(client);
+        assert(ret_diagnosis);
+
+        return client->vtable->diagnose(client, ret_diagnosis, diag);
+}

@@ -44,6 +44,7 @@ typedef struct ClientVtable {
                           Diag *diag);
         int (*list)(Client *client, ListKind kind, Page *ret_page, Diag *diag);
         int (*get_states)(Client *client, const char *unit, Page *ret_page, Diag *diag);
+        int (*diagnose)(Client *client, Diagnosis *ret_diagnosis, Diag *diag);
         void (*free)(Client *client);
 } ClientVtable;
 
@@ -80,3 +81,6 @@ int client_list(Client *client, ListKind kind, Page *ret_page, Diag *diag);
 
 /* Read what the machines report of one unit. The caller calls page_done(), also after an error. */
 int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *diag);
+
+/* Have the cluster looked over (GET /fleet/v1/doctor). The caller calls diagnosis_done(). */
+int client_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag);

@@ -424,8 +424,9 @@ static void slot_give_up(Slot *slot, uint64_t limit_us) {
 static uint64_t slot_limit_us(const Slot *slot) {
         uint64_t patience_us = slot->http->patience_us;
         uint64_t long_us = (slot->stream ? HTTP_SILENCE_S : HTTP_CHANGE_S) * (uint64_t)US_PER_S;
-        bool is_long = slot->stream ? slot_status(slot) == HTTP_STATUS_OK
-                                    : !request_is_repeatable(slot->request);
+        bool is_long = slot->stream
+                               ? slot_status(slot) == HTTP_STATUS_OK
+                               : !request_is_repeatable(slot->request) || slot->request->is_slow;
 
         return is_long && long_us > patience_us ? long_us : patience_us;
 }

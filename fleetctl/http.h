@@ -53,12 +53,13 @@ struct HttpRelay {
         int (*explain)(HttpRelay *relay, const Endpoint *endpoint, const char *cause, Diag *diag);
 };
 
-/* One request and its reply. Zeroed, then the first four members set. */
+/* One request and its reply. Zeroed, then the members before the gap set. */
 struct HttpRequest {
         const char *method; /* static */
         const char *path;   /* absolute and percent-encoded, with the query; borrowed */
         const char *body;   /* JSON, borrowed; NULL for none */
         size_t n_body_bytes;
+        bool is_slow; /* it has work to do before it answers: HTTP_CHANGE_S of silence are fine */
 
         long status;          /* HTTP status of the reply; 0 while there is none */
         bool was_turned_away; /* a 503 that says when to come again: nothing was done */

@@ -2,10 +2,11 @@
 #pragma once
 
 /* The daemon's object, shared by its files: daemon.c (the parts, start and end), daemon-member.c
- * (the store and the membership), daemon-reload.c (another configuration), daemon-status.c (what it
+ * (the store and the membership), daemon-checkup.c (its part in a checkup), daemon-reload.c (another configuration), daemon-status.c (what it
  * tells of itself). */
 
 #include "agent/agent.h"
+#include "agent/checkup.h"
 #include "agent/presence.h"
 #include "api/api.h"
 #include "engine/engine.h"
@@ -43,6 +44,7 @@ struct Daemon {
         Agent *agent;
         Engine *engine;
         Presence *presence;
+        Checkup *checkup;
         StoreListener connection;
         void *signals[4];
         Notify notify;
@@ -56,6 +58,7 @@ struct Daemon {
         LoopTimer deadline;  /* set while closing */
         StrList troubles;    /* why etcd cannot be reached, as far as it is not logged yet */
         char trouble[512];   /* the last of all; empty while it can be */
+        char why_out[512];   /* scratch of daemon_report() */
         bool is_trouble_new; /* not told to the service manager yet */
         DaemonPhase phase;   /* told last */
         uint64_t started_us; /* env_wall_us() */
@@ -94,6 +97,12 @@ void daemon_apply(Daemon *daemon, const Config *config);
 
 /* Tell the service manager what we do from now on. */
 void daemon_start_status(Daemon *daemon);
+
+/* Take part in checkups of the cluster. Returns 0 or -ENOMEM. */
+int daemon_start_checkup(Daemon *daemon);
+
+/* How this daemon is (ApiReportFn). */
+void daemon_report(ReportRecord *ret_report, void *userdata);
 
 /* Append the numbers of /metrics (ApiMetricsFn). */
 int daemon_on_metrics(Buf *out, void *userdata);

@@ -60,6 +60,8 @@ static void on_part_closed(Daemon *daemon) {
 
         if (daemon->presence)
                 presence_stop(daemon->presence);
+        if (daemon->checkup)
+                checkup_stop(daemon->checkup);
         store_close(daemon->store, on_store_closed, daemon);
 }
 
@@ -211,6 +213,9 @@ static int daemon_start(Daemon *daemon) {
                 .token_limit = daemon->config->token_limit,
                 .metrics = daemon_on_metrics,
                 .metrics_userdata = daemon,
+                .machine = daemon->identity->machine,
+                .report = daemon_report,
+                .report_userdata = daemon,
         };
         int r;
 
@@ -230,6 +235,9 @@ static int daemon_start(Daemon *daemon) {
         daemon_apply(daemon, daemon->config);
         daemon_start_status(daemon);
         daemon_start_member(daemon);
+        r = daemon_start_checkup(daemon);
+        if (r < 0)
+                return r;
         notify_start(&daemon->notify, daemon->loop);
         return 0;
 }
@@ -240,6 +248,7 @@ static void daemon_done(Daemon *daemon) {
         for (size_t i = 0; i < ELEMENTSOF(daemon->signals); i++)
                 loop_signal_free(daemon->signals[i]);
         presence_free(daemon->presence);
+        checkup_free(daemon->checkup);
         agent_free(daemon->agent);
         engine_free(daemon->engine);
         host_free(daemon->host);

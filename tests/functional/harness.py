@@ -107,8 +107,8 @@ class Lab:
         self.name = f"test-{os.getpid()}-{next(_lab_numbers)}"
         self.state = Path("/run/fleet-lab") / self.name
 
-    def call(self, *arguments, stdin=None, timeout_s=60):
-        return _run([LAB, *map(str, arguments)], stdin=stdin, timeout_s=timeout_s, env={"LAB_NAME": self.name})
+    def call(self, *arguments, stdin=None, timeout_s=60, env=None):
+        return _run([LAB, *map(str, arguments)], stdin=stdin, timeout_s=timeout_s, env={"LAB_NAME": self.name, **(env or {})})
 
     def down(self):
         result = self.call("down")
@@ -326,7 +326,7 @@ class Machine(Station):
 class Cluster:
     """Machines with fleet on them, over etcd."""
 
-    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S, etcd_guard=()):
+    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S, etcd_guard=(), etcd_env=None):
         self.install_root = root
         self.ttl_s = ttl_s
         self.seen_reports = set()
@@ -336,7 +336,7 @@ class Cluster:
         try:
             self.lab.call("up", n_machines).ok()
             if n_etcd:
-                self.lab.call("etcd", n_etcd, *etcd_guard).ok()
+                self.lab.call("etcd", n_etcd, *etcd_guard, env=etcd_env).ok()
             self.lab.call("install", root).ok()
             self.machines = [Machine(self.lab, f"m{index + 1}") for index in range(n_machines)]
             if configured:
@@ -481,7 +481,7 @@ class Cluster:
 
     def _nothing_is_left(self):
         # Files go too, but the engine takes its time to sweep them; when names were last destroyed is kept.
-        left = [key for key in self.records() if not key.startswith(("machine/", "metadata/", "engine/", "file/", "removed/"))]
+        left = [key for key in self.records() if not key.startswith(("machine/", "metadata/", "engine/", "file/", "removed/", "checkup/", "report/"))]
         assert not left, " ".join(left)
         return True
 
@@ -521,11 +521,12 @@ class ClusterTest(unittest.TestCase):
     n_etcd = 1
     options = {}  # machine name -> list of fleet.conf lines
     etcd_guard = ()  # ("tls",): it wants client certificates; ("tls", "users"): a user besides, whose tokens expire quickly
+    etcd_env = None  # {"LAB_ETCD_QUOTA": bytes}: it is full at so many
     install_root = None  # set by `run`
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options, etcd_guard=cls.etcd_guard)
+        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options, etcd_guard=cls.etcd_guard, etcd_env=cls.etcd_env)
 
     @classmethod
     def tearDownClass(cls):

@@ -309,6 +309,7 @@ START_TEST(test_damaged) {
         reply = request(f, "GET", "/fleet/v1/units/bad.service", NULL, NULL);
         ck_assert_int_eq(reply.status, 500);
         ck_assert_ptr_nonnull(strstr(reply.body, "bad.service"));
+        ck_assert_ptr_null(strstr(reply.body, "(null)"));
         reply_free(&reply);
         expect(f, "PUT", "/fleet/v1/units/bad.service", "{\"desiredState\":\"launched\"}", 500,
                NULL);
