@@ -22,6 +22,7 @@ static void unit_clear_record(WaitUnit *unit) {
 static void unit_clear_placement(WaitUnit *unit) {
         free(TAKE(unit->machine));
         free(TAKE(unit->placement_why));
+        strlist_done(&unit->left);
         unit->placement_generation = 0;
 }
 
@@ -69,7 +70,8 @@ static int take_placement(WaitUnit *unit, const Record *record) {
                 return 0;
         unit->placement_generation = record->placement.generation;
         if (!copy_string(record->placement.machine, &unit->machine) ||
-            !copy_string(record->placement.why, &unit->placement_why))
+            !copy_string(record->placement.why, &unit->placement_why) ||
+            strlist_copy(&record->placement.left, &unit->left) < 0)
                 return -ENOMEM;
         if (unit->machine)
                 wait_want_machine(unit->wait, unit->machine);
@@ -221,33 +223,55 @@ static const RegistryFollowFns state_fns = { .on_reset = on_state_reset,
                                              .on_record = on_state_record,
                                              .on_synced = on_state_synced };
 
-void wait_watch_follow_machine(WaitUnit *unit) {
+/* Adds a machine to those where the unit is followed. Returns 0, 1 when that was news, or -ENOMEM. */
+static int narrow_add_machine(WaitNarrow *narrow, const char *machine) {
+        if (strlist_has(&narrow->machines, machine))
+                return 0;
+        if (narrow->machines.n_items == REGISTRY_FOLLOW_MAX)
+                strlist_done(&narrow->machines);
+        return strlist_add(&narrow->machines, machine) < 0 ? -ENOMEM : 1;
+}
+
+/* Once placed, a unit that is leaving is followed where it was. One that has moved may still run
+ * where it was before, so it is followed there, too. Returns as narrow_add_machine(). */
+static int narrow_add_machines(WaitUnit *unit) {
         WaitNarrow *narrow = unit->narrow;
-        const char *machine = unit->machine ? unit->machine : unit->hint;
+        int r = 0, news = 0;
+
+        if (unit->machine)
+                r = narrow_add_machine(narrow, unit->machine);
+        else if (unit->hint && narrow->machines.n_items == 0)
+                r = narrow_add_machine(narrow, unit->hint);
+        for (size_t i = 0; r >= 0 && i < unit->left.n_items; i++) {
+                news |= r;
+                r = narrow_add_machine(narrow, unit->left.items[i]);
+        }
+        return r < 0 ? r : news | r;
+}
+
+void wait_watch_follow_machines(WaitUnit *unit) {
+        WaitNarrow *narrow = unit->narrow;
         RegistryFollowKey keys[REGISTRY_FOLLOW_MAX] = { 0 };
         int r;
 
-        /* Once placed, a unit that is leaving is followed where it was. One that has moved may still
-         * run where it was before, so it is followed there, too. */
-        if (!narrow || !machine ||
-            (narrow->machines.n_items > 0 &&
-             (!unit->machine || strlist_has(&narrow->machines, machine))))
+        r = narrow ? narrow_add_machines(unit) : 0;
+        if (r == 0)
                 return;
+        if (r < 0) {
+                wait_break(unit->wait, r);
+                return;
+        }
 
         registry_follow_stop(&narrow->state);
         unit_clear_states(unit);
         narrow->state_is_synced = false;
-        if (narrow->machines.n_items == REGISTRY_FOLLOW_MAX)
-                strlist_done(&narrow->machines);
-        r = strlist_add(&narrow->machines, machine);
         for (size_t i = 0; i < narrow->machines.n_items; i++)
                 keys[i].key = (RecordKey){ .kind = RECORD_STATE,
                                            .machine = narrow->machines.items[i],
                                            .unit = unit->name };
         narrow->state = (RegistryFollow){ 0 };
-        if (r == 0)
-                r = registry_follow_start(unit->wait->call.api->registry, &narrow->state, keys,
-                                          narrow->machines.n_items, &state_fns);
+        r = registry_follow_start(unit->wait->call.api->registry, &narrow->state, keys,
+                                  narrow->machines.n_items, &state_fns);
         if (r < 0)
                 wait_break(unit->wait, r);
 }
@@ -263,7 +287,7 @@ static int narrow_start(WaitUnit *unit) {
                 return -ENOMEM;
 
         unit->narrow->owner = unit;
-        wait_watch_follow_machine(unit);
+        wait_watch_follow_machines(unit);
         return registry_follow_start(unit->wait->call.api->registry, &unit->narrow->unit, keys,
                                      ELEMENTSOF(keys), &unit_fns);
 }

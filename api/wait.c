@@ -307,7 +307,7 @@ static void unit_evaluate(WaitUnit *unit) {
         WaitOutcome outcome;
         const char *why;
 
-        wait_watch_follow_machine(unit);
+        wait_watch_follow_machines(unit);
         if (!wait_watch_is_synced(unit))
                 return;
         if ((wait->target == WAIT_LOADED || wait->target == WAIT_LAUNCHED) && unit->exists &&
@@ -412,10 +412,18 @@ static void place_range(ApiCall *call, size_t i, RegistryRange *range) {
 static int place_take(ApiCall *call, size_t i, const RegistryPage *page) {
         WaitUnit *unit = &container_of(call, WaitCall, call)->units[i];
 
-        if (unit->hint || page->n_records == 0 || page->records->is_bad ||
-            !page->records->placement.machine)
+        const PlacementRecord *placement;
+        const char *machine;
+
+        if (unit->hint || page->n_records == 0 || page->records->is_bad)
                 return 0;
-        unit->hint = strdup(page->records->placement.machine);
+        placement = &page->records->placement;
+        machine = placement->machine            ? placement->machine
+                  : placement->left.n_items > 0 ? placement->left.items[0]
+                                                : NULL;
+        if (!machine)
+                return 0;
+        unit->hint = strdup(machine);
         return unit->hint ? 0 : -ENOMEM;
 }
 

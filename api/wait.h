@@ -74,6 +74,7 @@ typedef struct WaitUnit {
         } kind;
         char *machine;       /* of its placement, or NULL */
         char *placement_why; /* or NULL */
+        StrList left;        /* of its placement */
         uint64_t placement_generation;
         WaitState *states; /* owned array */
         size_t n_states;
@@ -130,8 +131,9 @@ int wait_watch_start(WaitCall *wait);
 void wait_watch_stop(WaitCall *wait);
 /* Is all known that a judgement on the unit needs? */
 bool wait_watch_is_synced(const WaitUnit *unit);
-/* The unit's placement was seen: watch the state on that machine (narrow waits). */
-void wait_watch_follow_machine(WaitUnit *unit);
+/* The unit's placement was seen: watch its states where it is, and where it may still be ending
+ * (narrow waits). */
+void wait_watch_follow_machines(WaitUnit *unit);
 
 /* Look at the unit again in the next turn. */
 void wait_mark(WaitUnit *unit);

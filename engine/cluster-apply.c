@@ -254,13 +254,18 @@ static int cluster_apply_schedule(Cluster *cluster, const Record *record) {
 
 static int cluster_apply_placement(Cluster *cluster, const Record *record) {
         ClusterUnit *unit = cluster_unit(cluster, record->key.unit);
+        int r;
 
         if (!unit)
                 return -ENOMEM;
 
         unit->has_stored = true;
         cluster_mark_dirty(cluster, unit);
-        return record->is_bad ? 0 : cluster_placement_copy(&record->placement, &unit->stored);
+        if (record->is_bad)
+                return 0;
+        strlist_done(&unit->left);
+        r = strlist_copy(&record->placement.left, &unit->left);
+        return r < 0 ? r : placement_record_copy(&record->placement, &unit->stored);
 }
 
 int cluster_apply(Cluster *cluster, const Record *record) {

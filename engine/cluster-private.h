@@ -52,6 +52,3 @@ void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted);
 
 /* Count in or out what a unit that is wanted on the machine means for others there. */
 void cluster_count_rules(ClusterMachine *machine, const Requirements *requirements, bool is_in);
-
-/* Copy `from` in place of what `ret_to` held. Returns 0 or -ENOMEM. */
-int cluster_placement_copy(const PlacementRecord *from, PlacementRecord *ret_to);

@@ -41,17 +41,17 @@ static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
                strlist_equals(&a->after, &b->after);
 }
 
-/* A machine that is gone has no copy that could be waited for: its states went with its lease. */
-static bool is_present(const Cluster *cluster, const char *id) {
+bool cluster_has_machine(const Cluster *cluster, const char *id) {
         HashNode *node = hash_map_get(&cluster->machines, id);
 
         return node && container_of(node, ClusterMachine, node)->is_present;
 }
 
-/* Adds a machine to those that a unit comes from, once, and not beyond what a row may hold. */
+/* Adds a machine to those that a unit comes from, once, and not beyond what a row may hold. One that
+ * is gone has no copy that could be waited for: its states went with its lease. */
 static int add_origin(const Cluster *cluster, StrList *origins, const char *id) {
         if (origins->n_items >= SCHEDULE_AFTER_MAX || strlist_has(origins, id) ||
-            !is_present(cluster, id))
+            !cluster_has_machine(cluster, id))
                 return 0;
         return strlist_add(origins, id);
 }
@@ -193,44 +193,33 @@ int cluster_row_stored(ClusterRow *row) {
 
 /* Placements */
 
-static bool same_text(const char *a, const char *b) {
-        return a == b || (a && b && streq(a, b));
-}
-
-static bool placement_equals(const PlacementRecord *a, const PlacementRecord *b) {
-        return a->generation == b->generation && same_text(a->machine, b->machine) &&
-               same_text(a->why, b->why);
-}
-
-int cluster_placement_copy(const PlacementRecord *from, PlacementRecord *ret_to) {
-        PlacementRecord copy = { .generation = from->generation };
-
-        if (from->machine && !(copy.machine = strdup(from->machine)))
-                return -ENOMEM;
-        if (from->why && !(copy.why = strdup(from->why))) {
-                placement_record_done(&copy);
-                return -ENOMEM;
-        }
-
-        placement_record_done(ret_to);
-        *ret_to = copy;
-        return 0;
-}
-
 bool cluster_placement_differs(const ClusterUnit *unit) {
         return unit->has_wanted != unit->has_stored ||
-               (unit->has_wanted && !placement_equals(&unit->wanted, &unit->stored));
+               (unit->has_wanted && !placement_record_equals(&unit->wanted, &unit->stored));
 }
 
 int cluster_placement_stored(ClusterUnit *unit) {
         int r = 0;
 
         if (unit->has_wanted)
-                r = cluster_placement_copy(&unit->wanted, &unit->stored);
+                r = placement_record_copy(&unit->wanted, &unit->stored);
         else
                 placement_record_done(&unit->stored);
         unit->has_stored = unit->has_wanted;
         return r;
+}
+
+/* A unit that goes somewhere takes what it left along, in its row. */
+static void forget_left(Cluster *cluster, ClusterUnit *unit, bool is_somewhere) {
+        if (is_somewhere || is_global(unit))
+                strlist_done(&unit->left);
+        if (unit->left.n_items == 0) {
+                list_remove(&unit->leaver_node);
+                list_remove(&unit->left_due_node);
+        } else if (!list_node_is_linked(&unit->leaver_node)) {
+                unit->n_left_looks = 0;
+                list_append(&cluster->leavers, &unit->leaver_node);
+        }
 }
 
 int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *machine,
@@ -242,19 +231,17 @@ int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *mach
         };
         int r;
 
-        if (!machine && !why) {
+        forget_left(cluster, unit, machine);
+        record.left = unit->left;
+        unit->has_wanted = machine || why || record.left.n_items > 0;
+        if (!unit->has_wanted)
                 placement_record_done(&unit->wanted);
-                unit->has_wanted = false;
-                if (cluster_placement_differs(unit))
-                        cluster_mark_uncommitted(cluster, unit);
-                return 0;
+        else {
+                r = placement_record_copy(&record, &unit->wanted);
+                if (r < 0)
+                        return r;
         }
 
-        r = cluster_placement_copy(&record, &unit->wanted);
-        if (r < 0)
-                return r;
-
-        unit->has_wanted = true;
         if (cluster_placement_differs(unit))
                 cluster_mark_uncommitted(cluster, unit);
         return 0;

@@ -118,6 +118,8 @@ static void cluster_unit_free(Cluster *cluster, ClusterUnit *unit) {
         list_remove(&unit->global_node);
         list_remove(&unit->replacer_node);
         list_remove(&unit->unplaced_node);
+        list_remove(&unit->leaver_node);
+        list_remove(&unit->left_due_node);
         placement_record_done(&unit->wanted);
         placement_record_done(&unit->stored);
         unit_record_done(&unit->record);

@@ -62,8 +62,12 @@ struct ClusterUnit {
         Requirements *requirements; /* NULL while unknown */
         List rows;                  /* ClusterRow.unit_node */
         size_t n_rows;              /* how many */
-        StrList left;               /* machines that it was taken from while it has gone nowhere:
-                                       where it goes next waits for them */
+        StrList left;               /* machines that it was taken from while it has gone nowhere
+                                       (PlacementRecord.left) */
+        ListNode leaver_node;       /* Cluster.leavers */
+        ListNode left_due_node;     /* LeftCheck.due */
+        uint32_t n_left_looks;      /* of engine/left.h */
+        bool is_asked_about;        /* the same: what is read is about it as it is */
         List followers;         /* ClusterFollow.peer_node: units whose MachineOf names this one */
         List follows;           /* ClusterFollow.follower_node: its own MachineOf */
         PlacementRecord wanted; /* while has_wanted */
@@ -119,7 +123,9 @@ struct Cluster {
                             conflict */
         List globals;   /* global units */
         List replacers; /* units for one machine with Replaces */
-        List unplaced;  /* units that found no machine in this round: a reason is to be written */
+        List leavers;  /* units that are to be nowhere and may not have ended everywhere: those with
+                           a `left` */
+        List unplaced; /* units that found no machine in this round: a reason is to be written */
         uint64_t
                 n_looked; /* machines, rows and pairs of units looked at so far: a measure of work */
         uint64_t n_visits;   /* walks over who replaces whom so far */
@@ -172,6 +178,9 @@ int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *mach
 
 /* Let the unit be planned again whenever room is made somewhere, or no more. */
 void cluster_set_waiting(Cluster *cluster, ClusterUnit *unit, bool is_waiting);
+
+/* Is the machine there? */
+bool cluster_has_machine(const Cluster *cluster, const char *id);
 
 /* Forget a unit of which nothing is left; does nothing for others. */
 void cluster_collect_unit(Cluster *cluster, ClusterUnit *unit);

@@ -29,6 +29,7 @@
 #include "engine/cluster.h"
 #include "engine/commit.h"
 #include "engine/election.h"
+#include "engine/left.h"
 #include "engine/placement.h"
 #include "lib/base/log.h"
 
@@ -47,6 +48,7 @@ struct Engine {
         Cluster cluster;
         RegistryFollow follow; /* the whole view, while leading */
         RegistryWrite commit;
+        LeftCheck left;
         LoopHook hook; /* plans once a turn */
         LoopTimer relist;
         LoopTimer sweep;
@@ -84,8 +86,13 @@ static void engine_read_again_later(Engine *engine) {
 }
 
 static void engine_maybe_closed(Engine *engine) {
-        if (engine->is_election_closed && !registry_write_is_pending(&engine->commit))
+        if (engine->is_election_closed && !registry_write_is_pending(&engine->commit) &&
+            !left_is_busy(&engine->left))
                 loop_defer(engine->loop, &engine->closing);
+}
+
+static void on_left_read_ended(LeftCheck *check) {
+        engine_maybe_closed(container_of(check, Engine, left));
 }
 
 static void on_closing(LoopDeferred *deferred) {
@@ -181,6 +188,8 @@ static void on_turn(LoopHook *hook) {
                 engine_plan(engine);
         if (!list_is_empty(&engine->cluster.uncommitted))
                 engine_commit(engine);
+        else
+                left_turn(&engine->left);
         if (plans)
                 metrics_observe(&engine->stats.plans, env_now_us(env) - begin_us);
 }
@@ -337,6 +346,7 @@ static void engine_end(Engine *engine) {
         timer_clear(&engine->sweep);
         timer_clear(&engine->retry);
         registry_write_cancel(&engine->commit);
+        left_stop(&engine->left);
         cluster_done(&engine->cluster);
 }
 
@@ -368,6 +378,9 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 .retry.fn = on_retry,
                 .closing.fn = on_closing,
                 .more.fn = on_more,
+                .left = { .registry = registry,
+                          .cluster = &engine->cluster,
+                          .read_ended = on_left_read_ended },
         };
         env_random_bytes(loop_env(engine->loop), &seed, sizeof(seed));
         cluster_init(&engine->cluster, seed);

@@ -36,6 +36,19 @@ int strlist_add(StrList *list, const char *string) {
         return strlist_add_bytes(list, string, strlen(string));
 }
 
+void strlist_remove(StrList *list, const char *string) {
+        size_t i = 0;
+
+        while (i < list->n_items && !streq(list->items[i], string))
+                i++;
+        if (i == list->n_items)
+                return;
+
+        free(list->items[i]);
+        for (list->n_items--; i < list->n_items; i++)
+                list->items[i] = list->items[i + 1];
+}
+
 bool strlist_has(const StrList *list, const char *string) {
         for (size_t i = 0; i < list->n_items; i++)
                 if (streq(list->items[i], string))

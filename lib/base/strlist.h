@@ -22,6 +22,9 @@ int strlist_add_bytes(StrList *list, const char *bytes, size_t n_bytes);
 /* Append a copy of `string`. Returns 0 or -ENOMEM. */
 int strlist_add(StrList *list, const char *string);
 
+/* Remove `string`, where it is in the list first; it may be the list's own, and is freed then. */
+void strlist_remove(StrList *list, const char *string);
+
 /* Is `string` in the list? */
 bool strlist_has(const StrList *list, const char *string);
 

@@ -160,14 +160,21 @@ int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
         return json_out_finish(&out, ret_json);
 }
 
-static int check_after(const StrList *after, Diag *diag) {
-        bool is_sound = after->n_items <= SCHEDULE_AFTER_MAX;
+static int get_machines(const json_t *root, const char *name, StrList *ret_machines, Diag *diag) {
+        bool is_sound;
+        int r;
 
-        for (size_t i = 0; is_sound && i < after->n_items; i++)
-                is_sound = after->items[i][0] != '\0' && !strchr(after->items[i], '/') &&
-                           strlen(after->items[i]) <= UNIT_NAME_MAX_BYTES;
+        r = json_in_get_strings(root, name, ret_machines, diag);
+        if (r < 0)
+                return r;
+
+        is_sound = ret_machines->n_items <= SCHEDULE_AFTER_MAX;
+        for (size_t i = 0; is_sound && i < ret_machines->n_items; i++)
+                is_sound = ret_machines->items[i][0] != '\0' &&
+                           !strchr(ret_machines->items[i], '/') &&
+                           strlen(ret_machines->items[i]) <= UNIT_NAME_MAX_BYTES;
         return is_sound ? 0
-                        : diag_set(diag, -EBADMSG, "\"after\" must hold at most %d machine IDs",
+                        : diag_set(diag, -EBADMSG, "\"%s\" must hold at most %d machine IDs", name,
                                    SCHEDULE_AFTER_MAX);
 }
 
@@ -189,9 +196,7 @@ int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret
         if (r == 0)
                 r = json_in_get_number(root, "restart", &record.restart, diag);
         if (r == 0)
-                r = json_in_get_strings(root, "after", &record.after, diag);
-        if (r == 0)
-                r = check_after(&record.after, diag);
+                r = get_machines(root, "after", &record.after, diag);
         if (r < 0)
                 return r;
 
@@ -203,7 +208,32 @@ int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret
 void placement_record_done(PlacementRecord *record) {
         free(record->machine);
         free(record->why);
+        strlist_done(&record->left);
         *record = (PlacementRecord){ 0 };
+}
+
+int placement_record_copy(const PlacementRecord *record, PlacementRecord *ret_to) {
+        PlacementRecord copy = { .generation = record->generation };
+
+        if ((record->machine && !(copy.machine = strdup(record->machine))) ||
+            (record->why && !(copy.why = strdup(record->why))) ||
+            strlist_copy(&record->left, &copy.left) < 0) {
+                placement_record_done(&copy);
+                return -ENOMEM;
+        }
+
+        placement_record_done(ret_to);
+        *ret_to = copy;
+        return 0;
+}
+
+static bool same_text(const char *a, const char *b) {
+        return a == b || (a && b && streq(a, b));
+}
+
+bool placement_record_equals(const PlacementRecord *a, const PlacementRecord *b) {
+        return a->generation == b->generation && same_text(a->machine, b->machine) &&
+               same_text(a->why, b->why) && strlist_equals(&a->left, &b->left);
 }
 
 int placement_record_encode(const PlacementRecord *record, char **ret_json) {
@@ -212,6 +242,8 @@ int placement_record_encode(const PlacementRecord *record, char **ret_json) {
 
         json_out_open(&out, '{');
         json_out_number(&out, "generation", record->generation);
+        if (record->left.n_items > 0)
+                json_out_strings(&out, "left", &record->left);
         json_out_string(&out, "machine", record->machine);
         json_out_string(&out, "why", record->why);
         json_out_close(&out, '}');
@@ -227,6 +259,8 @@ int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *r
         r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
         if (r == 0)
                 r = json_in_get_number(root, "generation", &record.generation, diag);
+        if (r == 0)
+                r = get_machines(root, "left", &record.left, diag);
         if (r == 0)
                 r = json_in_get_string(root, "machine", &record.machine, diag);
         if (r == 0)

@@ -99,13 +99,22 @@ int schedule_record_encode(const ScheduleRecord *record, char **ret_json);
 int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret_record,
                            Diag *diag);
 
-/* placement/<unit>: where a unit is, or why it is nowhere. Written with the schedule row, by the
- * leading engine. Not written for global units that fit somewhere. */
+/* placement/<unit>: where a unit is, or why it is nowhere, and where it may still be ending. Written
+ * with the schedule row, by the leading engine. Not written for global units that fit somewhere. */
 typedef struct PlacementRecord {
-        char *machine;       /* machine ID, or NULL: then `why` says why not */
+        char *machine;       /* machine ID, or NULL */
         char *why;           /* for people: per machine why the unit does not fit, or NULL */
         uint64_t generation; /* of the request that was decided on */
+        StrList left; /* IDs of the machines that it was taken from while it has gone nowhere,
+                                until none of them has a state of it: where it goes next waits for
+                                them. SCHEDULE_AFTER_MAX at most; empty where `machine` is set */
 } PlacementRecord;
+
+/* Copy in place of what `ret_to` held. Returns 0 or -ENOMEM, on which that is as it was. */
+int placement_record_copy(const PlacementRecord *record, PlacementRecord *ret_to);
+
+/* Do they say the same? */
+bool placement_record_equals(const PlacementRecord *a, const PlacementRecord *b);
 
 /* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
 void placement_record_done(PlacementRecord *record);

@@ -17,7 +17,7 @@ MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name) {
 
 bool mirror_unit_is_absent(const MirrorUnit *unit) {
         for (size_t i = 0; i < SIM_MACHINES_MAX; i++)
-                if (unit->rows[i].exists)
+                if (unit->rows[i].exists || unit->has_state[i])
                         return false;
         return true;
 }
@@ -122,6 +122,7 @@ static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64
 static void apply_placement(MirrorUnit *unit, StoreBytes value, bool is_deletion) {
         PlacementRecord record = { 0 };
 
+        unit->has_placement = !is_deletion;
         unit->is_placed = !is_deletion &&
                           placement_record_decode((const char *)value.data, value.n_bytes, &record,
                                                   NULL) == 0 &&

@@ -35,7 +35,8 @@ typedef struct MirrorUnit {
         uint64_t created_us; /* when it last began to exist */
         uint64_t removed_us; /* when it was last destroyed; 0 = never */
         uint64_t changed_us; /* when it was last written or removed */
-        uint64_t absent_us;  /* when it last was scheduled nowhere; 0 = not seen */
+        uint64_t absent_us;  /* when no machine had it last, or was to have it; 0 = not seen */
+        bool has_placement;  /* it has a placement record */
         bool is_placed;      /* the placement names a machine... */
         char machine[33];    /* ...this one */
         MirrorRow rows[SIM_MACHINES_MAX];
@@ -64,7 +65,7 @@ typedef struct Mirror {
 /* The unit of this name, or NULL. */
 MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
 
-/* Is it scheduled nowhere? */
+/* Is it scheduled nowhere, and reported by no machine? */
 bool mirror_unit_is_absent(const MirrorUnit *unit);
 
 /* The number of the machine with this ID, or -1. */

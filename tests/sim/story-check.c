@@ -118,20 +118,25 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                 check_row(story, key, is_deletion);
 }
 
+/* Is the machine there, as it has been for long, and well? So what it is to do it knows, and what it
+ * does others know. */
+static bool is_in_touch(const Story *story, size_t machine) {
+        const MirrorMachine *record = &story->mirror.machines[machine];
+
+        return record->is_present && !is_news(story, record->absent_us, (int)machine);
+}
+
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? One
  * that has lost its row while its machine was lost ends when this one runs. */
 static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
-        const int here = (int)machine;
 
-        /* One that was destroyed and made again under its name knows nothing of what it was. */
-        if (unit->kind == STORY_GLOBAL || is_news(story, record->created_us, here))
+        if (unit->kind == STORY_GLOBAL || !is_in_touch(story, machine))
                 return;
         for (size_t i = 0; i < story->options.n_machines; i++) {
-                const MirrorMachine *other = &story->mirror.machines[i];
+                const MirrorRow *row = &record->rows[i];
 
-                if (i != machine && other->is_present && !record->rows[i].was_lost &&
-                    !is_news(story, other->absent_us, (int)i) &&
+                if (i != machine && is_in_touch(story, i) && !row->was_lost &&
                     fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,
                                       "%s starts on machine %zu, and still runs on machine %zu",
@@ -225,6 +230,8 @@ static const char *unit_differs(const Story *story, const StoryUnit *unit, const
                 return "is not scheduled as it should be";
         if (unit->kind != STORY_GLOBAL && record->is_placed != (n_expected > 0))
                 return "has a placement that is not true";
+        if (!is_wanted && record->has_placement)
+                return "has a placement, and should be nowhere";
         if (!is_wanted || record->desired == JOB_STATE_LOADED || !story_stays_up(unit))
                 return n_copies > 0 ? "runs, and should not" : NULL;
         return NULL;

@@ -164,8 +164,6 @@ static bool is_in_state(const StoryWait *wait, uint64_t since_us) {
         const StoryUnit *unit = wait->unit;
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
-        /* A wait that begins when the unit is scheduled nowhere any more is not told where it was,
-         * and does not look there. */
         if (wait->desired == JOB_STATE_INACTIVE)
                 return record->absent_us >= since_us || mirror_unit_is_absent(record);
         /* A global unit without a machine named is reached at once. */

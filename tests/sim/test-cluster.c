@@ -46,12 +46,14 @@ START_TEST(test_life_of_a_unit) {
         sim_submit(&sim, "a.service", plain, JOB_STATE_INACTIVE);
         sim_wait_copies(&sim, "a.service", 0, 200);
         sim_wait_state(&sim, i, "a.service", NULL, 500);
+        rig_run_ms(&sim.rig, 3000);
         ck_assert(!rig_has(&sim.rig, "placement/a.service"));
         sim_submit(&sim, "a.service", plain, JOB_STATE_LAUNCHED);
         sim_wait_copies(&sim, "a.service", 1, 200);
         sim_destroy(&sim, "a.service");
         sim_wait_copies(&sim, "a.service", 0, 200);
-        rig_run_ms(&sim.rig, 1000);
+        rig_run_ms(&sim.rig, 3000);
+        ck_assert(!rig_has(&sim.rig, "placement/a.service"));
         for (i = 0; i < 3; i++) {
                 ck_assert_str_eq(sim_state(&sim, i, "a.service"), "");
                 ck_assert_uint_eq(agent_stats(sim.machines[i].agent).n_units, 0);

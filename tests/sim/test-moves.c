@@ -354,6 +354,59 @@ START_TEST(test_unload_and_start_elsewhere) {
 }
 END_TEST
 
+/* Destroyed, and made again while its old machine still ends it, it waits for that there, through an
+ * election, too: what it left is on record. When all has ended nothing is left on record. */
+START_TEST(test_destroy_and_make_elsewhere) {
+        for (int elects = 0; elects < 2; elects++) {
+                Sim sim;
+
+                sim_init(&sim, 1, 3, false);
+                mark_machine(&sim, 0);
+                sim_submit(&sim, "a.service", marked, JOB_STATE_LAUNCHED);
+                sim_wait_copies(&sim, "a.service", 1, 10000);
+                rig_run_ms(&sim.rig, 2000);
+                sim_destroy(&sim, "a.service");
+                run_once_at_most(&sim, "a.service", 200);
+                ck_assert_str_eq(rig_get(&sim.rig, "placement/a.service"),
+                                 "{\"generation\":0,\"left\":"
+                                 "[\"00000000000000000000000000000000\"]}");
+                if (elects)
+                        rig_remove(&sim.rig, "engine/leader");
+                mark_machine(&sim, 1);
+                sim_submit(&sim, "a.service", marked, JOB_STATE_LAUNCHED);
+                run_once_at_most(&sim, "a.service", 6000);
+                ck_assert(runs_on(&sim, 1, "a.service"));
+
+                sim_destroy(&sim, "a.service");
+                run_once_at_most(&sim, "a.service", 2000);
+                ck_assert(rig_has(&sim.rig, "placement/a.service"));
+                run_once_at_most(&sim, "a.service", 8000);
+                ck_assert(!rig_has(&sim.rig, "placement/a.service"));
+                sim_done(&sim);
+        }
+}
+END_TEST
+
+/* A machine that dies while it ends a unit that is to be nowhere has ended it. */
+START_TEST(test_left_machine_dies) {
+        size_t machine = 0;
+        Sim sim;
+
+        sim_init(&sim, 1, 3, false);
+        sim_submit(&sim, "a.service", "[X-Fake]\nStopDelayMs=3600000\n", JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "a.service", 1, 10000);
+        while (!runs_on(&sim, machine, "a.service"))
+                machine++;
+        sim_destroy(&sim, "a.service");
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert(rig_has(&sim.rig, "placement/a.service"));
+        sim_power_off(&sim, machine);
+        rig_run_ms(&sim.rig, (SIM_TTL_S + 10) * 1000);
+        ck_assert(!rig_has(&sim.rig, "placement/a.service"));
+        sim_done(&sim);
+}
+END_TEST
+
 /* Other content, on the same machine: the old copy runs to its end first, and the machine stays. */
 START_TEST(test_replace_keeps_the_machine) {
         static const char slow[] = "[X-Fake]\nStopDelayMs=3000\n";
@@ -390,6 +443,8 @@ int main(void) {
                 test_chain_of_moves,
                 test_daemons_die_during_a_move,
                 test_unload_and_start_elsewhere,
+                test_destroy_and_make_elsewhere,
+                test_left_machine_dies,
                 test_replace_keeps_the_machine,
         };
 

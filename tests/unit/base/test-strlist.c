@@ -34,6 +34,25 @@ START_TEST(test_done_empties) {
 }
 END_TEST
 
+/* What is removed is gone, and the others stay in their order. */
+START_TEST(test_remove) {
+        _cleanup_(strlist_done) StrList list = { 0 };
+
+        strlist_remove(&list, "a");
+        ck_assert_int_eq(strlist_add(&list, "a"), 0);
+        ck_assert_int_eq(strlist_add(&list, "b"), 0);
+        ck_assert_int_eq(strlist_add(&list, "c"), 0);
+        strlist_remove(&list, "b");
+        strlist_remove(&list, "b");
+        ck_assert_uint_eq(list.n_items, 2);
+        ck_assert_str_eq(list.items[0], "a");
+        ck_assert_str_eq(list.items[1], "c");
+        strlist_remove(&list, list.items[1]);
+        strlist_remove(&list, list.items[0]);
+        ck_assert_uint_eq(list.n_items, 0);
+}
+END_TEST
+
 static int run_add(void *context) {
         _cleanup_(strlist_done) StrList list = { 0 };
         int r = 0;
@@ -53,7 +72,7 @@ START_TEST(test_survives_oom) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_add_copies_in_order, test_done_empties,
+        const TTest *const tests[] = { test_add_copies_in_order, test_done_empties, test_remove,
                                        test_survives_oom };
 
         return tests_run("strlist", tests, ELEMENTSOF(tests));

@@ -86,6 +86,7 @@ START_TEST(test_life_of_a_unit) {
         view_unit(&cluster, "a", "", JOB_STATE_INACTIVE, 3);
         view_plan(&cluster);
         ck_assert_str_eq(view_plan_text(&cluster), "a=-");
+        ck_assert_str_eq(view_left(&cluster, "a"), "m2");
         ck_assert_uint_eq(view_commit(&cluster), 2);
 
         view_unit(&cluster, "a", "MachineID=m2", JOB_STATE_LOADED, 4);
@@ -93,7 +94,11 @@ START_TEST(test_life_of_a_unit) {
         (void)view_commit(&cluster);
         view_unit_gone(&cluster, "a");
         view_plan(&cluster);
+        ck_assert_str_eq(view_left(&cluster, "a"), "m2");
         ck_assert_uint_eq(view_commit(&cluster), 2);
+        view_ended(&cluster, "a", "m2");
+        view_plan(&cluster);
+        ck_assert_uint_eq(view_commit(&cluster), 1);
         ck_assert_uint_eq(cluster.units.n_nodes, 0);
         cluster_done(&cluster);
 }

@@ -256,6 +256,28 @@ const char *view_row_text(const Cluster *cluster, const char *machine, const cha
         return text;
 }
 
+const char *view_left(const Cluster *cluster, const char *unit) {
+        const ClusterUnit *found = find_unit(cluster, unit);
+        static char text[256];
+        size_t end = 0;
+
+        text[0] = '\0';
+        for (size_t i = 0; found && found->has_wanted && i < found->wanted.left.n_items; i++)
+                end += (size_t)snprintf(text + end, sizeof(text) - end, "%s%s", i > 0 ? "," : "",
+                                        found->wanted.left.items[i]);
+        return text;
+}
+
+void view_ended(Cluster *cluster, const char *unit, const char *machine) {
+        char name[256];
+        ClusterUnit *found;
+
+        unit_name(unit, name);
+        found = container_of(hash_map_get(&cluster->units, name), ClusterUnit, node);
+        strlist_remove(&found->left, machine);
+        cluster_mark_dirty(cluster, found);
+}
+
 const char *view_why(const Cluster *cluster, const char *unit) {
         const ClusterUnit *found = find_unit(cluster, unit);
 

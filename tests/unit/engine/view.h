@@ -40,6 +40,9 @@ void view_row_bad(Cluster *cluster, const char *machine, const char *unit);
 void view_placement(Cluster *cluster, const char *unit, const char *machine, const char *why,
                     uint64_t generation);
 
+/* The machine has ended the unit that was taken from it: it has no state of it any more. */
+void view_ended(Cluster *cluster, const char *unit, const char *machine);
+
 /* The list is complete: plan everything. */
 void view_plan_all(Cluster *cluster);
 
@@ -56,6 +59,9 @@ const char *view_plan_text(const Cluster *cluster);
 /* The row wanted for the unit on the machine: "g3", with a restart "g3 r2", with machines that it
  * waits for "g3 after m1,m2"; "" when none is wanted. Static. */
 const char *view_row_text(const Cluster *cluster, const char *machine, const char *unit);
+
+/* The machines that the unit's wanted placement says it left: "m1,m2", or "". Static. */
+const char *view_left(const Cluster *cluster, const char *unit);
 
 /* The reason in the unit's wanted placement, or "". */
 const char *view_why(const Cluster *cluster, const char *unit);

@@ -110,6 +110,7 @@ static const Row rows[] = {
           NULL },
         { recode_placement, "{\"generation\":3,\"machine\":\"0c1f\"}", NULL, NULL },
         { recode_placement, "{\"generation\":3,\"why\":\"no machine\"}", NULL, NULL },
+        { recode_placement, "{\"generation\":3,\"left\":[\"0c1f\",\"1d2e\"]}", NULL, NULL },
         { recode_state,
           "{\"active\":\"active\",\"generation\":3,\"hash\":"
           "\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\",\"load\":\"loaded\","
@@ -195,6 +196,8 @@ static const Row rows[] = {
         { recode_machine, "{\"hostname\":1}", NULL, "\"hostname\" must be a string" },
         { recode_metadata, "{\"a\":null}", NULL, "metadata \"a\" must be a string" },
         { recode_placement, "{\"machine\":{}}", NULL, "\"machine\" must be a string" },
+        { recode_placement, "{\"left\":[\"a/b\"]}", NULL,
+          "\"left\" must hold at most 8 machine IDs" },
         { recode_state, "{}", NULL, "\"state\" must be inactive, loaded or launched" },
         { recode_state, "{\"state\":\"loaded\",\"hash\":\"zz\"}", NULL,
           "\"hash\" must be 40 lower-case hex digits" },
