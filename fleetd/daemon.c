@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fleetd/daemon-private.h"
@@ -42,6 +43,9 @@ enum {
         HTTP_IDLE_TIMEOUT_S = 60,   /* four times the beat of a wait's reply */
         HTTP_REQUEST_TIMEOUT_S = 60,
         HTTP_REPLY_TIMEOUT_S = 300, /* tens of megabytes over a slow tunnel */
+
+        /* Descriptors that clients leave to us: etcd, systemd, unit files, the listening sockets. */
+        DAEMON_DESCRIPTORS = 32,
 };
 
 /* The end */
@@ -140,11 +144,26 @@ static int make_store(Daemon *daemon) {
         return 0;
 }
 
+/* So many clients at a time that we are never short of descriptors for our own work. */
+static unsigned connections_max(void) {
+        struct rlimit limit;
+        unsigned n;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+            limit.rlim_cur >= DAEMON_DESCRIPTORS + HTTP_CONNECTIONS_MAX)
+                return HTTP_CONNECTIONS_MAX;
+
+        n = limit.rlim_cur > DAEMON_DESCRIPTORS ? (unsigned)limit.rlim_cur - DAEMON_DESCRIPTORS : 1;
+        log_line(LOG_NOTICE, "The API serves %u clients at a time, since LimitNOFILE is %llu", n,
+                 (unsigned long long)limit.rlim_cur);
+        return n;
+}
+
 static int make_http(Daemon *daemon) {
         const HttpLimits limits = {
                 .max_header_bytes = HTTP_HEADER_MAX_BYTES,
                 .max_body_bytes = HTTP_BODY_MAX_BYTES,
-                .max_connections = HTTP_CONNECTIONS_MAX,
+                .max_connections = connections_max(),
                 .idle_timeout_s = HTTP_IDLE_TIMEOUT_S,
                 .request_timeout_s = HTTP_REQUEST_TIMEOUT_S,
                 .reply_timeout_s = HTTP_REPLY_TIMEOUT_S,
