@@ -49,6 +49,7 @@ struct AgentUnit {
         bool is_let_go;  /* it has lost its row, and need not run here any more */
         bool is_stuck;   /* it has lost its row, and its successor has failed */
         bool is_adopted; /* done_generation, reached and why are an earlier run's */
+        bool lacks;      /* the last request failed for want of something, and is tried on */
         bool is_again;   /* changed while its state was on its way */
 };
 

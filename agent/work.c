@@ -12,7 +12,8 @@
  * A unit has one step under way at most; its end marks the unit, and the next step is decided upon
  * in the new situation. A failed load or start ends the request, with the reason: to try again is
  * the user's or systemd's (Restart=) business. What fails for want of an answer (store or systemd
- * out of reach) is tried again, with back-off, and so is a step that leaves everything as it was.
+ * out of reach) is tried again, with back-off, and so is a step that leaves everything as it was. A
+ * load for which the machine lacks room is both: whoever waits is told, and it is tried again.
  * Units that wait for the same content share its read.
  *
  * A restart that is asked for while one is under way follows it; where the end of one was not
@@ -40,6 +41,7 @@ static void unit_set_done(AgentUnit *unit, uint64_t generation, const char *why)
                 log_unit(LOG_WARNING, unit->name, "%s: %s", unit->name, why);
         }
         unit->done_generation = generation;
+        unit->lacks = false;
         agent_mark_report(unit);
 }
 
@@ -100,6 +102,22 @@ static void op_fail(AgentOp *op, const char *why) {
         op_end(op);
 }
 
+/* The same failure again is no news. */
+static void op_lack(AgentOp *op, const char *why) {
+        AgentUnit *unit = op->unit;
+
+        if (!unit->lacks || unit->done_generation != op->generation ||
+            !streq_optional(unit->why, why)) {
+                unit->agent->stats.n_failures++;
+                unit->reached = JOB_STATE_INACTIVE;
+                unit_set_done(unit, op->generation, why);
+                unit->lacks = true;
+        }
+        unit->last_step = AGENT_STEP_NONE;
+        unit_retry_later(unit);
+        op_end(op);
+}
+
 static void op_succeed(AgentOp *op) {
         static const JobState reached[_AGENT_STEP_MAX] = {
                 [AGENT_STEP_LOAD] = JOB_STATE_LOADED,      [AGENT_STEP_START] = JOB_STATE_LAUNCHED,
@@ -110,6 +128,11 @@ static void op_succeed(AgentOp *op) {
 
         unit->reached = reached[op->step];
         op_set_restarted(op);
+        if (op->step == AGENT_STEP_LOAD && unit->lacks) {
+                unit->lacks = false;
+                unit->done_generation = 0;
+                free(TAKE(unit->why));
+        }
         if (op_starts(op))
                 unit_set_done(unit, op->generation, NULL);
         op_end(op);
@@ -132,6 +155,12 @@ static void on_host_done(HostRequest *request, int status, const char *why) {
         case HOST_E_JOB:
         case HOST_E_NO_UNIT:
                 op_fail(op, why);
+                break;
+        case HOST_E_LACK:
+                if (op->step == AGENT_STEP_LOAD)
+                        op_lack(op, why);
+                else
+                        op_fail(op, why);
                 break;
         default:
                 log_unit(LOG_WARNING, op->unit->name, "Cannot %s %s, trying again: %s",
@@ -226,7 +255,8 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
         case AGENT_STEP_LOAD:
                 /* What was done with other content, or before the machine lost this one, has to be
                  * done again. */
-                unit->done_generation = 0;
+                if (!unit->lacks)
+                        unit->done_generation = 0;
                 op->file = agent_file(unit->agent, unit->row.file);
                 if (!op->file)
                         return -ENOMEM;
@@ -316,7 +346,7 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .hash = host_unit ? host_unit->hash : NULL,
                 .active = host_unit ? host_unit->active : "",
                 .done_generation = unit->done_generation,
-                .is_failed = unit->why,
+                .is_failed = unit->why && !unit->lacks,
                 .is_restart_due = unit->row.restart > unit->restarted,
                 .must_wait = agent_must_wait(unit),
                 .is_let_go = unit->is_let_go,

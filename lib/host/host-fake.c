@@ -67,6 +67,7 @@ struct FakeMachine {
         HashMap units;  /* FakeUnit.node */
         FakeHost *host; /* borrowed; or NULL */
         bool is_connected;
+        bool is_full;
         void (*observer)(const char *name, bool is_active, void *userdata);
         void *observer_userdata;
 };
@@ -316,8 +317,13 @@ static int load_unit(FakeOp *op, FakeUnit **ret_unit) {
 
 static void do_load(FakeOp *op) {
         FakeUnit *unit;
-        int r = load_unit(op, &unit);
+        int r;
 
+        if (op_machine(op)->is_full) {
+                host_op_end(&op->base, HOST_E_LACK, "cannot write the unit file: it is full");
+                return;
+        }
+        r = load_unit(op, &unit);
         if (r < 0) {
                 host_op_end(&op->base, r, "out of memory");
                 return;
@@ -569,6 +575,10 @@ void fake_machine_reboot(FakeMachine *machine) {
         while ((node = hash_map_first(&host->base.units)))
                 host_entry_remove(&host->base, container_of(node, HostEntry, unit.node));
         timer_set_in(host->base.loop, &host->connect, 0);
+}
+
+void fake_machine_set_full(FakeMachine *machine, bool is_full) {
+        machine->is_full = is_full;
 }
 
 void fake_machine_set_connected(FakeMachine *machine, bool is_connected) {

@@ -27,6 +27,9 @@ void fake_machine_reboot(FakeMachine *machine);
 /* The service manager goes away (every request in flight ends with -ENOTCONN) or comes back. */
 void fake_machine_set_connected(FakeMachine *machine, bool is_connected);
 
+/* The machine has no room for further unit files (loads end with HOST_E_LACK), or has again. */
+void fake_machine_set_full(FakeMachine *machine, bool is_full);
+
 /* A unit's process dies by itself: it becomes failed (or inactive when `is_clean`). Does nothing
  * when it does not run. */
 void fake_machine_unit_exit(FakeMachine *machine, const char *name, bool is_clean);

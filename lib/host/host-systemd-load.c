@@ -12,7 +12,8 @@
  * differs; a name that is loaded as "not-found", because another unit mentions it, does not count:
  * systemd looks again when its folders have changed. Something can be loaded although fleet has no
  * file of the name: another unit refers to it, so that systemd did not forget it after an unload.
- * The unload does not reload for that; the next load of the name finds out.
+ * The unload does not reload for that; the next load of the name finds out. Or it is a unit of the
+ * machine's own, whose place is not taken while it runs.
  *
  * Between writing such a file and the reload the folder carries a mark (unit-directory.h) and the
  * unit remembers, so that neither a crash nor a cancelled or failed request makes the file pass for
@@ -40,8 +41,15 @@ static SystemdUnit *op_unit(SystemdOp *op) {
         return entry ? container_of(entry, SystemdUnit, base) : NULL;
 }
 
+/* Is it for want of something that the machine may have again? */
+static bool is_lack(int error) {
+        return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE ||
+               error == -EROFS || error == -EIO;
+}
+
 static void load_fail(SystemdOp *op, const char *what, int error) {
-        host_op_end(&op->base, HOST_E_LOAD, "%s: %s", what, strerror(-error));
+        host_op_end(&op->base, is_lack(error) ? HOST_E_LACK : HOST_E_LOAD, "%s: %s", what,
+                    strerror(-error));
 }
 
 static bool text_has_install(const char *text, size_t n_bytes) {
@@ -258,9 +266,11 @@ void systemd_load_on_stage(SystemdOp *op, SystemdStageId id, const sd_bus_error 
         }
 
         if (error) {
+                bool lacks = is_lack(-sd_bus_error_get_errno(error));
+
                 if (id != SYSTEMD_STAGE_RELOAD && op->base.verb == HOST_VERB_LOAD)
                         load_undo(op);
-                systemd_op_end_by_error(op, HOST_E_LOAD, what[id], error);
+                systemd_op_end_by_error(op, lacks ? HOST_E_LACK : HOST_E_LOAD, what[id], error);
                 return;
         }
 
@@ -290,6 +300,61 @@ static void load_probed(SystemdOp *op) {
                 load_put(op);
 }
 
+/* Is it the file of a unit that the machine came with, or that was installed on it? */
+static bool is_own_file(const char *path) {
+        static const char *const directories[] = { "/usr/lib/", "/lib/", "/usr/local/lib/" };
+
+        for (size_t i = 0; i < ELEMENTSOF(directories); i++)
+                if (strncmp(path, directories[i], strlen(directories[i])) == 0)
+                        return true;
+        return false;
+}
+
+static int on_active_state(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        SystemdOp *op = userdata;
+        const char *active = "";
+
+        (void)ret_error;
+        if (!systemd_op_replied(op))
+                return 0;
+
+        if (!sd_bus_message_is_method_error(reply, NULL))
+                (void)sd_bus_message_read(reply, "v", "s", &active);
+        if (streq(active, "") || streq(active, "inactive") || streq(active, "failed")) {
+                load_probed(op);
+                return 0;
+        }
+        systemd_op_abandon(&systemd_of_op(op)->base, &op->base);
+        host_op_end(&op->base, HOST_E_LOAD,
+                    "this machine runs a unit of its own of this name: rename the unit");
+        return 0;
+}
+
+static int send_get_active_state(SystemdOp *op) {
+        return get_property(op, "ActiveState", on_active_state);
+}
+
+static int on_fragment_path(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        SystemdOp *op = userdata;
+        const char *path = "";
+
+        (void)ret_error;
+        if (!systemd_op_replied(op))
+                return 0;
+
+        if (!sd_bus_message_is_method_error(reply, NULL))
+                (void)sd_bus_message_read(reply, "v", "s", &path);
+        if (is_own_file(path))
+                systemd_op_call(op, send_get_active_state);
+        else
+                load_probed(op);
+        return 0;
+}
+
+static int send_get_fragment_path(SystemdOp *op) {
+        return get_property(op, "FragmentPath", on_fragment_path);
+}
+
 static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         SystemdOp *op = userdata;
         const char *load = "";
@@ -301,7 +366,10 @@ static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *re
         if (!sd_bus_message_is_method_error(reply, NULL))
                 (void)sd_bus_message_read(reply, "v", "s", &load);
         op->needs_reload = !streq(load, "not-found");
-        load_probed(op);
+        if (streq(load, "loaded") && !op_unit(op))
+                systemd_op_call(op, send_get_fragment_path);
+        else
+                load_probed(op);
         return 0;
 }
 
@@ -359,6 +427,18 @@ static bool name_is_taken(HostSystemd *host, const char *name) {
         return access(path, F_OK) >= 0;
 }
 
+/* Has an operator said that the unit may not start, until the next boot? To link our file would undo
+ * that. */
+static bool is_masked(const HostSystemd *host, const char *name) {
+        char path[PATH_MAX], target[sizeof("/dev/null")];
+
+        if (!host->link_directory)
+                return false;
+        (void)snprintf(path, sizeof(path), "%s/%s", host->link_directory, name);
+        return readlink(path, target, sizeof(target)) == sizeof(target) - 1 &&
+               memcmp(target, "/dev/null", sizeof(target) - 1) == 0;
+}
+
 void systemd_load_begin(SystemdOp *op) {
         HostSystemd *host = systemd_of_op(op);
         const char *name = host_op_name(&op->base);
@@ -374,6 +454,14 @@ void systemd_load_begin(SystemdOp *op) {
                 host_op_end(&op->base, HOST_E_LOAD,
                             "%s/%s of this machine takes precedence: remove it, or rename the unit",
                             administrator_directory, name);
+                return;
+        }
+
+        if (is_masked(host, name)) {
+                host_op_end(&op->base, HOST_E_LOAD,
+                            "it is masked on this machine; systemctl unmask --runtime %s undoes "
+                            "that",
+                            name);
                 return;
         }
 

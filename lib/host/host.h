@@ -32,6 +32,7 @@ enum {
         HOST_E_LOAD,    /* the file cannot be put in place, or means nothing to the manager */
         HOST_E_JOB,     /* the job ended otherwise than done: failed, timeout, dependency... */
         HOST_E_NO_UNIT, /* the host knows no unit of this name */
+        HOST_E_LACK,    /* the machine has no room for the file, or no descriptor: later it may */
         _HOST_E_MAX,
 };
 
@@ -90,8 +91,8 @@ const HashMap *host_units(const Host *host);
 /* Put a unit in place: write its file (canonical text), link it, enable it when it has [Install],
  * and make sure that the service manager will use this content: a changed file of a loaded unit
  * costs a reload, which all that are pending share; an unknown one costs none. A running unit is
- * not restarted. Ends with HOST_E_LOAD when the service manager refuses the file. Returns 0,
- * -ENOMEM, -ESHUTDOWN. */
+ * not restarted. Ends with HOST_E_LOAD when the service manager refuses the file, with HOST_E_LACK
+ * when there is no room for it. Returns 0, -ENOMEM, -ESHUTDOWN. */
 int host_load(Host *host, HostRequest *request, const char *name, const char *text, size_t n_bytes,
               HostDone done);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "lib/host/host-systemd.h"
@@ -467,6 +468,31 @@ START_TEST(test_foreign_reload_is_noticed) {
 }
 END_TEST
 
+/* Out of descriptors nothing can be written: that is said, nothing is left behind, what is there
+ * stays, and the next try has luck. */
+START_TEST(test_out_of_descriptors) {
+        Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
+        struct rlimit limit, none;
+
+        ck_assert_int_eq(do_load(harness, "a.service", plain), 0);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = limit;
+        none.rlim_cur = 0;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        ck_assert_int_eq(do_load(harness, "b.service", plain), HOST_E_LACK);
+        ck_assert_int_eq(do_load(harness, "a.service", other), HOST_E_LACK);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        ck_assert(harness_has_file(harness, "a.service"));
+        ck_assert(!harness_has_file(harness, "b.service"));
+        ck_assert_ptr_null(host_find(harness->host, "b.service"));
+
+        ck_assert_int_eq(do_load(harness, "b.service", plain), 0);
+        ck_assert_int_eq(do_load(harness, "a.service", other), 0);
+        ck_assert_int_eq(do_start(harness, "b.service"), 0);
+        harness_close(harness);
+}
+END_TEST
+
 /* Names that cannot be units of systemd's are refused here, whatever lies behind them. */
 START_TEST(test_bad_names) {
         const char *const names[] = { "../a.service", ".a.service", "a", "a/b.service", "" };
@@ -565,6 +591,7 @@ int main(void) {
                 test_dropped_install_is_disabled,
                 test_same_file_again,
                 test_foreign_reload_is_noticed,
+                test_out_of_descriptors,
                 test_bad_names,
                 test_loss_with_calls_in_flight,
                 test_new_survives_oom,
