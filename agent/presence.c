@@ -293,6 +293,7 @@ static void presence_note_success(Presence *presence) {
 static void on_lease(Lease *lease, LeaseEvent event) {
         Presence *presence = container_of(lease, Presence, lease);
 
+        registry_note_revision(presence->registry, lease->revision);
         switch (event) {
         case LEASE_HELD:
                 presence_note_success(presence);

@@ -57,9 +57,10 @@ static void lease_on_failed(Lease *lease, int status) {
         lease->fn(lease, LEASE_FAILED);
 }
 
-static void lease_on_answer(Lease *lease, int64_t ttl_s) {
-        lease->ttl_s = ttl_s;
-        lease->valid_until_us = lease->sent_us + (uint64_t)ttl_s * US_PER_S;
+static void lease_on_answer(Lease *lease, const StoreReply *reply) {
+        lease->ttl_s = reply->lease_ttl_s;
+        lease->revision = reply->revision;
+        lease->valid_until_us = lease->sent_us + (uint64_t)lease->ttl_s * US_PER_S;
         lease->backoff_us = LEASE_BACKOFF_MIN_US;
         lease_try_in(lease, lease_third_us(lease));
 }
@@ -79,7 +80,7 @@ static void on_granted(StoreRequest *request, int status, const StoreReply *repl
         lease->is_changing = lease->asked_ttl_s != lease->wanted_ttl_s;
         lease->id = reply->lease;
         lease->is_proven = true;
-        lease_on_answer(lease, reply->lease_ttl_s);
+        lease_on_answer(lease, reply);
         if (lease->is_changing)
                 lease_try_in(lease, 0);
         lease->fn(lease, LEASE_HELD);
@@ -117,7 +118,7 @@ static void on_kept(StoreRequest *request, int status, const StoreReply *reply) 
 
         lease->is_proven = true;
         lease->is_renewal_due = false;
-        lease_on_answer(lease, reply->lease_ttl_s);
+        lease_on_answer(lease, reply);
         if (lease->is_changing && !was_due)
                 lease_try_in(lease, 0);
         lease->fn(lease, was_proven ? LEASE_KEPT : LEASE_HELD);

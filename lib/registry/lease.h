@@ -39,6 +39,7 @@ struct Lease {
         uint64_t sent_us;        /* when the request in flight was sent */
         uint64_t valid_until_us; /* by our clock it has not ended before: last answered request's
                                     sending + TTL */
+        int64_t revision;        /* of the store, when it last answered */
         uint64_t backoff_us;
         int status;          /* of the last failed try: a STORE_E_* or negative errno */
         bool is_proven;      /* the held lease has been confirmed by the store */

@@ -80,6 +80,10 @@ void registry_set_polling(Registry *registry, uint64_t interval_us) {
         registry_restart_follows(registry);
 }
 
+void registry_note_revision(Registry *registry, int64_t revision) {
+        registry_saw(registry, revision);
+}
+
 Store *registry_store(const Registry *registry) {
         return registry->store;
 }

@@ -111,6 +111,10 @@ void registry_set_call_timeout(Registry *registry, uint64_t timeout_us);
  * watch. They begin anew when this changes. */
 void registry_set_polling(Registry *registry, uint64_t interval_us);
 
+/* The store has told this revision, in an answer that did not come by way of the registry. A store
+ * that is behind the newest one was set back (RegistryFollowFns.on_set_back). */
+void registry_note_revision(Registry *registry, int64_t revision);
+
 /* The store below, for leases and its state. Borrowed. */
 Store *registry_store(const Registry *registry);
 

@@ -235,6 +235,33 @@ START_TEST(test_wiped_store) {
 }
 END_TEST
 
+/* The store is put back to a time after the last change that concerned this machine. It knows all
+ * the same, since each renewal of its lease tells how far the store was. */
+START_TEST(test_store_is_put_back_a_little) {
+        int64_t revision;
+        Sim sim;
+
+        set_up(&sim);
+        revision = rig_revision(&sim.rig);
+        for (unsigned i = 0; i < 20; i++)
+                rig_set(&sim.rig, "unit/other.service", "");
+        rig_run_ms(&sim.rig, SIM_TTL_S * 1000);
+        sim_cut(&sim, 0, true);
+        rig_run_ms(&sim.rig, 1);
+        memory_store_wipe(sim.rig.memory);
+        while (rig_revision(&sim.rig) < revision + 10)
+                rig_set(&sim.rig, "unit/other.service", "");
+        listen(LOG_ERR);
+        sim_cut(&sim, 0, false);
+        rig_run_ms(&sim.rig, 60000);
+        listen_no_more();
+        ck_assert(says_wiped);
+        ck_assert_int_eq(lease_of(&sim), 0);
+        ck_assert(fake_machine_unit_is_active(sim.machines[0].fake, "a.service"));
+        sim_done(&sim);
+}
+END_TEST
+
 /* The right data comes back after all: the machine goes on as if nothing had happened. */
 START_TEST(test_wiped_store_comes_back) {
         int64_t revision;
@@ -296,9 +323,15 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_update_record,          test_update_again,         test_update_ttl,
-                test_update_ttl_while_full,  test_update_out_of_memory, test_wiped_store,
-                test_wiped_store_comes_back, test_outage_is_told_once,
+                test_update_record,
+                test_update_again,
+                test_update_ttl,
+                test_update_ttl_while_full,
+                test_update_out_of_memory,
+                test_wiped_store,
+                test_store_is_put_back_a_little,
+                test_wiped_store_comes_back,
+                test_outage_is_told_once,
         };
 
         return tests_run("presence", tests, ELEMENTSOF(tests));
