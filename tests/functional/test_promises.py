@@ -126,17 +126,6 @@ class Daemons(PromiseTest):
 
 
 class Store(PromiseTest):
-    def test_an_etcd_that_hangs_for_five_seconds(self):
-        watch = self.start_units()
-        for member in self.cluster.members:
-            member.pause()
-        let_pass(5)
-        for member in self.cluster.members:
-            member.resume()
-        self.wait_whole()
-        let_pass(TTL_S)
-        self.assert_nothing_stopped(watch)
-
     def test_answers_that_take_half_a_second(self):
         watch = self.start_units()
         for machine in self.machines:
@@ -270,3 +259,35 @@ class Machines(PromiseTest):
         self.wait_whole()
         self.wait_alone(watch, its)
         self.assertEqual({unit: found for unit in its if (found := watch.gaps(unit))}, {})
+
+
+class OldStore(PromiseTest):
+    def etcd_forgets(self, watch, n_times, *snapshot):
+        """It knows less than it told before: every machine stays out, says why, and goes on with what runs."""
+        self.cluster.lab.call("etcd-restore", *snapshot).ok()
+        for machine in self.machines:
+            wait_for(lambda machine=machine: machine.journal().count("etcd was emptied or restored") == n_times, 20, f"{machine} says so")
+            self.assertNotEqual(machine.fleetctl("list-machines").rc, 0)
+        let_pass(TTL_S)
+        self.assert_nothing_stopped(watch)
+
+    def restart_all(self):
+        for machine in self.machines:
+            machine.exec("systemctl", "restart", "fleet.service").ok()
+        self.wait_whole()
+
+    def test_restored_from_a_snapshot_and_wiped(self):
+        watch = self.start_units()
+        folder = tempfile.mkdtemp()
+        self.cluster.lab.call("etcd-snapshot", f"{folder}/etcd.snapshot").ok()
+        self.cluster.start({"later.service": service()}).ok()
+        later = self.assert_active_once("later.service")
+        self.etcd_forgets(watch, 1, f"{folder}/etcd.snapshot")
+        self.assert_active_once("later.service", later)
+
+        self.restart_all()
+        self.assert_nothing_stopped(watch)
+        wait_for(lambda: not later.is_active("later.service"), what="what the snapshot does not know ends with the restart")
+
+        self.etcd_forgets(watch, 2)
+        self.restart_all()

@@ -15,13 +15,13 @@ class Soak(unittest.TestCase):
 
 
 class Outage(Soak):
-    def test_twenty_seconds_without_etcd(self):
-        self.check("outage", "--seconds", "20")
+    def test_seconds_without_etcd(self):
+        self.check("outage", "--seconds", "12")
 
 
 class Partitions(Soak):
-    def test_three_random_cuts(self):
-        self.check("partitions", "--times", "3")
+    def test_random_cuts(self):
+        self.check("partitions", "--times", "2")
 
 
 class Faults(Soak):
