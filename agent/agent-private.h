@@ -104,9 +104,10 @@ struct Agent {
         LoopTimer grace;  /* bounds the last report */
         LoopDeferred closing;
         uint64_t report_interval_us;
-        Pace pace;          /* of reports */
-        int64_t lease;      /* 0 = none */
-        int64_t sent_lease; /* that the states on their way go on */
+        Pace pace;             /* of reports */
+        int64_t lease;         /* 0 = none */
+        int64_t earlier_lease; /* of an earlier run since the boot, 0 = none */
+        int64_t sent_lease;    /* that the states on their way go on */
         size_t n_ops;
         AgentStats stats;
         bool was_synced; /* the schedule has been known once: decide */

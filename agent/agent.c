@@ -323,6 +323,7 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
                 .report.fn = agent_on_report_timer,
                 .grace.fn = on_grace,
                 .closing.fn = on_closing,
+                .earlier_lease = options->earlier_lease,
                 .report_interval_us = options->report_interval_us ? options->report_interval_us
                                                                   : AGENT_REPORT_INTERVAL_US,
         };

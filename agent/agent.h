@@ -21,6 +21,8 @@ typedef struct Agent Agent;
 /* How it shall work. Strings are copied. */
 typedef struct AgentOptions {
         const char *machine;         /* machine ID */
+        int64_t earlier_lease;       /* that an earlier run since the machine's boot reported on:
+                                        what its states say was done; 0 = there was none */
         uint64_t report_interval_us; /* reports are gathered for at least so long; 0 =
                                         AGENT_REPORT_INTERVAL_US */
 } AgentOptions;

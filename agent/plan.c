@@ -9,11 +9,12 @@
 
 const char *agent_step_to_string(AgentStep step) {
         static const char *const names[_AGENT_STEP_MAX] = {
-                [AGENT_STEP_NONE] = "none",     [AGENT_STEP_DONE] = "done",
-                [AGENT_STEP_LOAD] = "load",     [AGENT_STEP_WAIT] = "wait",
-                [AGENT_STEP_START] = "start",   [AGENT_STEP_RESTART] = "restart",
-                [AGENT_STEP_KEEP] = "keep",     [AGENT_STEP_STOP] = "stop",
-                [AGENT_STEP_UNLOAD] = "unload", [AGENT_STEP_FORGET] = "forget",
+                [AGENT_STEP_NONE] = "none",       [AGENT_STEP_DONE] = "done",
+                [AGENT_STEP_MEND] = "mend",       [AGENT_STEP_LOAD] = "load",
+                [AGENT_STEP_WAIT] = "wait",       [AGENT_STEP_START] = "start",
+                [AGENT_STEP_RESTART] = "restart", [AGENT_STEP_KEEP] = "keep",
+                [AGENT_STEP_STOP] = "stop",       [AGENT_STEP_UNLOAD] = "unload",
+                [AGENT_STEP_FORGET] = "forget",
         };
 
         return names[step];
@@ -34,7 +35,8 @@ unsigned agent_progress(const char *active) {
 }
 
 static AgentStep plan_unwanted(const AgentSituation *situation, bool is_there) {
-        if (!is_there)
+        /* Its file may have been removed by hand, and it runs, or systemd knows it, all the same. */
+        if (!is_there && *situation->active == '\0')
                 return AGENT_STEP_FORGET;
         if (!situation->is_let_go && agent_progress(situation->active) > 0)
                 return AGENT_STEP_KEEP;
@@ -68,6 +70,10 @@ AgentStep agent_plan(const AgentSituation *situation) {
         if (is_done && (is_same || situation->is_failed))
                 return AGENT_STEP_NONE;
 
+        /* It was in place: somebody took it away or changed it here. Another content that is
+         * desired comes with another request. A unit of which nothing is left is begun anew. */
+        if (is_done && !situation->is_lacking && *situation->active != '\0')
+                return AGENT_STEP_MEND;
         if (!is_same)
                 return is_there && agent_is_running(situation->active)
                                ? AGENT_STEP_STOP

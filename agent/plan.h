@@ -14,6 +14,7 @@ typedef enum AgentStep {
         AGENT_STEP_NONE, /* all is as desired, or nothing may be done */
         AGENT_STEP_DONE, /* the request has been fulfilled: say so */
         AGENT_STEP_LOAD, /* put the desired content in place */
+        AGENT_STEP_MEND, /* put it back under a unit that is as desired; that is not touched */
         AGENT_STEP_WAIT, /* nothing: other machines must have ended it first */
         AGENT_STEP_START,
         AGENT_STEP_RESTART, /* stop and start what runs */
@@ -35,6 +36,7 @@ typedef struct AgentSituation {
         const char *active;        /* systemd's ActiveState, "" while unknown */
         uint64_t done_generation;  /* request that was last brought to its end, well or not */
         bool is_failed;            /* ...not well */
+        bool is_lacking; /* ...not well, for want of room: its content is still to be put in place */
         bool is_restart_due; /* the row asks for a restart that was not carried out: what runs,
                                 however far it has come, is restarted */
         bool must_wait;      /* it must not come here yet: neither load nor start it */

@@ -75,7 +75,7 @@ static void presence_reconsider(Presence *presence);
 
 /* The lease's number between runs */
 
-static int64_t lease_file_read(const char *path) {
+int64_t presence_earlier_lease(const char *path) {
         char text[32] = "";
         int64_t lease = 0;
         ssize_t n;
@@ -452,7 +452,7 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
                 return r;
 
         if (presence->lease_path)
-                presence->adopted = lease_file_read(presence->lease_path);
+                presence->adopted = presence_earlier_lease(presence->lease_path);
         r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
         if (r < 0)
                 return r;

@@ -35,6 +35,10 @@ typedef struct PresenceOptions {
         const char *lease_path;      /* file that keeps the lease's number, or NULL for none */
 } PresenceOptions;
 
+/* The lease of an earlier run of this daemon since the machine's boot, from the file that keeps it;
+ * 0 = there was none. */
+int64_t presence_earlier_lease(const char *path);
+
 /* Make it and start. Returns 0, -ENOMEM, or what encoding the record gave. */
 int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
                  const PresenceListener *listener);

@@ -43,14 +43,19 @@ void agent_mark_report(AgentUnit *unit) {
                 list_append(&agent->to_report, &unit->report_node);
 }
 
+/* Is it on the machine: its file, or, where somebody took that away, what runs? */
+static bool host_unit_is_there(const HostUnit *host_unit) {
+        return host_unit && (host_unit->hash[0] != '\0' || agent_is_running(host_unit->active));
+}
+
 /* Is there anything to tell of the unit? Else its record goes. */
 static bool unit_has_state(const AgentUnit *unit, const HostUnit *host_unit) {
-        return unit->has_row || unit->is_row_bad || (host_unit && host_unit->hash[0] != '\0');
+        return unit->has_row || unit->is_row_bad || host_unit_is_there(host_unit);
 }
 
 /* The state as it is now; strings borrowed. */
 static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) {
-        bool is_there = host_unit && host_unit->hash[0] != '\0';
+        bool is_there = host_unit_is_there(host_unit);
         StateRecord state = {
                 .load = (char *)(is_there && *host_unit->load ? host_unit->load
                                  : is_there                   ? "loaded"
@@ -109,8 +114,10 @@ void agent_adopt_state(AgentUnit *unit, const Record *record) {
         unit->generation = record->is_bad ? 0 : state->generation;
         agent_mark_report(unit);
 
-        /* What an earlier run brought to its end is not begun again. */
-        if (!record->is_bad && !unit->agent->was_synced) {
+        /* What an earlier run brought to its end is not begun again. One before the machine's boot
+         * had another lease: what it started is gone, whatever its states still say. */
+        if (!record->is_bad && !unit->agent->was_synced && record->lease != 0 &&
+            record->lease == unit->agent->earlier_lease) {
                 unit->is_adopted = true;
                 unit->done_generation = state->generation;
                 unit->reached = state->state;

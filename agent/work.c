@@ -4,7 +4,7 @@
  *
  *   marked --agent_plan()--> WAIT:  until other machines have ended it (after.c)
  *                            KEEP:  until another machine runs it (handover.c)
- *                            LOAD:  fetch the content, give it to the host
+ *                            LOAD, MEND: fetch the content, give it to the host
  *                            START, RESTART, STOP, UNLOAD: ask the host
  *                            DONE:  the request is fulfilled
  *                            FORGET: nothing of the unit is left to be done
@@ -126,7 +126,8 @@ static void op_succeed(AgentOp *op) {
         };
         AgentUnit *unit = op->unit;
 
-        unit->reached = reached[op->step];
+        if (op->step != AGENT_STEP_MEND)
+                unit->reached = reached[op->step];
         op_set_restarted(op);
         if (op->step == AGENT_STEP_LOAD && unit->lacks) {
                 unit->lacks = false;
@@ -253,10 +254,11 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
 
         switch (op->step) {
         case AGENT_STEP_LOAD:
-                /* What was done with other content, or before the machine lost this one, has to be
-                 * done again. */
+                /* What was done with other content has to be done again. */
                 if (!unit->lacks)
                         unit->done_generation = 0;
+                /* fall through */
+        case AGENT_STEP_MEND:
                 op->file = agent_file(unit->agent, unit->row.file);
                 if (!op->file)
                         return -ENOMEM;
@@ -297,6 +299,11 @@ static void unit_begin(AgentUnit *unit, AgentStep step) {
                 return;
         }
 
+        if (step == AGENT_STEP_MEND)
+                log_unit(LOG_NOTICE, unit->name,
+                         "The file of %s was changed or removed by hand: putting it back; the unit "
+                         "is not restarted",
+                         unit->name);
         log_unit(LOG_DEBUG, unit->name, "%s: %s", unit->name, agent_step_to_string(step));
         unit->op = op;
         unit->last_step = step;
@@ -307,8 +314,8 @@ static void unit_begin(AgentUnit *unit, AgentStep step) {
 /* A host that still shows the unit as it was before a step that ended well is given time to catch
  * up. */
 static bool unit_repeats_itself(const AgentUnit *unit, AgentStep step) {
-        return unit->last_step == step &&
-               (step == AGENT_STEP_LOAD || step == AGENT_STEP_STOP || step == AGENT_STEP_UNLOAD);
+        return unit->last_step == step && (step == AGENT_STEP_LOAD || step == AGENT_STEP_MEND ||
+                                           step == AGENT_STEP_STOP || step == AGENT_STEP_UNLOAD);
 }
 
 static void unit_forget(AgentUnit *unit) {
@@ -326,13 +333,8 @@ static void unit_recover(AgentUnit *unit, const HostUnit *host_unit) {
                 free(TAKE(unit->why));
 }
 
-/* What an earlier run had done counts only where its unit is still there: not after a boot. */
-static void unit_check_adopted(AgentUnit *unit, const HostUnit *host_unit) {
-        if (unit->is_adopted && (!host_unit || host_unit->hash[0] == '\0')) {
-                unit->done_generation = 0;
-                unit->reached = JOB_STATE_INACTIVE;
-                free(TAKE(unit->why));
-        }
+/* What an earlier run had done is not begun again. */
+static void unit_check_adopted(AgentUnit *unit) {
         /* It did not come here before it was free to. */
         if (unit->is_adopted && unit->done_generation > 0)
                 unit->is_free = true;
@@ -347,6 +349,7 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .active = host_unit ? host_unit->active : "",
                 .done_generation = unit->done_generation,
                 .is_failed = unit->why && !unit->lacks,
+                .is_lacking = unit->lacks,
                 .is_restart_due = unit->row.restart > unit->restarted,
                 .must_wait = agent_must_wait(unit),
                 .is_let_go = unit->is_let_go,
@@ -359,7 +362,7 @@ static void unit_decide(AgentUnit *unit) {
         const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
         AgentStep step;
 
-        unit_check_adopted(unit, host_unit);
+        unit_check_adopted(unit);
         unit_recover(unit, host_unit);
         step = unit_plan(unit, host_unit);
         if (step == AGENT_STEP_WAIT || step == AGENT_STEP_KEEP) {

@@ -190,7 +190,10 @@ static int daemon_make(Daemon *daemon) {
                 .use_user_manager = config->systemd_user,
                 .bus_fd = -1,
         };
-        const AgentOptions agent_options = { .machine = daemon->identity->machine };
+        const AgentOptions agent_options = {
+                .machine = daemon->identity->machine,
+                .earlier_lease = presence_earlier_lease(daemon->runtime->lease_path),
+        };
         int r;
 
         daemon->started_us = env_wall_us(env_system());

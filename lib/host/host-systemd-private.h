@@ -5,6 +5,7 @@
  * does is written at its head.
  *
  *   host-systemd.c          construction, connection, adoption
+ *   host-systemd-files.c    the unit files, as others leave them
  *   host-systemd-signal.c   what systemd tells by itself
  *   host-systemd-call.c     calls of single operations, at most SYSTEMD_CALLS_MAX at a time
  *   host-systemd-stage.c    calls that many operations share
@@ -13,6 +14,7 @@
  *   host-systemd-job.c      starting, restarting and stopping
  *   host-systemd-why.c      the words for a failure
  *   unit-directory.c        the files
+ *   directory-watch.c       what happens to them
  */
 
 #include "lib/host/host-systemd-types.h"
@@ -38,6 +40,16 @@ void systemd_on_refreshed(HostSystemd *host);
 /* Can systemd have a unit of this name? Not a template, nor a type that it does not know any more.
  */
 bool systemd_name_can_be_loaded(const char *name);
+
+/* host-systemd-files.c */
+
+/* Add every file of the units directory to the host's units, and watch the directory from now on.
+ * Returns 0 or a negative errno. */
+int systemd_files_adopt(HostSystemd *host);
+
+/* Make the units directory if it is not there, and watch it (again). Returns 0 or a negative errno.
+ */
+int systemd_files_watch(HostSystemd *host);
 
 /* host-systemd-signal.c */
 

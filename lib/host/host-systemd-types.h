@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "lib/base/buf.h"
+#include "lib/host/directory-watch.h"
 #include "lib/host/host-backend.h"
 #include "lib/host/host-systemd.h"
 #include "lib/host/intern.h"
@@ -123,6 +124,7 @@ typedef struct SystemdUnit {
 struct HostSystemd {
         Host base;               /* the front-end's part */
         UnitDirectory directory; /* the unit files */
+        DirectoryWatch files;    /* tells when somebody changes them */
         char *link_directory;    /* owned; where systemd keeps its links of this run, or NULL */
         bool use_user_manager;
         int given_fd;  /* owned; -1 once it is used */

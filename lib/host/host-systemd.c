@@ -398,27 +398,12 @@ static void on_flush(LoopDeferred *deferred) {
         systemd_refresh_flush(host);
 }
 
-static int adopt_file(const char *name, const char hash[UNIT_HASH_BYTES], void *userdata) {
-        HostSystemd *host = userdata;
-        HostEntry *entry;
-        int r;
-
-        r = host_entry_add(&host->base, name, &entry);
-        if (r < 0)
-                return r;
-
-        memcpy(entry->unit.hash, hash, UNIT_HASH_BYTES);
-        return 0;
-}
-
 static int host_systemd_start(Host *base) {
         HostSystemd *host = container_of(base, HostSystemd, base);
-        int r;
+        int r = unit_directory_create(&host->directory);
 
-        r = unit_directory_create(&host->directory);
-        if (r < 0)
-                return r;
-        r = unit_directory_scan(&host->directory, adopt_file, host);
+        if (r == 0)
+                r = systemd_files_adopt(host);
         if (r < 0)
                 return r;
 
@@ -457,6 +442,7 @@ static void host_systemd_close(Host *base) {
         HostSystemd *host = container_of(base, HostSystemd, base);
 
         timer_clear(&host->retry);
+        directory_watch_stop(&host->files);
         link_drop(host);
 }
 
@@ -464,6 +450,7 @@ static void host_systemd_free(Host *base) {
         HostSystemd *host = container_of(base, HostSystemd, base);
 
         link_drop(host);
+        directory_watch_stop(&host->files);
         timer_clear(&host->retry);
         if (host->given_fd >= 0)
                 (void)close(host->given_fd);

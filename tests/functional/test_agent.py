@@ -20,6 +20,57 @@ class OneMachine(ClusterTest):
         wait_for(lambda: machine.show("theirs.service", "LoadState", "ActiveState") == ["not-found", "inactive"])
         self.assertEqual(machine.main_pid("ours.service"), pid)
 
+    def test_files_that_somebody_changed_are_mended_and_the_units_run_on(self):
+        machine = self.machines[0]
+        folder = machine.root / "run/fleet/units"
+        text = service("/bin/sleep infinity", description="as submitted")
+        self.cluster.start({"runs.service": text, "ended.service": service("/bin/true")}).ok()
+        wait_for(lambda: not machine.is_active("ended.service"))
+        as_written = (folder / "runs.service").read_text()
+        pid, ended = machine.main_pid("runs.service"), machine.show("ended.service", "ActiveEnterTimestampMonotonic")
+
+        def is_mended():
+            return (folder / "runs.service").read_text() == as_written and machine.show("runs.service", "Description", "NeedDaemonReload") == ["as submitted", "no"]
+
+        self.assertTrue(is_mended())
+        damages = {
+            "changed in place": lambda: (folder / "runs.service").write_text(service("/bin/sleep 1", description="by hand")),
+            "replaced": lambda: machine.exec("sh", "-c", "cp /etc/hostname /run/x && mv /run/x /run/fleet/units/runs.service").ok(),
+            "removed": (folder / "runs.service").unlink,
+            "a link": lambda: machine.exec("ln", "-sf", "/etc/hostname", "/run/fleet/units/runs.service").ok(),
+            "the folder removed": lambda: machine.exec("rm", "-r", "/run/fleet/units").ok(),
+            "reloaded meanwhile": lambda: ((folder / "runs.service").write_text(service("/bin/sleep 1", description="by hand")), machine.exec("systemctl", "daemon-reload")),
+        }
+        for what, damage in damages.items():
+            with self.subTest(what):
+                damage()
+                wait_for(is_mended, 10, what)
+                self.assertEqual(machine.main_pid("runs.service"), pid, "not restarted")
+        self.assertIn("The file of runs.service was changed or removed by hand", machine.journal())
+        wait_for(lambda: "ended.service" in machine.unit_files(), what="the other one is back, too")
+        self.assertEqual(machine.show("ended.service", "ActiveEnterTimestampMonotonic"), ended, "what had ended is not started")
+        # What nobody scheduled goes, also while fleet runs.
+        (folder / "theirs.service").write_text(service())
+        machine.exec("ln", "-s", "/etc/hostname", "/run/fleet/units/link.service").ok()
+        wait_for(lambda: machine.unit_files() == ["ended.service", "runs.service"], what="foreign files are gone")
+        self.assertEqual([s["systemdActiveState"] for s in self.cluster.states()], ["inactive", "active"])
+
+    def test_a_boot_starts_everything_once_though_the_files_are_still_there(self):
+        machine = self.machines[0]
+        dropin = "/etc/systemd/system/fleet.service.d/units.conf"
+        machine.exec("sh", "-c", f"mkdir -p /var/fleet-units ${{0%/*}} && printf '[Service]\\nReadWritePaths=/var/fleet-units\\n' >$0 && systemctl daemon-reload", dropin).ok()
+        try:
+            machine.configure("units_directory=/var/fleet-units")
+            self.cluster.start({"runs.service": service(), "counts.service": service("/bin/sh -c 'echo x >>/var/tmp/counts; exec sleep infinity'")}).ok()
+            machine.power_off()
+            machine.power_on()
+            self.cluster.wait_active("runs.service", "counts.service", timeout_s=20)
+            wait_for(lambda: machine.is_active("runs.service") and machine.is_active("counts.service"), 20, "they run after the boot")
+            self.assertEqual((machine.root / "var/tmp/counts").read_text(), "x\nx\n", "once per boot")
+        finally:
+            machine.exec("rm", dropin)
+            machine.configure()
+
     def test_units_of_any_type(self):
         machine = self.machines[0]
         units = {

@@ -59,7 +59,10 @@ static void machine_join(SimMachine *machine, Registry *registry) {
 
 void sim_start(Sim *sim, size_t i) {
         SimMachine *machine = &sim->machines[i];
-        const AgentOptions agent_options = { .machine = machine->id };
+        const AgentOptions agent_options = {
+                .machine = machine->id,
+                .earlier_lease = presence_earlier_lease(machine->lease_path),
+        };
         const EngineOptions engine_options = { .machine = machine->id,
                                                .is_disabled = sim->is_engine_disabled };
         const ApiOptions api_options = { .token_limit = 100 };

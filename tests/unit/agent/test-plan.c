@@ -52,7 +52,13 @@ static void check(const PlanRow *rows, size_t n_rows) {
 START_TEST(test_unwanted) {
         const PlanRow rows[] = {
                 { "nothing there", NO_ROW, NULL, "", 0, false, AGENT_STEP_FORGET, false },
-                { "no file there", NO_ROW, "", "inactive", 7, false, AGENT_STEP_FORGET, false },
+                { "no file there", NO_ROW, "", "", 7, false, AGENT_STEP_FORGET, false },
+                { "only the file gone", NO_ROW, "", "inactive", 7, false, AGENT_STEP_UNLOAD,
+                  false },
+                { "only the file gone, active", NO_ROW, "", "active", 7, false, AGENT_STEP_KEEP,
+                  false },
+                { "only the file gone, let go", NO_ROW, "", "active", 7, false, AGENT_STEP_STOP,
+                  true },
                 { "active", NO_ROW, wanted, "active", 7, false, AGENT_STEP_KEEP, false },
                 { "coming up", NO_ROW, wanted, "activating", 0, false, AGENT_STEP_KEEP, false },
                 { "reloading", NO_ROW, wanted, "reloading", 7, false, AGENT_STEP_KEEP, false },
@@ -124,8 +130,14 @@ START_TEST(test_done_requests) {
                   AGENT_STEP_NONE },
                 { "loaded, started by hand", LOADED, wanted, "active", 7, false, AGENT_STEP_NONE },
                 { "the content vanished", LAUNCHED, NULL, "", 7, false, AGENT_STEP_LOAD },
-                { "the content was changed on disk", LAUNCHED, other, "inactive", 7, false,
-                  AGENT_STEP_LOAD },
+                { "the file was removed, it runs", LAUNCHED, "", "active", 7, false,
+                  AGENT_STEP_MEND },
+                { "the file was changed, it runs", LAUNCHED, other, "active", 7, false,
+                  AGENT_STEP_MEND },
+                { "the file was changed, it has ended", LAUNCHED, other, "inactive", 7, false,
+                  AGENT_STEP_MEND },
+                { "the file was changed, it is loaded", LOADED, other, "inactive", 7, false,
+                  AGENT_STEP_MEND },
         };
 
         check(rows, ELEMENTSOF(rows));
