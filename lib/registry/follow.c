@@ -35,6 +35,7 @@ typedef struct FollowPage {
         StoreRequest request;
         RegistryFollow *follow; /* NULL once the follower has lost interest */
         int64_t seen;           /* Registry.seen when it was sent */
+        uint64_t n_answers;     /* of the store when it was sent */
 } FollowPage;
 
 static void follow_list_page(RegistryFollow *follow);
@@ -137,6 +138,7 @@ static void follow_synced(RegistryFollow *follow) {
 
         follow->is_synced = true;
         follow->backoff_us = FOLLOW_BACKOFF_MIN_US;
+        follow->patience_us = STORE_CALL_TIMEOUT_US;
         follow->fns->on_synced(follow, follow->revision);
 }
 
@@ -153,6 +155,16 @@ static int follow_advance(RegistryFollow *follow, const StoreReply *reply) {
         r = buf_append(&follow->from, reply->kvs[reply->n_kvs - 1].key.data,
                        reply->kvs[reply->n_kvs - 1].key.n_bytes);
         return r < 0 ? r : buf_append(&follow->from, &next, 1);
+}
+
+/* A page of a long list may take its time while the store answers others. What is asked of a store
+ * that answers nobody is lost, and is not to be waited for once it answers again. */
+static void follow_grow_patience(RegistryFollow *follow, const FollowPage *page) {
+        if (store_answers(follow->registry->store) == page->n_answers)
+                return;
+        follow->patience_us *= 2;
+        if (follow->patience_us > STORE_LIST_TIMEOUT_US)
+                follow->patience_us = STORE_LIST_TIMEOUT_US;
 }
 
 static void follow_on_page_failed(RegistryFollow *follow, int status) {
@@ -185,6 +197,7 @@ static void on_page(StoreRequest *request, int status, const StoreReply *reply) 
 
         follow->page = NULL;
         if (status != 0) {
+                follow_grow_patience(follow, page);
                 follow_on_page_failed(follow, status);
                 return;
         }
@@ -223,8 +236,9 @@ static void follow_list_page(RegistryFollow *follow) {
 
         page = calloc(1, sizeof(*page));
         if (page && store_range(follow->registry->store, &page->request, &range,
-                                STORE_LIST_TIMEOUT_US, on_page) == 0) {
+                                follow->patience_us, on_page) == 0) {
                 page->follow = follow;
+                page->n_answers = store_answers(follow->registry->store);
                 page->seen = follow->registry->seen;
                 follow->page = page;
                 return;
@@ -311,6 +325,7 @@ int registry_follow_start(Registry *registry, RegistryFollow *follow, const Regi
                 .retry.fn = on_retry,
                 .restart.fn = on_restart,
                 .backoff_us = FOLLOW_BACKOFF_MIN_US,
+                .patience_us = STORE_CALL_TIMEOUT_US,
         };
 
         for (size_t i = 0; i < n_keys; i++) {

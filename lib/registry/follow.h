@@ -50,6 +50,7 @@ struct RegistryFollow {
         void *page;       /* the read in flight; outlives a follower that stops meanwhile */
         LoopTimer retry;
         uint64_t backoff_us;
+        uint64_t patience_us; /* deadline of a page */
         LoopDeferred restart;
         ListNode node;  /* in the registry's list */
         bool *is_alive; /* told by registry_follow_stop() to the code that is telling a record */

@@ -260,6 +260,14 @@ StoreStats store_stats(const Store *store) {
         return store->stats;
 }
 
+uint64_t store_answers(const Store *store) {
+        uint64_t n = store->stats.n_requests - store->stats.n_pending;
+
+        for (size_t i = 0; i < ELEMENTSOF(store->stats.n_failed); i++)
+                n -= store->stats.n_failed[i];
+        return n;
+}
+
 void store_close(Store *store, void (*closed)(Store *store, void *userdata), void *userdata) {
         assert(!store->is_closing);
 

@@ -54,7 +54,7 @@ enum {
                                                   --max-request-bytes is 1.5 MiB) */
         STORE_PAGE_KEYS = 5000,                /* a good page size for long lists (measured) */
         STORE_CALL_TIMEOUT_US = 3000000,       /* deadline of a normal call */
-        STORE_LIST_TIMEOUT_US = 30000000,      /* deadline of a page of a long list */
+        STORE_LIST_TIMEOUT_US = 30000000,      /* longest deadline of a page of a long list */
         STORE_KEEP_ALIVE_TIMEOUT_US = 2000000, /* deadline of a keep-alive */
         STORE_LEASE_TTL_MIN_S = 2, /* smallest lease that etcd grants with its defaults */
 };
@@ -227,6 +227,10 @@ bool store_is_connected(const Store *store);
 
 /* Read the numbers. */
 StoreStats store_stats(const Store *store);
+
+/* How many requests were answered well so far. Whoever waits for an answer for long learns from
+ * others' whether the store is slow with this one or silent. */
+uint64_t store_answers(const Store *store);
 
 /* Begin to close: pending requests end with -ECANCELED, watches stop silently; then `closed` runs
  * from the loop, once, and the store may be freed. */

@@ -115,6 +115,9 @@ static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64
                 row->desired = record.desired;
                 row->restart = record.restart;
                 row->generation = record.generation;
+                row->after = 0;
+                for (size_t i = 0; i < record.after.n_items; i++)
+                        row->after |= 1U << (record.after.items[i][0] - '0');
         }
         schedule_record_done(&record);
 }

@@ -20,6 +20,7 @@ typedef struct MirrorRow {
         JobState desired;
         uint64_t generation;
         uint64_t restart;
+        unsigned after;         /* machines that it waits for, as a set of bits */
         uint64_t same_since_us; /* since when it has said the same */
         bool was_lost; /* it was removed while its machine was lost, as far as the leader knew */
 } MirrorRow;

@@ -83,13 +83,13 @@ static void check_file(Story *story, const char *file) {
         }
 }
 
-/* A machine's record goes. That of a daemon that has had no trouble since it started, with a store
- * that answered, stays: else a list that it asked for may have been lost, and be missed for long. */
+/* A machine's record goes. That of a daemon that has had no trouble since it started stays, once the
+ * store has answered for a while. */
 static void check_machine(Story *story, int machine) {
         const StoryMachine *m = &story->machines[machine];
 
         if (m->fault == STORY_FINE && m->has_begun_anew && !m->is_expiring &&
-            !story->no_quorum_until_us && story->quorum_us < m->fine_us &&
+            !story->no_quorum_until_us && now_us(story) > story->quorum_us + WELL_US &&
             now_us(story) > m->fine_us + WELL_US)
                 story_violate(story, "machine %d is well, and leaves the cluster", machine);
 }
@@ -157,8 +157,8 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
                               unit->name, machine);
 }
 
-/* A copy ends whose machine was lost: does another one run, as far as the store has it, or has this a
- * cause of its own? */
+/* A copy ends whose machine was lost: does another one run, as far as the store has it, or wait for
+ * this one to end, or has this a cause of its own? */
 static void check_last_copy(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
@@ -167,6 +167,7 @@ static void check_last_copy(Story *story, size_t machine, const StoryUnit *unit)
                 return;
         for (size_t i = 0; i < story->options.n_machines; i++)
                 if (fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name) ||
+                    (record->rows[i].exists && (record->rows[i].after & 1U << machine)) ||
                     unit->has_exited[i] || (i != machine && streq(record->active[i], "active")))
                         return;
         story_violate(story, "the last copy of %s is stopped, on machine %zu", unit->name, machine);

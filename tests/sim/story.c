@@ -475,7 +475,7 @@ static void play_calm(Story *story) {
                 run_for_us(story, LOOK_US);
                 what = story_check_end(story);
         }
-        if (what)
+        if (what && !story->is_violated)
                 story_violate(story, "%llu s after all trouble ended: %s",
                               (unsigned long long)(waited_us / US_PER_S), what);
         stay_calm(story);
