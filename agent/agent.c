@@ -173,8 +173,12 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
              node = hash_map_next(&agent->units, node)) {
                 AgentUnit *unit = container_of(node, AgentUnit, node);
 
-                if (!unit->is_listed && (unit->has_row || unit->is_row_bad))
+                if (unit->is_listed)
+                        continue;
+                if (unit->has_row || unit->is_row_bad)
                         agent_set_row(unit, &gone);
+                /* Of an earlier run that had its row: as above, it may come back. */
+                unit->done_generation = 0;
         }
 
         agent->was_synced = true;

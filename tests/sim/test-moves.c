@@ -387,6 +387,27 @@ START_TEST(test_destroy_and_make_elsewhere) {
 }
 END_TEST
 
+/* A daemon that finds a unit without its row at its start, and gets the same row again while it ends
+ * the unit, starts it again: what an earlier run had done is undone. */
+START_TEST(test_row_comes_back_during_a_stop) {
+        static const char slow[] = "[X-Fake]\nStopDelayMs=3000\n";
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        sim_set_row(&sim, 0, "a.service", slow, JOB_STATE_LAUNCHED, 5);
+        sim_wait_state(&sim, 0, "a.service", "\"generation\":5", 10000);
+        sim_crash(&sim, 0);
+        sim_remove_row(&sim, 0, "a.service");
+        sim_start(&sim, 0);
+        sim_wait_copies(&sim, "a.service", 0, 2000);
+        ck_assert_uint_eq(sim_running(&sim, "a.service"), 1);
+        sim_set_row(&sim, 0, "a.service", slow, JOB_STATE_LAUNCHED, 5);
+        rig_run_ms(&sim.rig, 2000);
+        sim_wait_copies(&sim, "a.service", 1, 5000);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A machine that dies while it ends a unit that is to be nowhere has ended it. */
 START_TEST(test_left_machine_dies) {
         size_t machine = 0;
@@ -444,6 +465,7 @@ int main(void) {
                 test_daemons_die_during_a_move,
                 test_unload_and_start_elsewhere,
                 test_destroy_and_make_elsewhere,
+                test_row_comes_back_during_a_stop,
                 test_left_machine_dies,
                 test_replace_keeps_the_machine,
         };
