@@ -76,9 +76,10 @@ static void write_succeed(WriteCall *write) {
 /* Writing */
 
 /* A large batch compares more names than it writes, and every removal: somebody who destroys
- * hundreds of other units is in its way until he is done. */
+ * hundreds of other units is in its way until he is done. After an attempt of unknown outcome a
+ * removal is in its way for ever. */
 static bool write_has_patience(const WriteCall *write) {
-        return write->n_changes > 1 &&
+        return write->n_changes > 1 && !write->maybe_made &&
                loop_now_us(registry_loop(write->call.api->registry)) < write->patience_end_us;
 }
 

@@ -4,9 +4,11 @@
  * broken, and the seed, with which it plays again, step by step. */
 
 #include <check.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "tests/sim/story.h"
 
@@ -17,6 +19,20 @@ static struct {
 } options = { .story = { .n_steps = 20000, .n_machines = 5, .n_units = 40 }, .n_seeds = 1 };
 
 static Story story; /* large */
+
+/* A story that ends in an abort (a loop that spins, an assertion) is to be found again, too. */
+static void on_abort(int signal) {
+        static const char text[] = "the story was that of seed ";
+        char digits[24];
+        size_t i = sizeof(digits);
+
+        (void)signal;
+        digits[--i] = '\n';
+        for (uint64_t seed = options.story.seed; seed > 0 || i == sizeof(digits) - 1; seed /= 10)
+                digits[--i] = (char)('0' + seed % 10);
+        if (write(STDERR_FILENO, text, sizeof(text) - 1) >= 0)
+                (void)!write(STDERR_FILENO, digits + i, sizeof(digits) - i);
+}
 
 /* Two plays of a seed are the same to the last event. */
 static void check_replay(const StoryOptions *of) {
@@ -104,6 +120,7 @@ int main(int argc, char **argv) {
                 return EXIT_FAILURE;
         }
 
+        (void)signal(SIGABRT, on_abort);
         tcase_set_timeout(tcase, 0);
         tcase_add_test(tcase, test_stories);
         suite_add_tcase(suite, tcase);
