@@ -102,7 +102,7 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints) {
         for (size_t i = 0; i < endpoints->n_items; i++) {
                 free(endpoints->items[i].url);
                 free(endpoints->items[i].host);
-                free(endpoints->items[i].trouble);
+                strlist_done(&endpoints->items[i].troubles);
         }
         free(endpoints->items);
         *endpoints = (EtcdEndpoints){ 0 };
@@ -116,17 +116,16 @@ const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints) {
 
 bool etcd_endpoints_note_trouble(EtcdEndpoints *endpoints, const char *why) {
         EtcdEndpoint *endpoint = &endpoints->items[endpoints->current];
-        bool is_new = !endpoint->trouble || !streq(endpoint->trouble, why);
 
-        if (is_new) {
-                free(endpoint->trouble);
-                endpoint->trouble = strdup(why); /* without memory it is told once more */
-        }
-        return is_new;
+        if (endpoint->troubles.n_items == ETCD_TROUBLES_MAX ||
+            strlist_has(&endpoint->troubles, why))
+                return false;
+        (void)strlist_add(&endpoint->troubles, why); /* without memory it is told once more */
+        return true;
 }
 
 void etcd_endpoints_forget_trouble(EtcdEndpoints *endpoints) {
-        free(TAKE(endpoints->items[endpoints->current].trouble));
+        strlist_done(&endpoints->items[endpoints->current].troubles);
 }
 
 uint64_t etcd_endpoints_fail(EtcdEndpoints *endpoints, Env *env) {

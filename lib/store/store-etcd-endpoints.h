@@ -14,9 +14,9 @@
 
 /* One member. */
 typedef struct EtcdEndpoint {
-        char *url;     /* owned; as it was configured, for messages */
-        char *host;    /* owned; a name or an address, without brackets */
-        char *trouble; /* owned; why it could not be used the last time; NULL = it could */
+        char *url;        /* owned; as it was configured, for messages */
+        char *host;       /* owned; a name or an address, without brackets */
+        StrList troubles; /* why it cannot be used, as far as it was told; empty while it can */
         uint16_t port;
         bool is_tls; /* https:// */
 } EtcdEndpoint;
@@ -28,6 +28,9 @@ typedef struct EtcdEndpoints {
         size_t current;      /* index of the one in use */
         unsigned n_failures; /* in a row */
 } EtcdEndpoints;
+
+/* Reasons that are told of one endpoint before it serves again; causes take turns. */
+enum { ETCD_TROUBLES_MAX = 8 };
 
 /* How long to wait once every endpoint has failed; doubles from the least to the most. */
 enum {
@@ -46,8 +49,8 @@ void etcd_endpoints_done(EtcdEndpoints *endpoints);
 /* The one in use. */
 const EtcdEndpoint *etcd_endpoints_current(const EtcdEndpoints *endpoints);
 
-/* Note why the one in use cannot be used. Returns whether that is another reason than the last
- * time, or the first one since it could. */
+/* Note why the one in use cannot be used. Returns whether that is to be told: a reason that was not
+ * noted since it could, one of the first ETCD_TROUBLES_MAX. */
 bool etcd_endpoints_note_trouble(EtcdEndpoints *endpoints, const char *why);
 
 /* The one in use serves. */

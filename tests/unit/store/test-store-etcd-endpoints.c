@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <stdio.h>
+
 #include "lib/store/store-etcd-endpoints.h"
 
 #include <errno.h>
@@ -91,8 +93,8 @@ static void init_three(EtcdEndpoints *endpoints) {
         strlist_done(&urls);
 }
 
-/* Why an endpoint cannot be used is news when it is another reason than the last time, of each
- * endpoint for itself, and again after it could be used. */
+/* Why an endpoint cannot be used is news once, up to a number of reasons, of each endpoint for
+ * itself, and again after it could be used. */
 START_TEST(test_trouble) {
         EtcdEndpoints endpoints;
 
@@ -100,6 +102,17 @@ START_TEST(test_trouble) {
         ck_assert(etcd_endpoints_note_trouble(&endpoints, "refused"));
         ck_assert(!etcd_endpoints_note_trouble(&endpoints, "refused"));
         ck_assert(etcd_endpoints_note_trouble(&endpoints, "expired"));
+        for (int i = 0; i < 10; i++) {
+                ck_assert(!etcd_endpoints_note_trouble(&endpoints, "refused"));
+                ck_assert(!etcd_endpoints_note_trouble(&endpoints, "expired"));
+        }
+        for (int i = 2; i < 20; i++) {
+                char why[16];
+
+                (void)snprintf(why, sizeof(why), "cause %d", i);
+                ck_assert_int_eq(etcd_endpoints_note_trouble(&endpoints, why),
+                                 i < ETCD_TROUBLES_MAX);
+        }
         (void)etcd_endpoints_fail(&endpoints, env_system());
         ck_assert(etcd_endpoints_note_trouble(&endpoints, "expired"));
         etcd_endpoints_forget_trouble(&endpoints);
