@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #include "lib/host/host-backend.h"
+#include "lib/unit/utf8.h"
 
 const char *host_op_name(const HostOp *op) {
         assert(op->queue);
@@ -209,6 +210,19 @@ static void host_queue_advance(Host *host, HostQueue *queue) {
         loop_defer(host->loop, &host->begin);
 }
 
+/* A reason goes into a record with those of many other units: it may not fill the transaction. */
+static void cut_reason(char *why) {
+        static const char rest[] = "...";
+        size_t n_bytes = 0, n_more;
+
+        if (strlen(why) <= HOST_WHY_MAX_BYTES)
+                return;
+        while ((n_more = utf8_sequence_bytes(why + n_bytes, 4)) > 0 &&
+               n_bytes + n_more + strlen(rest) <= HOST_WHY_MAX_BYTES)
+                n_bytes += n_more;
+        memcpy(why + n_bytes, rest, sizeof(rest));
+}
+
 void host_op_end(HostOp *op, int status, const char *format, ...) {
         HostRequest *request = op->request;
         HostQueue *queue = op->queue;
@@ -224,6 +238,8 @@ void host_op_end(HostOp *op, int status, const char *format, ...) {
                 if (vasprintf(&op->why, format, args) < 0)
                         op->why = NULL;
                 va_end(args);
+                if (op->why)
+                        cut_reason(op->why);
         }
 
         op->status = status;

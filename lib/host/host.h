@@ -36,6 +36,9 @@ enum {
         _HOST_E_MAX,
 };
 
+/* Longest reason; what a service manager says beyond it is cut. */
+enum { HOST_WHY_MAX_BYTES = 1000 };
+
 /* Ends a request. `why` is NULL when status is 0, else text, borrowed until the callback returns.
  */
 typedef void (*HostDone)(HostRequest *request, int status, const char *why);

@@ -45,6 +45,7 @@ typedef struct FakeUnit {
 } FakeUnit;
 
 struct FakeSystemd {
+        const char *refusal; /* borrowed: in what words files are not linked, or NULL */
         Loop *loop;
         sd_bus *bus;
         BusGlue glue;
@@ -264,8 +265,9 @@ static int do_link(FakeSystemd *systemd, sd_bus_message *call) {
         int is_runtime, is_forced;
 
         if (read_names(call, link_check, systemd) < 0)
-                return sd_bus_reply_method_errorf(call, "org.freedesktop.DBus.Error.InvalidArgs",
-                                                  "a file cannot be linked");
+                return sd_bus_reply_method_errorf(
+                        call, "org.freedesktop.DBus.Error.InvalidArgs", "%s",
+                        systemd->refusal ? systemd->refusal : "a file cannot be linked");
         ck_assert_int_ge(sd_bus_message_rewind(call, true), 0);
         ck_assert_int_eq(read_names(call, link_one, systemd), 0);
         ck_assert_int_ge(sd_bus_message_exit_container(call), 0);
@@ -652,6 +654,10 @@ void fake_systemd_release(FakeSystemd *systemd) {
 
 void fake_systemd_set_jobs_first(FakeSystemd *systemd, bool is_first) {
         systemd->is_job_first = is_first;
+}
+
+void fake_systemd_set_refusal(FakeSystemd *systemd, const char *text) {
+        systemd->refusal = text;
 }
 
 void fake_systemd_hold_jobs(FakeSystemd *systemd, bool is_held) {

@@ -53,6 +53,9 @@ void fake_systemd_release(FakeSystemd *systemd);
 /* Tell how a job ended before answering the call that asked for it. */
 void fake_systemd_set_jobs_first(FakeSystemd *systemd, bool is_first);
 
+/* In what words a file is refused that says RefuseLink=yes; borrowed. */
+void fake_systemd_set_refusal(FakeSystemd *systemd, const char *text);
+
 /* Keep jobs from ending. */
 void fake_systemd_hold_jobs(FakeSystemd *systemd, bool is_held);
 

@@ -8,7 +8,7 @@
 #include "lib/host/host.h"
 #include "tests/unit/host/fake-systemd.h"
 
-enum { HARNESS_TEXT_BYTES = 256 };
+enum { HARNESS_TEXT_BYTES = 2048 };
 
 /* Which host. */
 typedef enum HarnessKind {

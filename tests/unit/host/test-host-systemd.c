@@ -120,6 +120,34 @@ START_TEST(test_refused_unit_fails_alone) {
 }
 END_TEST
 
+/* What systemd says at length is cut, between two characters. */
+START_TEST(test_long_reason) {
+        enum { N = 5000 };
+        Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
+        char *words = calloc(N + 1, 2);
+        Ask ask = { 0 };
+
+        for (size_t i = 0; i < N; i++)
+                memcpy(words + 2 * i, "\xc3\xa4", 2);
+        for (size_t i = 0; i < 2; i++) {
+                size_t n_bytes;
+
+                fake_systemd_set_refusal(harness->systemd, words + 2 * i);
+                words[2 * i + 1] = 'x';
+                words[2 * i] = 'x';
+                ask_load(harness, &ask, "a.service", refuse_link);
+                ck_assert_int_eq(harness_wait(harness, &ask), HOST_E_LOAD);
+                n_bytes = strlen(ask.why);
+                ck_assert_uint_le(n_bytes, HOST_WHY_MAX_BYTES);
+                ck_assert_uint_ge(n_bytes, HOST_WHY_MAX_BYTES - 3);
+                ck_assert_str_eq(ask.why + n_bytes - 5, "\xc3\xa4...");
+                ask = (Ask){ 0 };
+        }
+        free(words);
+        harness_close(harness);
+}
+END_TEST
+
 /* A changed file that systemd refuses leaves the old one in place, with its hash. */
 START_TEST(test_refused_change_is_undone) {
         Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
@@ -592,6 +620,7 @@ int main(void) {
                 test_same_file_again,
                 test_foreign_reload_is_noticed,
                 test_out_of_descriptors,
+                test_long_reason,
                 test_bad_names,
                 test_loss_with_calls_in_flight,
                 test_new_survives_oom,
