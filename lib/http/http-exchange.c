@@ -86,6 +86,21 @@ static void on_complete(struct evhttp_request *request, void *userdata) {
         http_connection_await_request(connection);
 }
 
+/* Others have asked for more than they take. */
+static void refuse_for_now(HttpConnection *connection, struct evhttp_request *request) {
+        static const char body[] =
+                "{\"error\":{\"code\":503,\"message\":\"other clients have asked "
+                "for more than they take: try again\"}}";
+        struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+
+        (void)evhttp_add_header(headers, "Server", connection->server->name);
+        (void)evhttp_add_header(headers, "Content-Type", "application/json");
+        (void)evhttp_add_header(headers, "Retry-After", "1");
+        (void)evbuffer_add(evhttp_request_get_output_buffer(request), body, sizeof(body) - 1);
+        http_connection_await_taking(connection);
+        evhttp_send_reply(request, 503, NULL, NULL);
+}
+
 void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *request) {
         HttpServer *server = connection->server;
         struct timeval idle = { .tv_sec = server->limits.idle_timeout_s };
@@ -101,6 +116,10 @@ void http_exchange_dispatch(HttpConnection *connection, struct evhttp_request *r
         evhttp_request_set_on_complete_cb(request, on_complete, connection);
         bufferevent_set_timeouts(connection->bev, NULL, &idle);
 
+        if (server->n_output_bytes > server->limits.max_output_bytes) {
+                refuse_for_now(connection, request);
+                return;
+        }
         if (exchange_new(&exchange, request) < 0) {
                 http_connection_await_taking(connection);
                 evhttp_send_reply(request, 500, NULL, NULL);

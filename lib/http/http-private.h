@@ -22,11 +22,12 @@ struct HttpConnection {
         bool is_receiving;   /* a request has begun to arrive */
         bufferevent_data_cb evhttp_write; /* evhttp's own callbacks while ours are in their place */
         bufferevent_event_cb evhttp_event;
-        LoopDeferred refusal; /* puts evhttp's own error page into our form */
-        LoopTimer deadline;   /* for a request to arrive, and for a reply to be taken */
-        uint64_t since_us;    /* loop_now_us() when the client's turn began */
-        ListNode node;        /* in the server's list */
-        ListNode waiting;     /* in the server's list while it is the client's turn */
+        size_t n_output_bytes; /* that wait to be taken */
+        LoopDeferred refusal;  /* puts evhttp's own error page into our form */
+        LoopTimer deadline;    /* for a request to arrive, and for a reply to be taken */
+        uint64_t since_us;     /* loop_now_us() when the client's turn began */
+        ListNode node;         /* in the server's list */
+        ListNode waiting;      /* in the server's list while it is the client's turn */
 };
 
 /* A request at the handler. */
@@ -57,6 +58,7 @@ struct HttpServer {
         List arrivals;    /* HttpConnection.node of those not adopted yet */
         List waiting;     /* HttpConnection.waiting, by the time at which the wait began */
         unsigned n_connections;
+        size_t n_output_bytes; /* that wait to be taken on all of them */
         bool is_accepting;
         bool is_guarding; /* the guards of the listeners are on */
         LoopDeferred adopt;

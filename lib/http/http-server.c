@@ -189,6 +189,7 @@ static void connection_free(HttpConnection *connection) {
         timer_clear(&connection->deadline);
         list_remove(&connection->waiting);
         list_remove(&connection->node);
+        server->n_output_bytes -= connection->n_output_bytes;
         free(connection);
         server->n_connections--;
         server_check_accepting(server);
@@ -265,10 +266,12 @@ static HttpConnection *connection_find(HttpServer *server, const struct evhttp_c
 static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info,
                       void *userdata) {
         HttpConnection *connection = userdata;
+        HttpServer *server = connection->server;
 
-        (void)buffer;
+        server->n_output_bytes += evbuffer_get_length(buffer) - connection->n_output_bytes;
+        connection->n_output_bytes = evbuffer_get_length(buffer);
         if (info->n_added > 0 && !connection->exchange && !connection->is_replying)
-                loop_defer(connection->server->loop, &connection->refusal);
+                loop_defer(server->loop, &connection->refusal);
 }
 
 /* What evhttp refuses by itself, in our words; the last row is for the rest. */
@@ -453,7 +456,8 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
 
         assert(handler);
         assert(limits->max_header_bytes > 0 && limits->max_body_bytes > 0);
-        assert(limits->max_connections > 0 && limits->idle_timeout_s > 0);
+        assert(limits->max_connections > 0 && limits->max_output_bytes > 0);
+        assert(limits->idle_timeout_s > 0);
         assert(limits->request_timeout_s > 0 && limits->reply_timeout_s > 0);
 
         if (!server)

@@ -30,6 +30,9 @@ typedef struct HttpLimits {
            request, or for taking its reply, if that is longer than half a second; until then it
            waits in the kernel's queue. */
         unsigned max_connections;
+        /* Replies of all clients that wait to be taken; while there are more, further requests are
+           answered 503. One reply may be larger. */
+        size_t max_output_bytes;
         unsigned idle_timeout_s;    /* a connection on which nothing moves for so long is closed */
         unsigned request_timeout_s; /* from a request's first byte to its last; longer is 408 */
         unsigned reply_timeout_s;   /* for taking a whole reply; then the connection is closed */
