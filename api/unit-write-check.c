@@ -64,7 +64,7 @@ int unit_change_prepare(UnitChange *change) {
         if (r == 0)
                 r = requirements_new(&requirements, file, NULL);
         if (r == 0)
-                r = requirements_check(requirements, &change->diag);
+                r = requirements_check(requirements, file, &change->diag);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)

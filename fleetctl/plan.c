@@ -383,7 +383,7 @@ static int check_options(const UnitFile *file, Diag *diag) {
 
         /* Without the name, as the server does (contract section 4.6). */
         r = requirements_new(&requirements, file, NULL);
-        return r < 0 ? r : requirements_check(requirements, diag);
+        return r < 0 ? r : requirements_check(requirements, file, diag);
 }
 
 static int note_spelling(Plan *plan, const PlanEntry *entry) {

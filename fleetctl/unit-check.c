@@ -151,7 +151,8 @@ static int find_fault(const UnitOption *option, const Requirements *requirements
                 r = find_bad_glob(&requirements->replaces, finding);
         if (r == 0 && strstr(option->name, "Metadata") && requirements->n_metadata == 0)
                 r = diag_set(finding, -EINVAL, "it is not KEY=VALUE, and ignored");
-        if (r == 0 && streq(option->name, "Global") && !is_boolean(option->value))
+        if (r == 0 && (streq(option->name, "Global") || streq(option->name, "Exclusive")) &&
+            !is_boolean(option->value))
                 r = diag_set(finding, -EINVAL, "it is neither true nor false, and counts as false");
         return r;
 }
@@ -180,7 +181,7 @@ static int check_combination(const UnitFile *file, StrList *ret_findings) {
         int r;
 
         r = requirements_new(&requirements, file, NULL);
-        if (r < 0 || requirements_check(requirements, &finding) == 0)
+        if (r < 0 || requirements_check(requirements, file, &finding) == 0)
                 return r;
         return add(ret_findings, &finding);
 }

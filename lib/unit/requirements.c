@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "lib/unit/exclusive.h"
 #include "lib/unit/unit-name.h"
 
 enum {
@@ -39,6 +40,7 @@ typedef enum Kind {
         KIND_METADATA,
         KIND_CONFLICTS,
         KIND_GLOBAL,
+        KIND_EXCLUSIVE,
         KIND_REPLACES,
 } Kind;
 
@@ -60,6 +62,7 @@ static const Key keys[] = {
         { "Conflicts", KIND_CONFLICTS, 0 },
         { "X-Conflicts", KIND_CONFLICTS, 0 },
         { "Global", KIND_GLOBAL, 0 },
+        { "Exclusive", KIND_EXCLUSIVE, 0 },
         { "Replaces", KIND_REPLACES, 0 },
 };
 
@@ -228,6 +231,9 @@ static int read_part(Reader *reader, const Key *key, const char *part) {
         case KIND_GLOBAL:
                 reader->requirements->global = is_true(part);
                 return 0;
+        case KIND_EXCLUSIVE:
+                reader->requirements->exclusive = is_true(part);
+                return 0;
         case KIND_REPLACES:
                 return strlist_add(&reader->requirements->replaces, part);
         }
@@ -374,6 +380,7 @@ static int check_combinations(const Requirements *requirements, Diag *diag) {
         const bool peers = requirements->machine_of.n_items > 0;
         const bool conflicts = requirements->conflicts.n_items > 0;
         const bool replaces = requirements->replaces.n_items > 0;
+        const bool exclusive = requirements->exclusive;
         const struct {
                 bool is_violated;
                 const char *message;
@@ -385,6 +392,7 @@ static int check_combinations(const Requirements *requirements, Diag *diag) {
                 { global && peers, "Global cannot be used with Peers" },
                 { global && replaces, "Global cannot be used with Replaces" },
                 { conflicts && replaces, "Conflicts cannot be used with Replaces" },
+                { global && exclusive, "Global cannot be used with Exclusive" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rules); i++)
@@ -393,7 +401,8 @@ static int check_combinations(const Requirements *requirements, Diag *diag) {
         return 0;
 }
 
-int requirements_check(const Requirements *requirements, Diag *diag) {
+int requirements_check(const Requirements *requirements, const UnitFile *file, Diag *diag) {
+        uint32_t stop_s;
         int r;
 
         r = check_sizes(requirements, diag);
@@ -405,6 +414,8 @@ int requirements_check(const Requirements *requirements, Diag *diag) {
                                 diag);
         if (r == 0)
                 r = check_combinations(requirements, diag);
+        if (r == 0 && requirements->exclusive)
+                r = exclusive_stop_time(file, &stop_s, diag);
         return r;
 }
 

@@ -30,6 +30,7 @@ struct Requirements {
                 *metadata; /* owned array: same key = any of its values, different keys = all */
         size_t n_metadata; /* how many */
         bool global;       /* runs on every machine that fits */
+        bool exclusive;    /* never runs twice, whatever fails */
 };
 
 /* Read the requirements of `file`. With `unit_name`, the specifiers %n %N %p %i are expanded for
@@ -44,8 +45,9 @@ DEFINE_CLEANUP(Requirements, requirements_free)
 
 /* Check the combination of options by the rules of contract section 4.6 ("Option rules") from the
  * second on, first failure first; before them, that no key has more than 256 values and no unit or
- * glob more than 256 bytes (ours). Returns 0, or -EINVAL with the rule's message. */
-int requirements_check(const Requirements *requirements, Diag *diag);
+ * glob more than 256 bytes; after them, what Exclusive asks of the rest of the file (both ours).
+ * `file` is what they were read from. Returns 0, or -EINVAL with the rule's message. */
+int requirements_check(const Requirements *requirements, const UnitFile *file, Diag *diag);
 
 /* Append to `ret_keys` the name of each option of [X-Fleet] that means nothing to fleet, for
  * warnings. Returns 0 or -ENOMEM. */

@@ -53,7 +53,7 @@ static void require_file(const UnitFile *file) {
         require_promises(unnamed);
         require_relations(named, unnamed);
 
-        r = requirements_check(unnamed, &diag);
+        r = requirements_check(unnamed, file, &diag);
         fuzz_require(r == 0 || (r == -EINVAL && *diag.message), "a refusal has a reason");
 }
 

@@ -6,6 +6,9 @@
 
 #include "tests/unit/fault.h"
 
+/* Without the sections that Exclusive is held against: test-exclusive.c. */
+static const UnitFile no_file;
+
 /* The requirements of a unit whose [X-Fleet] section holds `options`. */
 static Requirements *read_options(const char *options, const char *unit_name) {
         _cleanup_(buf_done) Buf text = buf_make(UNIT_FILE_MAX_BYTES);
@@ -38,6 +41,8 @@ static char *describe(const Requirements *requirements) {
                                  0);
         if (requirements->global)
                 ck_assert_int_eq(buf_append_string(&out, "global "), 0);
+        if (requirements->exclusive)
+                ck_assert_int_eq(buf_append_string(&out, "exclusive "), 0);
         return buf_take_string(&out);
 }
 
@@ -99,6 +104,9 @@ static const ReadRow read_rows[] = {
         { "Conflicts=%p@*.service", "not<web@*.service> " },
         { "MachineMetadata=%p=%i", "web=1 " },
         { "MachineOf=%%n %x %", "of<%web@1.service %x %> " },
+
+        { "Exclusive=yes", "exclusive " },
+        { "Exclusive=true\nExclusive=no", "" },
 
         /* Keys of others, and of other spellings. */
         { "Bogus=1\nmachineid=a\nConditionMachineOf=b\nX-Global=true", "" },
@@ -162,6 +170,8 @@ static const CheckRow check_rows[] = {
         { "MachineID=a\nReplaces=b", "MachineID cannot be used with Replaces" },
         { "Global=true\nMachineOf=b", "Global cannot be used with Peers" },
         { "Global=true\nReplaces=b", "Global cannot be used with Replaces" },
+        { "Global=true\nExclusive=true", "Global cannot be used with Exclusive" },
+        { "Global=false\nExclusive=true\nConflicts=a\nMachineOf=b", NULL },
         { "Conflicts=a\nReplaces=b", "Conflicts cannot be used with Replaces" },
 
         /* The first rule that is broken decides. */
@@ -180,7 +190,7 @@ START_TEST(test_check) {
                         Requirements *requirements = read_options(row->options, NULL);
                 Diag diag = { 0 };
 
-                ck_assert_int_eq(requirements_check(requirements, &diag),
+                ck_assert_int_eq(requirements_check(requirements, &no_file, &diag),
                                  row->message ? -EINVAL : 0);
                 ck_assert_str_eq(diag.message, row->message ? row->message : "");
         }
@@ -200,7 +210,8 @@ START_TEST(test_check_bounds_the_work) {
                         ck_assert_int_eq(buf_printf(&options, "MachineOf=b%d\n", i), 0);
 
                 requirements = read_options(options.data, NULL);
-                ck_assert_int_eq(requirements_check(requirements, &diag), n == 256 ? 0 : -EINVAL);
+                ck_assert_int_eq(requirements_check(requirements, &no_file, &diag),
+                                 n == 256 ? 0 : -EINVAL);
                 ck_assert_str_eq(
                         diag.message,
                         n == 256 ? "" : "Conflicts has 257 values, more than the maximum of 256");
@@ -220,7 +231,8 @@ START_TEST(test_check_bounds_the_length) {
                 while (text.n_bytes < strlen("Replaces=") + 256 + (size_t)i)
                         ck_assert_int_eq(buf_append_string(&text, "x"), 0);
                 requirements = read_options(text.data, NULL);
-                ck_assert_int_eq(requirements_check(requirements, &diag), i == 0 ? 0 : -EINVAL);
+                ck_assert_int_eq(requirements_check(requirements, &no_file, &diag),
+                                 i == 0 ? 0 : -EINVAL);
         }
         ck_assert_str_eq(diag.message,
                          "Replaces has a value of 257 bytes, more than the maximum of 256");
