@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The records that are about machines and who leads them: machine/, metadata/ and engine/leader.
+/* The records that are about machines, who leads them and who holds what: machine/, metadata/,
+ * engine/leader and hold/.
  * Their shapes are in docs/records.md; how encoders and decoders are made is said at the head of
  * record-unit.c.
  *
@@ -120,5 +121,39 @@ int leader_record_decode(const char *json, size_t n_bytes, LeaderRecord *ret_rec
 
         *ret_record = record;
         record = (LeaderRecord){ 0 };
+        return 0;
+}
+
+void hold_record_done(HoldRecord *record) {
+        free(record->machine);
+        *record = (HoldRecord){ 0 };
+}
+
+int hold_record_encode(const HoldRecord *record, char **ret_json) {
+        _cleanup_(buf_done) Buf buf = buf_make(RECORD_MAX_BYTES);
+        JsonOut out = json_out_begin(&buf);
+
+        json_out_open(&out, '{');
+        json_out_string(&out, "machine", record->machine);
+        json_out_number(&out, "stop", record->stop_s);
+        json_out_close(&out, '}');
+        return json_out_finish(&out, ret_json);
+}
+
+int hold_record_decode(const char *json, size_t n_bytes, HoldRecord *ret_record, Diag *diag) {
+        _cleanup_(hold_record_done) HoldRecord record = { 0 };
+        json_auto_t *root = NULL;
+        int r;
+
+        r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
+        if (r == 0)
+                r = json_in_require_string(root, "machine", &record.machine, diag);
+        if (r == 0)
+                r = json_in_get_number(root, "stop", &record.stop_s, diag);
+        if (r < 0)
+                return r;
+
+        *ret_record = record;
+        record = (HoldRecord){ 0 };
         return 0;
 }

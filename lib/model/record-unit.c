@@ -152,6 +152,8 @@ int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
         if (record->after.n_items > 0)
                 json_out_strings(&out, "after", &record->after);
         json_out_string(&out, "desired", job_state_to_string(record->desired));
+        if (record->exclusive_s > 0)
+                json_out_number(&out, "exclusive", record->exclusive_s);
         json_out_string(&out, "file", record->file);
         json_out_number(&out, "generation", record->generation);
         if (record->restart > 0)
@@ -189,6 +191,8 @@ int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret
                 r = json_in_require_state(root, "desired", &record.desired, diag);
         if (r == 0 && record.desired == JOB_STATE_INACTIVE)
                 return diag_set(diag, -EBADMSG, "\"desired\" must be loaded or launched");
+        if (r == 0)
+                r = json_in_get_number(root, "exclusive", &record.exclusive_s, diag);
         if (r == 0)
                 r = require_hash(root, "file", record.file, diag);
         if (r == 0)

@@ -88,6 +88,8 @@ typedef struct ScheduleRecord {
         StrList after;    /* IDs of the machines that had the unit before and may not have ended it
                           yet: it is loaded and started here once none of them has a state of it.
                           SCHEDULE_AFTER_MAX at most */
+        uint64_t exclusive_s; /* the unit is Exclusive, and systemd may take so many seconds to stop
+                                 it: it is here only while the machine has its hold. 0 = it is not */
 } ScheduleRecord;
 
 /* Copy. Returns 0 or -ENOMEM. */
@@ -147,6 +149,20 @@ int state_record_decode(const char *json, size_t n_bytes, StateRecord *ret_recor
 
 /* Why the unit is not as asked there: `why`, else `waits`, else NULL. Borrowed. */
 const char *state_record_reason(const StateRecord *record);
+
+/* hold/<unit>: the one machine that may have an Exclusive unit, running or not. Not on a lease: the
+ * machine's agent makes it before the unit comes there and removes it after it has gone, or the
+ * leading engine does once the machine was lost for long enough. The same value is under
+ * held/<machine>/<unit>, written and removed along with it, for the machine to find its own. */
+typedef struct HoldRecord {
+        char *machine;   /* machine ID */
+        uint64_t stop_s; /* so many seconds systemd may take to stop the unit there */
+} HoldRecord;
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void hold_record_done(HoldRecord *record);
+int hold_record_encode(const HoldRecord *record, char **ret_json);
+int hold_record_decode(const char *json, size_t n_bytes, HoldRecord *ret_record, Diag *diag);
 
 /* engine/leader: who leads. On the leader's machine lease; created by whoever is first. */
 typedef struct LeaderRecord {

@@ -49,6 +49,10 @@ static int decode_state(const StoreKv *kv, Record *record, Diag *diag) {
         return state_record_decode(kv->value.data, kv->value.n_bytes, &record->state, diag);
 }
 
+static int decode_hold(const StoreKv *kv, Record *record, Diag *diag) {
+        return hold_record_decode(kv->value.data, kv->value.n_bytes, &record->hold, diag);
+}
+
 static int decode_leader(const StoreKv *kv, Record *record, Diag *diag) {
         return leader_record_decode(kv->value.data, kv->value.n_bytes, &record->leader, diag);
 }
@@ -80,6 +84,8 @@ static const RecordFormat formats[_RECORD_KIND_MAX] = {
         [RECORD_CHECKUP] = { "checkup/ask", false, false, decode_checkup },
         [RECORD_LEADER] = { "engine/leader", false, false, decode_leader },
         [RECORD_FILE] = { "file/", false, true, decode_file },
+        [RECORD_HELD] = { "held/", true, true, decode_hold },
+        [RECORD_HOLD] = { "hold/", false, true, decode_hold },
         [RECORD_MACHINE] = { "machine/", true, false, decode_machine },
         [RECORD_METADATA] = { "metadata/", true, false, decode_metadata },
         [RECORD_PLACEMENT] = { "placement/", false, true, decode_placement },
@@ -322,6 +328,10 @@ void record_done(Record *record) {
                 break;
         case RECORD_REPORT:
                 report_record_done(&record->report);
+                break;
+        case RECORD_HELD:
+        case RECORD_HOLD:
+                hold_record_done(&record->hold);
                 break;
         default:
                 break;

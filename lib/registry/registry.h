@@ -49,6 +49,8 @@ typedef enum RecordKind {
         RECORD_CHECKUP,   /* checkup/ask */
         RECORD_LEADER,    /* engine/leader */
         RECORD_FILE,      /* file/<sha1> */
+        RECORD_HELD,      /* held/<machine>/<unit> */
+        RECORD_HOLD,      /* hold/<unit> */
         RECORD_MACHINE,   /* machine/<machine> */
         RECORD_METADATA,  /* metadata/<machine> */
         RECORD_PLACEMENT, /* placement/<unit> */
@@ -64,7 +66,7 @@ typedef enum RecordKind {
  * NULL} is one machine's schedule, {RECORD_UNIT} all units. Strings borrowed. */
 typedef struct RecordKey {
         RecordKind kind;
-        const char *machine; /* for MACHINE, METADATA, REPORT, SCHEDULE, STATE; or NULL */
+        const char *machine; /* for HELD, MACHINE, METADATA, REPORT, SCHEDULE, STATE; or NULL */
         const char *unit;    /* unit name; for FILE the hash, for REMOVED the slot, for REPORT the
                              lease in hexadecimal; or NULL */
 } RecordKey;
@@ -92,6 +94,7 @@ typedef struct Record {
                 LeaderRecord leader;
                 CheckupRecord checkup;
                 ReportRecord report;
+                HoldRecord hold; /* HELD, HOLD */
         };
 } Record;
 

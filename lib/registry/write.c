@@ -259,6 +259,26 @@ void registry_write_put_report(RegistryWrite *write, const char *machine, const 
         write_put_json(write, key, r, json, lease);
 }
 
+void registry_write_put_hold(RegistryWrite *write, const char *unit, const HoldRecord *record) {
+        const RecordKey keys[] = {
+                { .kind = RECORD_HOLD, .unit = unit },
+                { .kind = RECORD_HELD, .machine = record->machine, .unit = unit },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                char *json = NULL;
+                int r = hold_record_encode(record, &json);
+
+                write_put_json(write, keys[i], r, json, 0);
+        }
+}
+
+void registry_write_delete_hold(RegistryWrite *write, const char *unit, const char *machine) {
+        registry_write_delete(write, (RecordKey){ .kind = RECORD_HOLD, .unit = unit });
+        registry_write_delete(write,
+                              (RecordKey){ .kind = RECORD_HELD, .machine = machine, .unit = unit });
+}
+
 void registry_write_delete(RegistryWrite *write, RecordKey key) {
         WriteItem *item = write_add(write);
 

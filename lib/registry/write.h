@@ -73,6 +73,9 @@ void registry_write_put_leader(RegistryWrite *write, const LeaderRecord *record,
 void registry_write_put_checkup(RegistryWrite *write, const CheckupRecord *record);
 void registry_write_put_report(RegistryWrite *write, const char *machine, const char *instance,
                                const ReportRecord *record, int64_t lease);
+/* Both records of a hold, hold/ and held/; and their removal. */
+void registry_write_put_hold(RegistryWrite *write, const char *unit, const HoldRecord *record);
+void registry_write_delete_hold(RegistryWrite *write, const char *unit, const char *machine);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */

@@ -130,10 +130,23 @@ static char *recode_report(const char *json, size_t n_bytes) {
         return text;
 }
 
+static char *recode_hold(const char *json, size_t n_bytes) {
+        _cleanup_(hold_record_done) HoldRecord record = { 0 };
+        char *text = NULL;
+        Diag diag = { 0 };
+        int r = hold_record_decode(json, n_bytes, &record, &diag);
+
+        if (r < 0)
+                return refuse(r, &diag);
+        fuzz_require(hold_record_encode(&record, &text) == 0, "a record can be encoded");
+        return text;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         static const Recode recodes[] = { recode_unit,     recode_schedule,  recode_machine,
                                           recode_metadata, recode_placement, recode_state,
-                                          recode_leader,   recode_checkup,   recode_report };
+                                          recode_leader,   recode_checkup,   recode_report,
+                                          recode_hold };
 
         for (size_t i = 0; i < ELEMENTSOF(recodes); i++) {
                 _cleanup_(freep) char *text = recodes[i]((const char *)data, n_bytes);

@@ -52,6 +52,13 @@ static int recode_state(const char *json, size_t n_bytes, char **ret_json, Diag 
         return r < 0 ? r : state_record_encode(&record, ret_json);
 }
 
+static int recode_hold(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
+        _cleanup_(hold_record_done) HoldRecord record = { 0 };
+        int r = hold_record_decode(json, n_bytes, &record, diag);
+
+        return r < 0 ? r : hold_record_encode(&record, ret_json);
+}
+
 static int recode_leader(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
         _cleanup_(leader_record_done) LeaderRecord record = { 0 };
         int r = leader_record_decode(json, n_bytes, &record, diag);
@@ -125,6 +132,11 @@ static const Row rows[] = {
           NULL, NULL },
         { recode_report, "{\"wallMs\":\"x\"}", NULL,
           "\"wallMs\" must be an integer that is not negative" },
+        { recode_hold, "{\"machine\":\"0c1f\",\"stop\":20}", NULL, NULL },
+        { recode_schedule,
+          "{\"desired\":\"launched\",\"exclusive\":20,"
+          "\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\",\"generation\":3}",
+          NULL, NULL },
 
         /* Any order, unknown members, null, white space. */
         { recode_unit,
@@ -154,6 +166,9 @@ static const Row rows[] = {
           NULL },
 
         /* What cannot be believed. */
+        { recode_hold, "{\"stop\":20}", NULL, "\"machine\" is missing or empty" },
+        { recode_hold, "{\"machine\":\"0c1f\",\"stop\":-1}", NULL,
+          "\"stop\" must be an integer that is not negative" },
         { recode_unit,
           "{\"desired\":\"loaded\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
           "\"restart\":\"now\"}",
