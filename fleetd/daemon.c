@@ -190,6 +190,7 @@ static int daemon_make(Daemon *daemon) {
         const HostSystemdOptions host_options = {
                 .units_directory = config->units_directory,
                 .use_user_manager = config->systemd_user,
+                .guard_path = daemon->runtime->guard_path,
                 .bus_fd = -1,
         };
         const AgentOptions agent_options = {

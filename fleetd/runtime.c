@@ -46,7 +46,7 @@ static int lock(const char *directory, Diag *diag) {
 }
 
 int runtime_open(Runtime *ret_runtime, const char *path, Diag *diag) {
-        _cleanup_(freep) char *directory = NULL, *lease_path = NULL;
+        _cleanup_(freep) char *directory = NULL, *lease_path = NULL, *guard_path = NULL;
         int fd, r;
 
         path = path && *path ? path : "/run/fleet";
@@ -58,13 +58,17 @@ int runtime_open(Runtime *ret_runtime, const char *path, Diag *diag) {
                                 strerror(errno));
 
         r = path_join(directory, "lease", &lease_path);
+        if (r == 0)
+                r = path_join(directory, "guard", &guard_path);
         if (r < 0)
                 return r;
         fd = lock(directory, diag);
         if (fd < 0)
                 return fd;
 
-        *ret_runtime = (Runtime){ .lease_path = TAKE(lease_path), .lock_fd = fd };
+        *ret_runtime = (Runtime){ .lease_path = TAKE(lease_path),
+                                  .guard_path = TAKE(guard_path),
+                                  .lock_fd = fd };
         return 0;
 }
 
@@ -72,5 +76,6 @@ void runtime_done(Runtime *runtime) {
         if (runtime->lock_fd >= 0)
                 (void)close(runtime->lock_fd);
         free(runtime->lease_path);
+        free(runtime->guard_path);
         *runtime = (Runtime){ .lock_fd = -1 };
 }

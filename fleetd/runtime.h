@@ -9,6 +9,7 @@
 /* Where it is, and the lock in it. */
 typedef struct Runtime {
         char *lease_path; /* owned; the file that keeps the number of our lease */
+        char *guard_path; /* owned; the file that the guard of Exclusive units looks at */
         int lock_fd;      /* owned; -1 = none */
 } Runtime;
 

@@ -73,6 +73,10 @@ typedef struct HostVtable {
         /* The unit leaves the map: take it out of the backend's lists. */
         void (*forget)(Host *host, HostEntry *unit);
 
+        /* See host_guard_until() and host_guarded_until_us(). */
+        int (*guard_until)(Host *host, uint64_t until_us);
+        uint64_t (*guarded_until_us)(const Host *host);
+
         /* Let go of the service manager; every operation was abandoned before. */
         void (*close)(Host *host);
 

@@ -24,6 +24,7 @@
 #include <errno.h>
 
 #include "lib/host/host-backend.h"
+#include "lib/unit/requirements.h"
 
 enum {
         FAKE_CALL_US = 1 * US_PER_MS,    /* how long the service manager takes to answer */
@@ -38,7 +39,7 @@ typedef struct FakeHost FakeHost;
 typedef struct FakeHabits {
         uint64_t start_us;
         uint64_t stop_us;
-        bool fails, is_oneshot, hangs, is_bad;
+        bool fails, is_oneshot, hangs, is_bad, is_exclusive;
 } FakeHabits;
 
 typedef enum FakeJob {
@@ -63,9 +64,11 @@ typedef struct FakeUnit {
 } FakeUnit;
 
 struct FakeMachine {
-        Loop *loop;     /* borrowed */
-        HashMap units;  /* FakeUnit.node */
-        FakeHost *host; /* borrowed; or NULL */
+        Loop *loop;                /* borrowed */
+        HashMap units;             /* FakeUnit.node */
+        FakeHost *host;            /* borrowed; or NULL */
+        LoopTimer guard;           /* set while Exclusive units may run */
+        uint64_t guarded_until_us; /* 0 = never set since the boot */
         bool is_connected;
         bool is_full;
         void (*observer)(const char *name, bool is_active, void *userdata);
@@ -193,6 +196,22 @@ static void unit_begin_job(FakeUnit *unit, FakeJob job) {
         timer_set_in(unit->machine->loop, &unit->timer, unit->habits.stop_us);
 }
 
+/* The guard ends: so does what is bound to it. */
+static void machine_end_exclusive(FakeMachine *machine) {
+        for (HashNode *node = hash_map_first(&machine->units); node;
+             node = hash_map_next(&machine->units, node)) {
+                FakeUnit *unit = container_of(node, FakeUnit, node);
+
+                if (unit->habits.is_exclusive && unit->job != FAKE_JOB_STOP &&
+                    (unit_is_active(unit) || unit->job != FAKE_JOB_NONE))
+                        (void)unit_begin_job(unit, FAKE_JOB_STOP);
+        }
+}
+
+static void on_guard(LoopTimer *timer) {
+        machine_end_exclusive(container_of(timer, FakeMachine, guard));
+}
+
 static FakeUnit *unit_free(FakeUnit *unit) {
         if (unit) {
                 timer_clear(&unit->timer);
@@ -256,6 +275,7 @@ static bool habit_is_on(const UnitFile *file, const char *name) {
 }
 
 static int habits_read(const char *text, size_t n_bytes, FakeHabits *ret_habits) {
+        _cleanup_(requirements_freep) Requirements *requirements = NULL;
         _cleanup_(unit_file_freep) UnitFile *file = NULL;
         int r;
 
@@ -275,7 +295,10 @@ static int habits_read(const char *text, size_t n_bytes, FakeHabits *ret_habits)
                 .hangs = habit_is_on(file, "Hang"),
                 .is_bad = habit_is_on(file, "Bad"),
         };
-        return 0;
+        r = requirements_new(&requirements, file, NULL);
+        if (r == 0)
+                ret_habits->is_exclusive = requirements->exclusive;
+        return r;
 }
 
 /* Operations: what happens when the service manager gets to it. */
@@ -351,6 +374,9 @@ static void do_start_or_restart(FakeOp *op, bool is_restart) {
         else if (unit->habits.is_bad)
                 host_op_end(&op->base, HOST_E_LOAD,
                             "the service manager cannot use the unit file (bad-setting)");
+        else if (unit->habits.is_exclusive && !timer_is_set(&unit->machine->guard))
+                host_op_end(&op->base, HOST_E_JOB,
+                            "the start job failed: the guard does not let it start");
         else if (!is_restart && unit_is_active(unit) && unit->job == FAKE_JOB_NONE)
                 host_op_end(&op->base, 0, NULL);
         else
@@ -492,6 +518,18 @@ static void host_fake_free(Host *base) {
         free(host);
 }
 
+static int host_fake_guard_until(Host *base, uint64_t until_us) {
+        FakeMachine *machine = container_of(base, FakeHost, base)->machine;
+
+        machine->guarded_until_us = until_us;
+        timer_set_at(machine->loop, &machine->guard, until_us);
+        return 0;
+}
+
+static uint64_t host_fake_guarded_until_us(const Host *base) {
+        return container_of(base, const FakeHost, base)->machine->guarded_until_us;
+}
+
 static const HostVtable host_fake_vtable = {
         .op_bytes = sizeof(FakeOp),
         .entry_bytes = sizeof(HostEntry),
@@ -500,6 +538,8 @@ static const HostVtable host_fake_vtable = {
         .abandon = host_fake_abandon,
         .release = host_fake_release,
         .forget = host_fake_forget,
+        .guard_until = host_fake_guard_until,
+        .guarded_until_us = host_fake_guarded_until_us,
         .close = host_fake_close,
         .free = host_fake_free,
 };
@@ -531,6 +571,7 @@ int fake_machine_new(FakeMachine **ret_machine, Loop *loop) {
 
         machine->loop = loop;
         machine->is_connected = true;
+        machine->guard.fn = on_guard;
         *ret_machine = machine;
         return 0;
 }
@@ -547,6 +588,7 @@ FakeMachine *fake_machine_free(FakeMachine *machine) {
                 return NULL;
 
         assert(!machine->host);
+        timer_clear(&machine->guard);
         machine_clear(machine);
         hash_map_done(&machine->units);
         free(machine);
@@ -569,6 +611,8 @@ void fake_machine_reboot(FakeMachine *machine) {
                         machine->observer(unit->name, false, machine->observer_userdata);
         }
         machine_clear(machine);
+        timer_clear(&machine->guard);
+        machine->guarded_until_us = 0;
 
         if (!host || !host->has_started)
                 return;

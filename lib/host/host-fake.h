@@ -6,7 +6,8 @@
  *
  * The content of a unit decides how it behaves, by options in a section [X-Fake]: StartDelayMs=N,
  * StopDelayMs=N, Fail=yes (the start job fails), Oneshot=yes (ends well at once), Hang=yes (the
- * start job never ends), Bad=yes (refused at load).
+ * start job never ends), Bad=yes (refused at load). Exclusive=true in [X-Fleet] binds it to the
+ * machine's guard.
  */
 
 #include "lib/host/host.h"

@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/host/guard.h"
 #include "lib/host/host-systemd-private.h"
 #include "lib/unit/unit-name.h"
 
@@ -139,6 +140,16 @@ static void load_verify(SystemdOp *op) {
 
 /* The file */
 
+/* Binds the unit to the guard if its content says so; NULL = it goes. */
+static int load_bind(SystemdOp *op, const char *text, size_t n_bytes) {
+        _cleanup_(unit_file_freep) UnitFile *file = NULL;
+        int r = text ? unit_file_parse(text, n_bytes, &file, NULL) : 0;
+
+        return r == -ENOMEM ? r
+                            : guard_bind(systemd_of_op(op)->link_directory, host_op_name(&op->base),
+                                         file);
+}
+
 /* Puts back what was there before this load. */
 static void load_undo(SystemdOp *op) {
         HostSystemd *host = systemd_of_op(op);
@@ -148,7 +159,7 @@ static void load_undo(SystemdOp *op) {
         if (!op->is_written || !unit)
                 return;
 
-        if (op->old_text &&
+        if (op->old_text && load_bind(op, op->old_text, op->n_old_bytes) >= 0 &&
             unit_directory_write(&host->directory, name, op->old_text, op->n_old_bytes) >= 0) {
                 unit_text_hash(op->old_text, op->n_old_bytes, unit->base.unit.hash);
                 return;
@@ -156,6 +167,7 @@ static void load_undo(SystemdOp *op) {
         if (host->link_directory)
                 unit_directory_remove_link(&host->directory, host->link_directory, name);
         (void)unit_directory_remove(&host->directory, name);
+        (void)load_bind(op, NULL, 0);
         host_entry_remove(&host->base, &unit->base);
 }
 
@@ -203,6 +215,8 @@ static int load_write(SystemdOp *op) {
         if (op->needs_reload)
                 r = load_mark_change(host, unit);
         if (r >= 0)
+                r = load_bind(op, op->base.text, op->base.n_bytes);
+        if (r >= 0)
                 r = unit_directory_write(&host->directory, name, op->base.text, op->base.n_bytes);
         if (r < 0) {
                 if (is_new)
@@ -239,6 +253,8 @@ static void unload_finish(SystemdOp *op) {
         if (host->link_directory)
                 unit_directory_remove_link(&host->directory, host->link_directory, name);
         r = unit_directory_remove(&host->directory, name);
+        if (r >= 0)
+                r = load_bind(op, NULL, 0);
         if (r < 0) {
                 load_fail(op, "cannot remove the unit file", r);
                 return;

@@ -126,6 +126,7 @@ struct HostSystemd {
         UnitDirectory directory; /* the unit files */
         DirectoryWatch files;    /* tells when somebody changes them */
         char *link_directory;    /* owned; where systemd keeps its links of this run, or NULL */
+        char *guard_path;        /* owned; or NULL */
         bool use_user_manager;
         int given_fd;  /* owned; -1 once it is used */
         bool is_given; /* the connection was given: there is no other */

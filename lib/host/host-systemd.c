@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/host/guard.h"
 #include "lib/host/host-systemd-private.h"
 #include "lib/unit/unit-name.h"
 
@@ -438,6 +439,19 @@ static void host_systemd_forget(Host *base, HostEntry *entry) {
         list_remove(&container_of(entry, SystemdUnit, base)->refresh);
 }
 
+static int host_systemd_guard_until(Host *base, uint64_t until_us) {
+        HostSystemd *host = container_of(base, HostSystemd, base);
+
+        return host->guard_path ? guard_write(host->guard_path, until_us) : -EOPNOTSUPP;
+}
+
+static uint64_t host_systemd_guarded_until_us(const Host *base) {
+        const HostSystemd *host = container_of(base, const HostSystemd, base);
+        uint64_t until_us;
+
+        return host->guard_path && guard_read(host->guard_path, &until_us) == 0 ? until_us : 0;
+}
+
 static void host_systemd_close(Host *base) {
         HostSystemd *host = container_of(base, HostSystemd, base);
 
@@ -458,6 +472,7 @@ static void host_systemd_free(Host *base) {
         intern_done(&host->intern);
         unit_directory_done(&host->directory);
         free(host->link_directory);
+        free(host->guard_path);
         free(host);
 }
 
@@ -469,6 +484,8 @@ static const HostVtable host_systemd_vtable = {
         .abandon = systemd_op_abandon,
         .release = host_systemd_release,
         .forget = host_systemd_forget,
+        .guard_until = host_systemd_guard_until,
+        .guarded_until_us = host_systemd_guarded_until_us,
         .close = host_systemd_close,
         .free = host_systemd_free,
 };
@@ -506,6 +523,10 @@ int host_systemd_new(Host **ret_host, Loop *loop, const HostSystemdOptions *opti
         r = unit_directory_init(&host->directory, options->units_directory);
         if (r >= 0)
                 r = link_directory_init(host);
+        if (r >= 0 && options->guard_path) {
+                host->guard_path = strdup(options->guard_path);
+                r = host->guard_path ? 0 : -ENOMEM;
+        }
         if (r < 0) {
                 host_systemd_free(&host->base);
                 return r;

@@ -447,6 +447,14 @@ const HashMap *host_units(const Host *host) {
         return &host->units;
 }
 
+int host_guard_until(Host *host, uint64_t until_us) {
+        return host->vtable->guard_until(host, until_us);
+}
+
+uint64_t host_guarded_until_us(const Host *host) {
+        return host->vtable->guarded_until_us(host);
+}
+
 void host_close(Host *host, void (*closed)(Host *host, void *userdata), void *userdata) {
         assert(!host->is_closing);
 

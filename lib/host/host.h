@@ -115,6 +115,14 @@ int host_unit_stop(Host *host, HostRequest *request, const char *name, HostDone 
  * when nothing was there. Must follow a host_unit_stop() that ended. Returns as host_load(). */
 int host_unload(Host *host, HostRequest *request, const char *name, HostDone done);
 
+/* Let Exclusive units run until then (env_now_us()). Afterwards the host stops those that run and
+ * starts none, whatever has become of this daemon. A moment that has passed stops them at once.
+ * Returns 0 or a negative errno, on which the time from before stands. */
+int host_guard_until(Host *host, uint64_t until_us);
+
+/* What was set last, by this run of the daemon or an earlier one since the boot; 0 = nothing. */
+uint64_t host_guarded_until_us(const Host *host);
+
 /* Give up waiting for a request: its callback runs from the loop with -ECANCELED. What was asked of
  * the service manager is not undone. Does nothing for an idle one or one whose end is on its way.
  */
