@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "engine/cluster-private.h"
+#include "lib/unit/exclusive.h"
 
 static int fleet_options(const UnitFile *file, UnitFile **ret_fleet) {
         _cleanup_(unit_file_freep) UnitFile *fleet = NULL;
@@ -107,6 +108,9 @@ static int cluster_apply_file(Cluster *cluster, const Record *record) {
                         return r;
         }
 
+        /* What has no such time was put there past the API: as long as any may take. */
+        if (fleet && exclusive_stop_time(parsed, &file->stop_s, NULL) < 0)
+                file->stop_s = EXCLUSIVE_STOP_MAX_S;
         file->mod_revision = record->is_deleted ? 0 : record->mod_revision;
         file->unused_since_us = 0;
         if (!!file->fleet != !!fleet) {

@@ -37,8 +37,8 @@ void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted) {
 
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
         return a->desired == b->desired && a->generation == b->generation &&
-               a->restart == b->restart && streq(a->file, b->file) &&
-               strlist_equals(&a->after, &b->after);
+               a->restart == b->restart && a->exclusive_s == b->exclusive_s &&
+               streq(a->file, b->file) && strlist_equals(&a->after, &b->after);
 }
 
 bool cluster_has_machine(const Cluster *cluster, const char *id) {
@@ -119,6 +119,9 @@ static void row_set_wanted(ClusterRow *row) {
                 wanted->restart = restart;
         wanted->desired = record->desired;
         memcpy(wanted->file, record->file, sizeof(wanted->file));
+        if (row->unit->requirements)
+                wanted->exclusive_s = row->unit->requirements->exclusive ? row->unit->file->stop_s
+                                                                         : 0;
 }
 
 int cluster_want_row(Cluster *cluster, ClusterUnit *unit, ClusterMachine *machine,

@@ -29,6 +29,8 @@ struct ClusterFile {
         HashNode node; /* Cluster.files, by hash */
         char hash[UNIT_HASH_BYTES];
         UnitFile *fleet;      /* its [X-Fleet] options; NULL while the record is missing or bad */
+        uint32_t stop_s;      /* how long systemd may take to stop it, for Exclusive units, while
+                            `fleet` is there */
         int64_t mod_revision; /* 0 while the record is missing */
         List units;           /* ClusterUnit.file_node: units that refer to it */
         uint64_t unused_since_us; /* when it was first found unused; 0 = in use */

@@ -29,6 +29,7 @@
 #include "engine/cluster.h"
 #include "engine/commit.h"
 #include "engine/election.h"
+#include "engine/holds.h"
 #include "engine/left.h"
 #include "engine/placement.h"
 #include "lib/base/log.h"
@@ -46,6 +47,7 @@ struct Engine {
         char *machine;      /* owned */
         Election election;
         Cluster cluster;
+        Holds holds;           /* of Exclusive units */
         RegistryFollow follow; /* the whole view, while leading */
         RegistryWrite commit;
         LeftCheck left;
@@ -87,7 +89,7 @@ static void engine_read_again_later(Engine *engine) {
 
 static void engine_maybe_closed(Engine *engine) {
         if (engine->is_election_closed && !registry_write_is_pending(&engine->commit) &&
-            !left_is_busy(&engine->left))
+            !left_is_busy(&engine->left) && !holds_is_busy(&engine->holds))
                 loop_defer(engine->loop, &engine->closing);
 }
 
@@ -99,6 +101,10 @@ static void on_closing(LoopDeferred *deferred) {
         Engine *engine = container_of(deferred, Engine, closing);
 
         engine->closed(engine, engine->closed_userdata);
+}
+
+static void on_holds_idle(Holds *holds) {
+        engine_maybe_closed(container_of(holds, Engine, holds));
 }
 
 /* Commits */
@@ -179,8 +185,10 @@ static void on_turn(LoopHook *hook) {
         bool plans = !list_is_empty(&engine->cluster.dirty);
         uint64_t begin_us;
 
-        if (!engine->is_synced || engine->election.fence == 0 ||
-            registry_write_is_pending(&engine->commit))
+        if (!engine->is_synced || engine->election.fence == 0)
+                return;
+        holds_turn(&engine->holds);
+        if (registry_write_is_pending(&engine->commit))
                 return;
 
         begin_us = env_now_us(env);
@@ -262,6 +270,7 @@ static void on_reset(RegistryFollow *follow) {
         engine->is_synced = false;
         engine->is_tainted = registry_write_is_pending(&engine->commit);
         cluster_done(&engine->cluster);
+        holds_reset(&engine->holds);
 }
 
 static void on_record(RegistryFollow *follow, const Record *record) {
@@ -276,6 +285,8 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         }
 
         r = cluster_apply(&engine->cluster, record);
+        if (r == 0)
+                r = holds_apply(&engine->holds, record);
         if (r < 0) {
                 log_line(LOG_ERR, "Cannot keep the view of the cluster: %s", strerror(-r));
                 engine_read_again(engine);
@@ -296,6 +307,7 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         log_line(LOG_DEBUG, "View of the cluster complete at revision %lld", (long long)revision);
         engine->is_synced = true;
         engine->cluster.is_settled = true;
+        holds_synced(&engine->holds);
         cluster_mark_all_dirty(&engine->cluster);
 }
 
@@ -316,6 +328,7 @@ static void engine_begin(Engine *engine) {
                                                .on_synced = on_synced };
         static const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_FILE } },
+                { .key = { .kind = RECORD_HOLD } },
                 { .key = { .kind = RECORD_MACHINE } },
                 { .key = { .kind = RECORD_METADATA } },
                 { .key = { .kind = RECORD_PLACEMENT }, .is_list_only = true },
@@ -325,6 +338,7 @@ static void engine_begin(Engine *engine) {
         int r;
 
         log_line(LOG_NOTICE, "This machine leads the cluster");
+        holds_begin(&engine->holds, engine->election.fence);
         engine->stats.n_elections++;
         engine->stats.leader_since_us = env_wall_us(loop_env(engine->loop));
         r = registry_follow_start(engine->registry, &engine->follow, keys, ELEMENTSOF(keys), &fns);
@@ -347,6 +361,7 @@ static void engine_end(Engine *engine) {
         timer_clear(&engine->retry);
         registry_write_cancel(&engine->commit);
         left_stop(&engine->left);
+        holds_end(&engine->holds);
         cluster_done(&engine->cluster);
 }
 
@@ -384,6 +399,7 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
         };
         env_random_bytes(loop_env(engine->loop), &seed, sizeof(seed));
         cluster_init(&engine->cluster, seed);
+        holds_init(&engine->holds, registry, &engine->cluster, seed, on_holds_idle);
 
         engine->machine = strdup(options->machine);
         r = engine->machine ? election_start(&engine->election, registry, engine->machine,
@@ -447,6 +463,7 @@ Engine *engine_free(Engine *engine) {
                 return NULL;
 
         registry_write_clear(&engine->commit);
+        holds_done(&engine->holds);
         free(engine->machine);
         free(engine);
         return NULL;

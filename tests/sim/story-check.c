@@ -10,7 +10,7 @@
 
 enum {
         REST_WATCHES = 3,        /* of a daemon: leader, schedule, its own record */
-        REST_WATCHES_LEADER = 7, /* and files, machines, metadata, units */
+        REST_WATCHES_LEADER = 8, /* and files, holds, machines, metadata, units */
         KEPT_WATCHES = 3, /* for each copy that waits for its successor: placement, row, state */
         WELL_US = 8 * US_PER_S, /* a daemon that is well renews its lease within so long */
         CAUSE_US =
