@@ -3,7 +3,7 @@
 
 /* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what
  * a unit waits for before it comes here), handover.c (what it waits for before it ends here), wait.c
- * (what is the same of both), report.c (what goes out). */
+ * (what is the same of both), exclusive.c (what never runs twice), report.c (what goes out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"
@@ -15,6 +15,7 @@ typedef struct AgentUnit AgentUnit;
 typedef struct AgentFile AgentFile;
 typedef struct AgentOp AgentOp;
 typedef struct AgentWait AgentWait;
+typedef struct AgentHold AgentHold;
 
 /* A unit that is scheduled here, or on the host, or that the store still has a state of. */
 struct AgentUnit {
@@ -23,11 +24,13 @@ struct AgentUnit {
         char *name;               /* owned */
         AgentOp *op;              /* owned: the step under way, or NULL */
         AgentWait *wait;          /* owned: what it waits for on other machines, or NULL */
+        AgentHold *hold;          /* owned: its hold, ours or wanted, or NULL */
         char *why;                /* owned: why the last request failed, or NULL */
         LoopTimer retry;          /* set: the next step waits */
         ListNode work_node;       /* Agent.to_work */
         ListNode report_node;     /* Agent.to_report, or Agent.in_report while on its way */
         ScheduleRecord row;       /* while has_row */
+        int64_t row_revision;     /* of that record */
         uint64_t done_generation; /* request brought to its end */
         uint64_t restarted;       /* restarts up to this generation are carried out */
         uint64_t digest;          /* of the state that the store has */
@@ -51,6 +54,8 @@ struct AgentUnit {
         bool is_adopted; /* done_generation, reached and why are an earlier run's */
         bool lacks;      /* the last request failed for want of something, and is tried on */
         bool is_again;   /* changed while its state was on its way */
+        bool is_barred;  /* Exclusive, and nothing speaks for it any more: it must leave the host */
+        bool must_stop;  /* and be stopped first, whatever state the host shows */
 };
 
 /* Room for what a unit waits for, in words. */
@@ -109,9 +114,19 @@ struct Agent {
         int64_t earlier_lease; /* of an earlier run since the boot, 0 = none */
         int64_t sent_lease;    /* that the states on their way go on */
         size_t n_ops;
+        uint64_t valid_until_us;   /* the lease has not ended before (env_now_us()); 0 = unknown */
+        uint64_t deadline_us;      /* then the Exclusive units here are stopped */
+        uint64_t guarded_until_us; /* what this run has told the guard */
+        LoopTimer expiry;          /* at the deadline, while there are holds */
+        size_t n_holds;            /* AgentUnit.hold that are there */
+        size_t n_hold_writes;      /* in flight */
+        size_t n_ending;           /* units that must_stop */
         AgentStats stats;
         bool was_synced; /* the schedule has been known once: decide */
         bool was_member; /* there was a lease once: this machine is who it says, decide */
+        bool is_expired; /* the deadline has passed, or the lease was lost */
+        bool has_lapsed; /* the guard had ended what it guards before this run told it anything */
+        bool is_guard_broken; /* the guard could not be told, as was logged */
         bool is_closing;
         bool is_host_closed;
         void (*closed)(Agent *agent, void *userdata);
@@ -155,6 +170,49 @@ void agent_wait_end(AgentUnit *unit);
 
 /* What the unit waits for, for people, borrowed; NULL when it does not wait. */
 const char *agent_wait_text(const AgentUnit *unit);
+
+/* Exclusive units (exclusive.c) */
+
+/* Is this machine a member for sure, so that they may run here? By the clock as it is now. */
+bool agent_may_run_exclusive(const Agent *agent);
+
+/* Must the unit wait because it is Exclusive and its hold, or the machine's membership, is not
+ * sure? */
+bool agent_hold_is_wanted(const AgentUnit *unit);
+
+/* Take the unit's hold, write it anew or give it back, as its row and the host ask for.
+ * `must_wait_first`: it must not come here yet for another reason. */
+void agent_hold_update(AgentUnit *unit, bool must_wait_first);
+
+/* What it waits for, for people, borrowed; NULL when it does not. */
+const char *agent_hold_text(const AgentUnit *unit);
+
+/* Take over what held/<machine>/<unit> says. */
+void agent_adopt_hold(AgentUnit *unit, const Record *record);
+
+/* The unit is about to be started: let the guard know that it may run. Returns 0 or a negative
+ * errno. */
+int agent_exclusive_starts(AgentUnit *unit);
+
+/* The host has stopped the unit. */
+void agent_exclusive_stopped(AgentUnit *unit);
+
+/* Did the guard end the unit while no daemon ran here? */
+bool agent_was_interrupted(const AgentUnit *unit);
+
+/* Have the Exclusive units stopped if the deadline has passed; or now, since the lease was lost. */
+void agent_exclusive_check(Agent *agent);
+void agent_exclusive_lost(Agent *agent);
+
+/* The expiry timer's callback. */
+void agent_on_expiry(LoopTimer *timer);
+
+/* Let go of what is under way for the unit's hold; then free it, when nothing is in flight. */
+void agent_hold_close(AgentUnit *unit);
+void agent_hold_free(AgentUnit *unit);
+
+/* Give up waiting for a start under way. */
+void agent_give_up_start(AgentUnit *unit);
 
 /* Send states, if it is time, there is a lease, and none are on their way. */
 void agent_report(Agent *agent);

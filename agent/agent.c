@@ -52,6 +52,7 @@ void agent_unit_free(AgentUnit *unit) {
         assert(!unit->is_sent);
 
         agent_wait_end(unit);
+        agent_hold_free(unit);
         timer_clear(&unit->retry);
         list_remove(&unit->work_node);
         list_remove(&unit->report_node);
@@ -129,6 +130,7 @@ static void agent_set_row(AgentUnit *unit, const Record *record) {
                 return;
 
         unit->has_row = !record->is_deleted;
+        unit->row_revision = record->mod_revision;
         unit_take_row(unit, record->is_deleted ? (ScheduleRecord){ 0 } : row);
         unit->backoff_ms = 0;
         unit->last_step = AGENT_STEP_NONE;
@@ -156,6 +158,10 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 
         if (record->key.kind == RECORD_STATE) {
                 agent_adopt_state(unit, record);
+                return;
+        }
+        if (record->key.kind == RECORD_HELD) {
+                agent_adopt_hold(unit, record);
                 return;
         }
 
@@ -192,6 +198,7 @@ static int agent_follow(Agent *agent) {
         const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_STATE, .machine = agent->machine },
                   .is_list_only = true },
+                { .key = { .kind = RECORD_HELD, .machine = agent->machine }, .is_list_only = true },
                 { .key = { .kind = RECORD_SCHEDULE, .machine = agent->machine } },
         };
 
@@ -239,8 +246,10 @@ void agent_set_lease(Agent *agent, int64_t lease) {
                 return;
 
         agent->lease = lease;
-        if (lease == 0)
+        if (lease == 0) {
+                agent_exclusive_lost(agent);
                 return;
+        }
         agent->was_member = true;
         agent_mark_all(agent);
 }
@@ -250,6 +259,7 @@ AgentStats agent_stats(const Agent *agent) {
 
         stats.n_units = agent->units.n_nodes;
         stats.n_busy = agent->n_ops;
+        stats.n_holds = agent->n_holds;
         return stats;
 }
 
@@ -262,8 +272,8 @@ static void on_closing(LoopDeferred *deferred) {
 }
 
 void agent_maybe_closed(Agent *agent) {
-        if (agent->is_host_closed && agent->n_ops == 0 && agent->files.n_nodes == 0 &&
-            !registry_write_is_pending(&agent->write))
+        if (agent->is_host_closed && agent->n_ops == 0 && agent->n_hold_writes == 0 &&
+            agent->files.n_nodes == 0 && !registry_write_is_pending(&agent->write))
                 loop_defer(agent->loop, &agent->closing);
 }
 
@@ -279,12 +289,15 @@ static void on_host_closed(Host *host, void *userdata) {
 void agent_close_rest(Agent *agent) {
         timer_clear(&agent->grace);
         timer_clear(&agent->report);
+        timer_clear(&agent->expiry);
         loop_hook_remove(&agent->hook);
         registry_follow_stop(&agent->follow);
         registry_write_cancel(&agent->write);
         for (HashNode *node = hash_map_first(&agent->units); node;
-             node = hash_map_next(&agent->units, node))
+             node = hash_map_next(&agent->units, node)) {
+                agent_hold_close(container_of(node, AgentUnit, node));
                 agent_wait_end(container_of(node, AgentUnit, node));
+        }
         for (HashNode *node = hash_map_first(&agent->files); node;
              node = hash_map_next(&agent->files, node))
                 registry_read_cancel(&container_of(node, AgentFile, node)->read);
@@ -326,6 +339,7 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
                 .hook.prepare = on_turn,
                 .report.fn = agent_on_report_timer,
                 .grace.fn = on_grace,
+                .expiry.fn = agent_on_expiry,
                 .closing.fn = on_closing,
                 .earlier_lease = options->earlier_lease,
                 .report_interval_us = options->report_interval_us ? options->report_interval_us

@@ -39,6 +39,8 @@ typedef struct AgentStats {
         uint64_t n_actions;  /* loads, starts, stops and unloads so far */
         uint64_t n_failures; /* of them */
         uint64_t n_reports;  /* transactions of states so far */
+        uint64_t n_holds;    /* Exclusive units that this machine holds or wants to hold now */
+        uint64_t n_expired;  /* how often Exclusive units were stopped since the lease might end */
 } AgentStats;
 
 /* Make an agent over a host that has not been started; both are borrowed and must outlive it.
@@ -50,6 +52,11 @@ int agent_start(Agent *agent);
 
 /* The lease to report on (presence), 0 when there is none at the moment. */
 void agent_set_lease(Agent *agent, int64_t lease);
+
+/* The lease cannot have ended for the others before `until_us` (env_now_us(); it is for `ttl_us`).
+ * Some time before that the agent stops the Exclusive units here, unless it is told of a later one.
+ */
+void agent_set_valid_until(Agent *agent, uint64_t until_us, uint64_t ttl_us);
 
 /* Read the numbers. */
 AgentStats agent_stats(const Agent *agent);

@@ -60,6 +60,10 @@ AgentStep agent_plan(const AgentSituation *situation) {
         const ScheduleRecord *row = situation->row;
         bool is_there = situation->hash && *situation->hash != '\0', is_same, is_done;
 
+        if (situation->is_barred && (is_there || *situation->active != '\0'))
+                return situation->must_stop || agent_is_running(situation->active)
+                               ? AGENT_STEP_STOP
+                               : AGENT_STEP_UNLOAD;
         if (situation->is_row_bad)
                 return AGENT_STEP_NONE;
         if (!row)

@@ -15,7 +15,7 @@ typedef enum AgentStep {
         AGENT_STEP_DONE, /* the request has been fulfilled: say so */
         AGENT_STEP_LOAD, /* put the desired content in place */
         AGENT_STEP_MEND, /* put it back under a unit that is as desired; that is not touched */
-        AGENT_STEP_WAIT, /* nothing: other machines must have ended it first */
+        AGENT_STEP_WAIT, /* nothing: it may not come here yet */
         AGENT_STEP_START,
         AGENT_STEP_RESTART, /* stop and start what runs */
         AGENT_STEP_KEEP,    /* nothing: another machine must run it first */
@@ -41,6 +41,8 @@ typedef struct AgentSituation {
                                 however far it has come, is restarted */
         bool must_wait;      /* it must not come here yet: neither load nor start it */
         bool is_let_go;      /* without a row: it need not run here until another machine has it */
+        bool is_barred;      /* it must leave the host, whatever is desired */
+        bool must_stop;      /* ...and be stopped first, whatever `active` says */
 } AgentSituation;
 
 /* Does this ActiveState mean that processes may be there, so that the unit must be stopped before

@@ -51,19 +51,20 @@ struct Presence {
         RegistryFollow follow; /* our record */
         RegistryWrite write;
         LoopTimer retry;
-        int64_t revision;      /* of the record in the store, 0 = there is none */
-        int64_t record_lease;  /* that it is on */
-        char *other;           /* owned: who holds our ID, for the log, or NULL */
-        int64_t adopted;       /* lease of an earlier run of this daemon, or 0 */
-        int64_t up_lease;      /* that we are up on, while is_up */
-        int64_t moving_from;   /* the lease that we are up on until another has taken its place */
-        int64_t sent_lease;    /* that the write in flight registers on */
-        int64_t told_revision; /* of the other's record that was complained of */
-        unsigned told_causes;  /* why the lease could not be had, as logged: a bit per STORE_E_*,
+        int64_t revision;        /* of the record in the store, 0 = there is none */
+        int64_t record_lease;    /* that it is on */
+        char *other;             /* owned: who holds our ID, for the log, or NULL */
+        int64_t adopted;         /* lease of an earlier run of this daemon, or 0 */
+        int64_t up_lease;        /* that we are up on, while is_up */
+        uint64_t valid_until_us; /* that lease has not ended before, while is_up */
+        int64_t moving_from;     /* the lease that we are up on until another has taken its place */
+        int64_t sent_lease;      /* that the write in flight registers on */
+        int64_t told_revision;   /* of the other's record that was complained of */
+        unsigned told_causes;    /* why the lease could not be had, as logged: a bit per STORE_E_*,
                                   the lowest for errors; 0 = it is held and renewed */
-        bool is_same;          /* the record in the store says what ours says */
-        bool is_outdated;      /* ours has changed since the write in flight was begun */
-        bool is_ours;          /* it is this machine's, by its name */
+        bool is_same;            /* the record in the store says what ours says */
+        bool is_outdated;        /* ours has changed since the write in flight was begun */
+        bool is_ours;            /* it is this machine's, by its name */
         bool was_listed;
         bool is_set_back; /* the store is behind what it told before */
         bool is_synced;
@@ -120,6 +121,14 @@ static void lease_file_write(const char *path, int64_t lease) {
 
 /* Up and down */
 
+/* The lease that is held is the one that we are up on: until when that is for sure. */
+static void presence_set_valid(Presence *presence) {
+        presence->valid_until_us = presence->lease.valid_until_us;
+        presence->listener.on_kept(presence->valid_until_us,
+                                   (uint64_t)presence->lease.ttl_s * US_PER_S,
+                                   presence->listener.userdata);
+}
+
 /* Up on the lease that is held; from nothing, or from another lease. */
 static void presence_set_up(Presence *presence) {
         LogSubject subject = { .machine = presence->machine };
@@ -139,6 +148,7 @@ static void presence_set_up(Presence *presence) {
         if (presence->lease_path)
                 lease_file_write(presence->lease_path, lease);
         presence->listener.on_up(lease, presence->listener.userdata);
+        presence_set_valid(presence);
 }
 
 static void presence_set_down(Presence *presence, const char *why) {
@@ -146,10 +156,10 @@ static void presence_set_down(Presence *presence, const char *why) {
 
         presence->is_up = false;
         presence->moving_from = 0;
-        log_about(
-                LOG_WARNING, &subject,
-                "This machine is not a member of the cluster any more: %s. Its units keep running",
-                why);
+        log_about(LOG_WARNING, &subject,
+                  "This machine is not a member of the cluster any more: %s. Its units keep "
+                  "running, but for Exclusive ones",
+                  why);
         presence->listener.on_down(presence->listener.userdata);
 }
 
@@ -308,6 +318,8 @@ static void on_lease(Lease *lease, LeaseEvent event) {
         case LEASE_KEPT:
                 if (!lease->is_changing)
                         presence_note_success(presence);
+                if (presence->is_up && presence->up_lease == lease->id)
+                        presence_set_valid(presence);
                 break;
         }
 }
@@ -500,7 +512,7 @@ const char *presence_rival(const Presence *presence) {
 }
 
 uint64_t presence_valid_until_us(const Presence *presence) {
-        return presence->is_up ? presence->lease.valid_until_us : 0;
+        return presence->is_up ? presence->valid_until_us : 0;
 }
 
 void presence_stop(Presence *presence) {

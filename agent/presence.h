@@ -24,6 +24,9 @@ typedef struct PresenceListener {
         void (*on_up)(int64_t lease, void *userdata);
         /* It is not any more: the lease ended. A new one is being asked for. */
         void (*on_down)(void *userdata);
+        /* The lease was renewed: it cannot have ended for the others before `until_us`
+           (env_now_us()); it is for `ttl_us`. Told after on_up(), too. */
+        void (*on_kept)(uint64_t until_us, uint64_t ttl_us, void *userdata);
         void *userdata;
 } PresenceListener;
 

@@ -64,7 +64,7 @@ static StateRecord unit_state(const AgentUnit *unit, const HostUnit *host_unit) 
                 .sub = (char *)(is_there && *host_unit->sub ? host_unit->sub : "dead"),
                 .state = unit->reached,
                 .generation = unit->done_generation,
-                .waits = (char *)agent_wait_text(unit),
+                .waits = (char *)(unit->wait ? agent_wait_text(unit) : agent_hold_text(unit)),
                 .why = unit->why,
         };
 
@@ -162,7 +162,7 @@ static bool report_add(Agent *agent, AgentUnit *unit) {
 static void unit_collect(AgentUnit *unit) {
         const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
 
-        if (!unit->op && !unit->is_sent && unit->state_revision == 0 &&
+        if (!unit->op && !unit->hold && !unit->is_sent && unit->state_revision == 0 &&
             !unit_has_state(unit, host_unit) && !list_node_is_linked(&unit->work_node))
                 agent_unit_free(unit);
 }

@@ -2,7 +2,8 @@
 
 /* The agent: steps.
  *
- *   marked --agent_plan()--> WAIT:  until other machines have ended it (after.c)
+ *   marked --agent_plan()--> WAIT:  until other machines have ended it (after.c), or it has the
+ *                                   hold of an Exclusive unit (exclusive.c)
  *                            KEEP:  until another machine runs it (handover.c)
  *                            LOAD, MEND: fetch the content, give it to the host
  *                            START, RESTART, STOP, UNLOAD: ask the host
@@ -128,6 +129,8 @@ static void op_succeed(AgentOp *op) {
 
         if (op->step != AGENT_STEP_MEND)
                 unit->reached = reached[op->step];
+        if (op->step == AGENT_STEP_STOP)
+                agent_exclusive_stopped(unit);
         op_set_restarted(op);
         if (op->step == AGENT_STEP_LOAD && unit->lacks) {
                 unit->lacks = false;
@@ -251,6 +254,7 @@ static AgentFile *agent_file(Agent *agent, const char *hash) {
 
 static int op_begin(AgentUnit *unit, AgentOp *op) {
         Host *host = unit->agent->host;
+        int r;
 
         switch (op->step) {
         case AGENT_STEP_LOAD:
@@ -265,6 +269,9 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
                 list_append(&op->file->waiters, &op->file_node);
                 return 0;
         case AGENT_STEP_START:
+                r = agent_exclusive_starts(unit);
+                if (r < 0)
+                        return r;
                 unit->reached = JOB_STATE_LAUNCHED;
                 return host_unit_start(host, &op->request, unit->name, on_host_done);
         case AGENT_STEP_RESTART:
@@ -333,8 +340,12 @@ static void unit_recover(AgentUnit *unit, const HostUnit *host_unit) {
                 free(TAKE(unit->why));
 }
 
-/* What an earlier run had done is not begun again. */
+/* What an earlier run had done is not begun again, but for what the guard has ended since. */
 static void unit_check_adopted(AgentUnit *unit) {
+        if (unit->is_adopted && agent_was_interrupted(unit)) {
+                unit->done_generation = 0;
+                free(TAKE(unit->why));
+        }
         /* It did not come here before it was free to. */
         if (unit->is_adopted && unit->done_generation > 0)
                 unit->is_free = true;
@@ -351,8 +362,11 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .is_failed = unit->why && !unit->lacks,
                 .is_lacking = unit->lacks,
                 .is_restart_due = unit->row.restart > unit->restarted,
-                .must_wait = agent_must_wait(unit),
-                .is_let_go = unit->is_let_go,
+                .must_wait = agent_must_wait(unit) || agent_hold_is_wanted(unit),
+                /* Who gets it next waits for this machine's hold. */
+                .is_let_go = unit->is_let_go || unit->hold,
+                .is_barred = unit->is_barred,
+                .must_stop = unit->must_stop,
         };
 
         return agent_plan(&situation);
@@ -364,7 +378,12 @@ static void unit_decide(AgentUnit *unit) {
 
         unit_check_adopted(unit);
         unit_recover(unit, host_unit);
+        agent_hold_update(unit, agent_must_wait(unit));
         step = unit_plan(unit, host_unit);
+        if (step == AGENT_STEP_WAIT && !agent_must_wait(unit)) {
+                agent_wait_end(unit);
+                return;
+        }
         if (step == AGENT_STEP_WAIT || step == AGENT_STEP_KEEP) {
                 int r = step == AGENT_STEP_WAIT ? agent_after_begin(unit)
                                                 : agent_handover_begin(unit);
@@ -399,6 +418,7 @@ void agent_work(Agent *agent) {
         List marked = { 0 };
         ListNode *node;
 
+        agent_exclusive_check(agent);
         if (!agent->was_synced || !agent->was_member || !host_is_ready(agent->host))
                 return;
 
@@ -409,6 +429,11 @@ void agent_work(Agent *agent) {
                 if (!unit->op && !timer_is_set(&unit->retry))
                         unit_decide(unit);
         }
+}
+
+void agent_give_up_start(AgentUnit *unit) {
+        if (unit->op && op_starts(unit->op))
+                host_cancel(&unit->op->request);
 }
 
 void agent_reconsider_op(AgentUnit *unit) {

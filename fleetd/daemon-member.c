@@ -35,6 +35,13 @@ static void on_up(int64_t lease, void *userdata) {
         update_available(daemon);
 }
 
+static void on_kept(uint64_t until_us, uint64_t ttl_us, void *userdata) {
+        Daemon *daemon = userdata;
+
+        if (!daemon->is_closing)
+                agent_set_valid_until(daemon->agent, until_us, ttl_us);
+}
+
 static void on_down(void *userdata) {
         Daemon *daemon = userdata;
 
@@ -83,9 +90,9 @@ static MachineRecord machine_record(const Daemon *daemon) {
 }
 
 static int join(Daemon *daemon) {
-        const PresenceListener listener = { .on_up = on_up,
-                                            .on_down = on_down,
-                                            .userdata = daemon };
+        const PresenceListener listener = {
+                .on_up = on_up, .on_down = on_down, .on_kept = on_kept, .userdata = daemon
+        };
         PresenceOptions options = {
                 .machine = daemon->identity->machine,
                 .ttl_us = daemon->config->agent_ttl_us,

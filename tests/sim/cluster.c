@@ -20,6 +20,13 @@ static void on_up(int64_t lease, void *userdata) {
         api_set_available(machine->server.api, true);
 }
 
+static void on_kept(uint64_t until_us, uint64_t ttl_us, void *userdata) {
+        SimMachine *machine = userdata;
+
+        if (!machine->is_closing)
+                agent_set_valid_until(machine->agent, until_us, ttl_us);
+}
+
 static void on_down(void *userdata) {
         SimMachine *machine = userdata;
 
@@ -47,9 +54,9 @@ static void machine_join(SimMachine *machine, Registry *registry) {
                 .ttl_us = SIM_TTL_S * US_PER_S,
                 .lease_path = machine->lease_path,
         };
-        const PresenceListener listener = { .on_up = on_up,
-                                            .on_down = on_down,
-                                            .userdata = machine };
+        const PresenceListener listener = {
+                .on_up = on_up, .on_down = on_down, .on_kept = on_kept, .userdata = machine
+        };
 
         if (machine->metadata)
                 ck_assert_int_eq(metadata_parse(machine->metadata, &record.metadata, NULL), 0);
