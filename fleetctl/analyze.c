@@ -12,36 +12,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "fleetctl/child.h"
 #include "lib/base/macro.h"
 
 static void closep(int *fd) {
         if (*fd >= 0)
                 (void)close(*fd);
-}
-
-/* Start it with both its outputs at `out`. */
-static int start(char *const *argv, int out, pid_t *ret_pid) {
-        posix_spawn_file_actions_t actions;
-        int r;
-
-        r = posix_spawn_file_actions_init(&actions);
-        if (r != 0)
-                return -r;
-
-        r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-        if (r == 0)
-                r = posix_spawnp(ret_pid, argv[0], &actions, NULL, argv, environ);
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return -r;
 }
 
 /* Read to the end. What is more than the buffer holds is read and dropped. */
@@ -60,42 +39,39 @@ static int read_output(int fd, Buf *text) {
         return 0;
 }
 
-static int wait_for_end(pid_t pid, int *ret_status) {
-        while (waitpid(pid, ret_status, 0) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
-}
+/* Run a program with nothing to read. Returns its code as ChildWait has it, or a negative errno. */
+static int run(char *const *argv, Buf *ret_text, Diag *diag) {
+        _cleanup_(closep) int reader = -1, nothing = -1;
+        int pipe_fds[2], r;
+        ChildWait wait = { 0 };
+        ChildSpec spec = { .argv = argv };
 
-/* Run a program. Returns 0 with its wait status, or a negative errno. */
-static int run(char *const *argv, Buf *ret_text, int *ret_status) {
-        _cleanup_(closep) int reader = -1;
-        int pipe_fds[2], r, end;
-        pid_t pid;
-
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-                return -errno;
+        nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (nothing < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return diag_set(diag, -errno, "cannot run %s: %s", argv[0], strerror(errno));
         reader = pipe_fds[0];
 
-        r = start(argv, pipe_fds[1], &pid);
+        spec.stdin_fd = nothing;
+        spec.stdout_fd = spec.stderr_fd = pipe_fds[1];
+        r = child_start(&spec, &wait.pid, diag);
         (void)close(pipe_fds[1]);
         if (r < 0)
                 return r;
 
         r = read_output(reader, ret_text);
-        end = wait_for_end(pid, ret_status);
-        return r < 0 ? r : end;
+        if (r == 0)
+                r = child_wait(&wait);
+        if (r < 0)
+                return diag_set(diag, r, "cannot hear %s out: %s", argv[0], strerror(-r));
+        return wait.code;
 }
 
 static int analyze(char *const *argv, Buf *ret_text, Diag *diag) {
-        int status, r;
+        int r = run(argv, ret_text, diag);
 
-        r = run(argv, ret_text, &status);
-        if (r == -ENOENT)
-                return ANALYZE_E_ABSENT;
         if (r < 0)
-                return diag_set(diag, r, "cannot run %s: %s", argv[0], strerror(-r));
-        return ret_text->n_bytes > 0 || status != 0 ? ANALYZE_E_FINDINGS : 0;
+                return r == -ENOENT ? ANALYZE_E_ABSENT : r;
+        return ret_text->n_bytes > 0 || r > 0 ? ANALYZE_E_FINDINGS : 0;
 }
 
 int analyze_unit(const char *path, Buf *ret_text, Diag *diag) {

@@ -47,6 +47,8 @@ static int child_become(const ChildSpec *spec, pid_t parent) {
                 return errno;
         if (spec->stdout_fd >= 0 && dup2(spec->stdout_fd, STDOUT_FILENO) < 0)
                 return errno;
+        if (spec->stderr_fd >= 0 && dup2(spec->stderr_fd, STDERR_FILENO) < 0)
+                return errno;
         /* A library's connections would stay open for as long as the child lives. */
         (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
         for (char *const *variable = spec->environment; variable && *variable; variable++)

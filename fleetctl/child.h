@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Programs that fleetctl runs: ssh, systemctl, journalctl. */
+/* Programs that fleetctl runs: ssh, systemctl, journalctl, systemd-analyze. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -15,6 +15,7 @@ typedef struct ChildSpec {
         char *const *environment; /* NAME=VALUE to set besides, NULL at the end; or NULL */
         int stdin_fd;             /* becomes its standard input; -1 = ours */
         int stdout_fd;            /* becomes its standard output; -1 = ours */
+        int stderr_fd;            /* becomes its standard error; -1 = ours */
         bool ends_with_us;        /* gets SIGTERM when fleetctl ends, however it does */
 } ChildSpec;
 

@@ -32,7 +32,7 @@ static bool is_this_machine(const char *id) {
 
 static int run_here(const StrList *words, Diag *diag) {
         _cleanup_(freep) char **argv = calloc(words->n_items + 1, sizeof(char *));
-        ChildSpec spec = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1 };
+        ChildSpec spec = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
 
         if (!argv)
                 return -ENOMEM;

@@ -218,7 +218,9 @@ static int no_connection(const char *host, Diag *diag) {
 int ssh_open_tunnel(Ssh *ssh, Diag *diag) {
         const SshHost *hosts[] = { &ssh->tunnel };
         SshCall call = ssh_call(ssh, SSH_MASTER, &ssh->tunnel);
-        ChildSpec spec = { .stdin_fd = -1, .stdout_fd = STDERR_FILENO, .ends_with_us = true };
+        ChildSpec spec = {
+                .stdin_fd = -1, .stdout_fd = STDERR_FILENO, .stderr_fd = -1, .ends_with_us = true
+        };
         ChildWait wait = { .ask = &ssh->ask, .ready_file = scratch_path(SCRATCH_MASTER) };
         int r;
 
@@ -271,7 +273,7 @@ static int start_channel(Ssh *ssh, const Endpoint *endpoint, int fd, pid_t *ret_
         _cleanup_(buf_done) Buf text = buf_make(SSH_TEXT_MAX_BYTES);
         SshCall call = ssh_call(ssh, endpoint->socket_path ? SSH_CHANNEL : SSH_FORWARD,
                                 &ssh->tunnel);
-        ChildSpec spec = { .stdin_fd = fd, .stdout_fd = fd, .ends_with_us = true };
+        ChildSpec spec = { .stdin_fd = fd, .stdout_fd = fd, .stderr_fd = -1, .ends_with_us = true };
         int r;
 
         call.control_path = scratch_path(SCRATCH_MASTER);
@@ -347,7 +349,7 @@ HttpRelay *ssh_relay(Ssh *ssh) {
 
 /* Start it and wait for its end. */
 static int run_call(Ssh *ssh, const SshCall *call, const SshJob *job, Diag *diag) {
-        ChildSpec spec = { .stdin_fd = -1, .stdout_fd = -1 };
+        ChildSpec spec = { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
         ChildWait wait = { .ask = &ssh->ask };
         int r;
 
