@@ -23,10 +23,9 @@ static const Flag submit_rows[] = {
 };
 
 static const Flag bring_up_rows[] = {
-        NO_BLOCK_FLAG,
-        { "block-attempts", "N", NULL,
-          "Wait at most N times 2 seconds; 0 waits for ever, also for a machine that fits",
-          offsetof(Options, block_attempts), FLAG_COUNT, 0, false },
+        NO_BLOCK_FLAG(NO_BLOCK_HELP),
+        BLOCK_ATTEMPTS_FLAG(
+                "Wait at most N times 2 seconds; 0 waits for ever, also for a machine that fits"),
         { "replace", NULL, NULL, replace_help, offsetof(Options, replace), FLAG_BOOL, 0, false },
         { "sign", NULL, NULL, NULL, offsetof(Options, sign), FLAG_BOOL, 0, false },
 };

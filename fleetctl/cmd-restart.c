@@ -25,11 +25,8 @@ enum {
 };
 
 static const Flag restart_rows[] = {
-        { "no-block", NULL, NULL, "Return at once, without waiting, and without an order",
-          offsetof(Options, no_block), FLAG_BOOL, 0, false },
-        { "block-attempts", "N", NULL,
-          "Wait at most N times 2 seconds for each unit; 0 waits for ever",
-          offsetof(Options, block_attempts), FLAG_COUNT, 0, false },
+        NO_BLOCK_FLAG("Return at once, without waiting, and without an order"),
+        BLOCK_ATTEMPTS_FLAG("Wait at most N times 2 seconds for each unit; 0 waits for ever"),
         { "machine", "LIST", NULL,
           "Only what runs on these machines: the beginnings of their IDs. Of a global unit, the "
           "copies there",

@@ -35,10 +35,26 @@ typedef struct Awaited {
         bool is_unplaced; /* the last word is that no machine takes it */
 } Awaited;
 
+/* Where units are to get. */
+typedef struct Goal {
+        const char *word;           /* WaitSpec.state */
+        const char *state;          /* that a unit reports once it is there */
+        const char *before, *after; /* around its name, when that is told */
+        bool has_place;             /* it is there on a machine */
+} Goal;
+
+static const Goal goals[] = {
+        { "launched", "launched", "Unit ", " launched", true },
+        { "loaded", "loaded", "Unit ", " loaded", true },
+        { "inactive", "inactive", "Unit ", " inactive", false },
+        { "gone", "inactive", "Destroyed ", "", false },
+};
+
 typedef struct Wait {
         ClientWaiter waiter;
         Client *client;       /* borrowed */
         const WaitSpec *spec; /* borrowed */
+        const Goal *goal;     /* borrowed; of spec->state */
         Awaited *all;         /* owned array */
         HashMap awaited;
         size_t n_units;
@@ -50,9 +66,8 @@ typedef struct Wait {
 } Wait;
 
 static const Flag wait_rows[] = {
-        NO_BLOCK_FLAG,
-        { "block-attempts", "N", NULL, "Wait at most N times 2 seconds; 0 waits for ever",
-          offsetof(Options, block_attempts), FLAG_COUNT, 0, false },
+        NO_BLOCK_FLAG(NO_BLOCK_HELP),
+        BLOCK_ATTEMPTS_FLAG("Wait at most N times 2 seconds; 0 waits for ever"),
 };
 
 const FlagTable wait_flags = { wait_rows, ELEMENTSOF(wait_rows) };
@@ -72,23 +87,17 @@ static const char *where(const WaitResult *result, Buf *buf) {
 static void print_reached(const Wait *wait, const WaitResult *result) {
         _cleanup_(buf_done) Buf place = buf_make(LABEL_MAX_BYTES);
 
-        if (streq(wait->spec->state, "gone"))
-                (void)printf("Destroyed %s\n", result->name);
-        else if (streq(wait->spec->state, "inactive"))
-                (void)printf("Unit %s inactive\n", result->name);
-        else
-                (void)printf("Unit %s %s%s\n", result->name, wait->spec->state,
-                             where(result, &place));
+        (void)printf("%s%s%s%s\n", wait->goal->before, result->name, wait->goal->after,
+                     wait->goal->has_place ? where(result, &place) : "");
         (void)fflush(stdout);
 }
 
 static void print_timeout(const Wait *wait, const WaitResult *result) {
-        const char *state = streq(wait->spec->state, "gone") ? "inactive" : wait->spec->state;
-
         (void)fprintf(
                 stderr,
                 "Error waiting for units: timed out waiting for unit %s to report state %s%s%s\n",
-                result->name, state, result->why ? ": " : "", result->why ? result->why : "");
+                result->name, wait->goal->state, result->why ? ": " : "",
+                result->why ? result->why : "");
 }
 
 static void print_failed(const WaitResult *result) {
@@ -140,7 +149,7 @@ static void on_timeout(Wait *wait, Awaited *unit, const WaitResult *result) {
 }
 
 static void on_unknown(Wait *wait, Awaited *unit, const WaitResult *result) {
-        bool is_well = streq(wait->spec->state, "gone") || streq(wait->spec->state, "inactive");
+        bool is_well = !wait->goal->has_place; /* who is not there is not to be there */
 
         if (is_well)
                 print_reached(wait, result);
@@ -293,9 +302,7 @@ static void tally_add(Tally *tally, const Wait *wait, const Unit *units) {
                 tally->missed = units[0].name;
 }
 
-static int summarise(const WaitSpec *spec, const Tally *tally, size_t n_units, Diag *diag) {
-        const char *state = streq(spec->state, "gone") ? "inactive" : spec->state;
-
+static int summarise(const Goal *goal, const Tally *tally, size_t n_units, Diag *diag) {
         if (tally->n_missed == 0)
                 return 0;
 
@@ -306,9 +313,9 @@ static int summarise(const WaitSpec *spec, const Tally *tally, size_t n_units, D
                             stderr);
         if (n_units == 1)
                 return diag_set(diag, WAIT_E_UNITS, "unit %s did not reach state %s", tally->missed,
-                                state);
+                                goal->state);
         return diag_set(diag, WAIT_E_UNITS, "%zu of %zu units did not reach state %s",
-                        tally->n_missed, n_units, state);
+                        tally->n_missed, n_units, goal->state);
 }
 
 /* Wait for as many as one request holds. */
@@ -331,12 +338,13 @@ static int wait_run(Wait *wait, const Unit *units, Diag *diag) {
         return r < 0 ? r : 0;
 }
 
-static int wait_for_some(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
-                         Tally *tally, Diag *diag) {
+static int wait_for_some(Client *client, const WaitSpec *spec, const Goal *goal, const Unit *units,
+                         size_t n_units, Tally *tally, Diag *diag) {
         Wait wait = {
                 .waiter = { wait_on_result, wait_on_tick, wait_on_break },
                 .client = client,
                 .spec = spec,
+                .goal = goal,
                 .n_units = n_units,
                 .progress = progress_begin(spec->done, n_units),
         };
@@ -351,16 +359,22 @@ static int wait_for_some(Client *client, const WaitSpec *spec, const Unit *units
 
 int wait_for_units(Client *client, const WaitSpec *spec, const Unit *units, size_t n_units,
                    Diag *diag) {
+        const Goal *goal = goals;
         Tally tally = { 0 };
 
         assert(client);
 
+        while (!streq(goal->word, spec->state)) {
+                goal++;
+                assert(goal < goals + ELEMENTSOF(goals));
+        }
+
         for (size_t i = 0; i < n_units; i += WAIT_MAX_UNITS) {
                 size_t n = n_units - i < WAIT_MAX_UNITS ? n_units - i : WAIT_MAX_UNITS;
-                int r = wait_for_some(client, spec, units + i, n, &tally, diag);
+                int r = wait_for_some(client, spec, goal, units + i, n, &tally, diag);
 
                 if (r < 0)
                         return r;
         }
-        return summarise(spec, &tally, n_units, diag);
+        return summarise(goal, &tally, n_units, diag);
 }

@@ -32,12 +32,16 @@ typedef struct WaitSpec {
                                   after WAIT_UNPLACED_MS */
 } WaitSpec;
 
-/* The row of --no-block, for the flag tables of commands that wait. */
-#define NO_BLOCK_FLAG                                                                      \
-        {                                                                                  \
-                "no-block", NULL, NULL, "Return at once, without waiting for the outcome", \
-                        offsetof(Options, no_block), FLAG_BOOL, 0, false                   \
+/* The rows of --no-block and --block-attempts with their help, for the flag tables of commands that
+ * wait. */
+#define NO_BLOCK_FLAG(help) \
+        { "no-block", NULL, NULL, (help), offsetof(Options, no_block), FLAG_BOOL, 0, false }
+#define BLOCK_ATTEMPTS_FLAG(help)                                                       \
+        {                                                                               \
+                "block-attempts", "N", NULL, (help), offsetof(Options, block_attempts), \
+                        FLAG_COUNT, 0, false                                            \
         }
+#define NO_BLOCK_HELP "Return at once, without waiting for the outcome"
 
 /* The flags of every command that waits: --no-block, --block-attempts. */
 extern const FlagTable wait_flags;
