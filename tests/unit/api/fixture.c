@@ -27,7 +27,7 @@ static int listen_anywhere(void) {
 Fixture *fixture_new(uint16_t token_limit) {
         static const HttpLimits limits = { .max_header_bytes = 16 * 1024,
                                            .max_body_bytes = 8 * 1024 * 1024,
-                                           .max_connections = 64,
+                                           .max_connections = 128,
                                            .max_output_bytes = 1 << 30,
                                            .idle_timeout_s = 60,
                                            .request_timeout_s = 60,

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "api/api-private.h"
 #include "tests/unit/api/fixture.h"
 #include "tests/unit/fault.h"
 
@@ -443,6 +444,47 @@ START_TEST(test_cut) {
 }
 END_TEST
 
+/* Beyond the limits: who waits goes on, the others are told; and when one goes there is room for
+ * another. */
+START_TEST(test_too_many_waits) {
+        Client clients[API_WAITS_MAX], other;
+        Buf body = buf_make(1024 * 1024);
+        Fixture *f = start();
+
+        put_unit(f, "a.service", "launched", 7);
+        for (size_t i = 0; i < ELEMENTSOF(clients) - 1; i++)
+                clients[i] = wait_open(f, LAUNCH);
+
+        ck_assert_int_eq(
+                buf_append_string(&body, "{\"state\":\"gone\",\"timeoutMs\":0,\"units\":["), 0);
+        for (int i = 0; i <= API_WAIT_UNITS_MAX; i++)
+                ck_assert_int_eq(buf_printf(&body, "%s{\"name\":\"u%d.service\"}", i ? "," : "", i),
+                                 0);
+        ck_assert_int_eq(buf_append_string(&body, "]}"), 0);
+        other = wait_open(f, body.data);
+        expect_line(&other, "HTTP/1.1 413 ");
+        expect_line(&other, "more than 4096 units in one request");
+        client_close(&other);
+
+        clients[ELEMENTSOF(clients) - 1] = wait_open(f, LAUNCH);
+        expect_line(&clients[ELEMENTSOF(clients) - 1], "HTTP/1.1 200 ");
+        other = wait_open(f, LAUNCH);
+        expect_line(&other, "HTTP/1.1 503 ");
+        expect_line(&other, "64 clients are waiting already");
+        client_close(&other);
+
+        client_close(&clients[0]);
+        fixture_settle(f, &clients[1]);
+        other = wait_open(f, LAUNCH);
+        expect_line(&other, "HTTP/1.1 200 ");
+        client_close(&other);
+        for (size_t i = 1; i < ELEMENTSOF(clients); i++)
+                client_close(&clients[i]);
+        buf_done(&body);
+        fixture_free(f);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = { test_launch,
                                        test_moved,
@@ -455,7 +497,8 @@ int main(void) {
                                        test_timeout,
                                        test_wide,
                                        test_ends,
-                                       test_cut };
+                                       test_cut,
+                                       test_too_many_waits };
 
         return tests_run("api wait", tests, ELEMENTSOF(tests));
 }
