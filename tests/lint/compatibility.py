@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/compatibility.md and docs/reliability.md: every row names tests, and each of them exists. A name that several files have
+"""docs/compatibility.md, docs/limits.md and docs/reliability.md: every row names tests, and each of them exists. A name that several files have
 is written with the end of its file's path: `api/test-units.test_life`."""
 
 import re
@@ -9,6 +9,7 @@ from source import SKIPPED_FOLDERS, Violation
 
 DOCUMENTS = {  # the cells of a row; the last one names the tests
     "docs/compatibility.md": ("rule", "here", "test"),
+    "docs/limits.md": ("what", "limit", "what happens there", "test"),
     "docs/reliability.md": ("fault", "what the user sees", "how long", "what is guaranteed", "test"),
 }
 EMPTY = {"what the user sees", "how long"}  # cells that may say nothing
