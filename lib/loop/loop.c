@@ -19,6 +19,8 @@
 #include <event2/event.h>
 #include <signal.h>
 
+#include "lib/base/log.h"
+
 struct Loop {
         Env *env;                /* borrowed */
         struct event_base *base; /* owned */
@@ -44,6 +46,12 @@ static void on_wake(evutil_socket_t fd, short what, void *userdata) {
         (void)userdata;
 }
 
+/* libevent would write to stderr, a line for each try of something that goes on to fail. What fails
+ * is told by whoever asked for it. */
+static void on_libevent_log(int severity, const char *text) {
+        log_line(severity == EVENT_LOG_ERR ? LOG_ERR : LOG_DEBUG, "libevent: %s", text);
+}
+
 int loop_new(Loop **ret_loop, Env *env) {
         _cleanup_(loop_freep) Loop *loop = NULL;
         struct event_config *config;
@@ -53,6 +61,7 @@ int loop_new(Loop **ret_loop, Env *env) {
         /* Writing to a peer that has gone is an error of that write (EPIPE), never the end of the
          * process (signal(7)). */
         (void)signal(SIGPIPE, SIG_IGN);
+        event_set_log_callback(on_libevent_log);
 
         loop = calloc(1, sizeof(*loop));
         config = event_config_new();
