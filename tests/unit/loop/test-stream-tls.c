@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -378,6 +379,46 @@ START_TEST(test_client_refused) {
 }
 END_TEST
 
+/* Out of descriptors the files cannot be read: that is said, and the next connection has luck. */
+START_TEST(test_out_of_descriptors) {
+        const Use use = { .ca = "ca.pem" };
+        struct rlimit limit, none;
+        Client client;
+
+        client_start(&client, TLS_SERVER_ECHO, "good", &use, LIMIT_US);
+        client_done(&client);
+        (void)tls_server_stop(&client.server, false);
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = limit;
+        none.rlim_cur = 0;
+        client = (Client){ .input = buf_make(LARGE_BYTES) };
+        ck_assert_int_eq(loop_new(&client.loop, env_system()), 0);
+        for (int i = 0; i < 2; i++) {
+                char ca[128];
+                const StreamTls tls = { .module = TLS_MODULE,
+                                        .ca_path = in_folder(ca, use.ca),
+                                        .protocol = "h2" };
+
+                client.text[0] = '\0';
+                ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+                ck_assert_int_eq(stream_connect_tls(&client.stream, client.loop, "127.0.0.1", 1,
+                                                    &tls, LIMIT_US, on_stream, &client),
+                                 0);
+                await_letter(&client, 'E');
+                ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                assert_explained(&client, "cannot read the CA file ca.pem: Too many open files");
+                client.stream = stream_free(client.stream);
+        }
+        client_done(&client);
+
+        client_start(&client, TLS_SERVER_ECHO, "good", &use, LIMIT_US);
+        await_letter(&client, 'C');
+        client_done(&client);
+        (void)tls_server_stop(&client.server, true);
+}
+END_TEST
+
 /* A server that takes the connection and says nothing is given up in time. */
 START_TEST(test_silent_server) {
         const Use use = { .ca = "ca.pem" };
@@ -491,6 +532,7 @@ static int run_all(void) {
         tcase_add_loop_test(cases, test_failures, 0, (int)ELEMENTSOF(failures));
         tcase_add_loop_test(cases, test_client_refused, 0, 3);
         tcase_add_test(cases, test_silent_server);
+        tcase_add_test(cases, test_out_of_descriptors);
         tcase_add_test(cases, test_input_before_a_broken_end);
         tcase_add_loop_test(cases, test_freed_in_callback, 0, 5);
         tcase_add_test(cases, test_bad_port);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -410,6 +411,38 @@ START_TEST(test_tcp_refused) {
 }
 END_TEST
 
+/* Without a descriptor left a connection, to an address or a name, is an error that is told; the next
+ * one has luck. */
+START_TEST(test_out_of_descriptors) {
+        static const char *const hosts[] = { "127.0.0.1", "localhost" };
+        _cleanup_(loop_freep) Loop *loop = make_loop();
+        struct rlimit limit, none;
+        uint16_t port;
+        int listener = make_listener(1, &port);
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = limit;
+        none.rlim_cur = 0;
+        for (size_t i = 0; i < ELEMENTSOF(hosts); i++) {
+                _cleanup_(peer_done) Peer a = peer_make(loop);
+                _cleanup_(peer_done) Peer b = peer_make(loop);
+                int r;
+
+                ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+                r = stream_connect_tcp(&a.stream, loop, hosts[i], port, LIMIT_US, on_stream, &a);
+                if (r == 0)
+                        await_letter(loop, &a, 'E');
+                ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                ck_assert_str_eq(a.text, r == 0 ? "E" : "");
+                if (i == 0)
+                        ck_assert_int_eq(stream_error(a.stream), -EMFILE);
+                peer_connect(&b, hosts[i], port, LIMIT_US);
+                await_letter(loop, &b, 'C');
+        }
+        (void)close(listener);
+}
+END_TEST
+
 /* Fills a listener's queue, so that nobody else gets an answer. */
 static void fill_queue(uint16_t port, int fds[4]) {
         struct sockaddr_in address = { .sin_family = AF_INET,
@@ -565,6 +598,7 @@ int main(void) {
                 test_freed_at_once,
                 test_tcp,
                 test_tcp_refused,
+                test_out_of_descriptors,
                 test_tcp_time_out,
                 test_freed_while_connecting,
                 test_tcp_unknown_name,
