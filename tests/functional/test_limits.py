@@ -56,7 +56,7 @@ class OneMachine(ClusterTest):
         return self.machine.main_pid(name)
 
 
-class Descriptors(OneMachine):
+class Scarcity(OneMachine):
     def connect(self):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.connect(str(self.machine.root / "run/fleet.sock"))
@@ -101,23 +101,20 @@ class Descriptors(OneMachine):
                 client.close()
         self.assertEqual(self.machine.main_pid("well.service"), pid)
 
-
-class Room(OneMachine):
-    """The folder of unit files is a file system of its own here, of a few pages."""
-
-    def setUp(self):
-        super().setUp()
+    def make_folder_small(self):
+        """The folder of unit files becomes a file system of its own, of a few pages, until the test is over."""
         self.machine.exec("sh", "-c", "systemctl stop fleet.service && mount -t tmpfs -o size=24k,mode=755 tmpfs /run/fleet/units && systemctl start fleet").ok()
-        self.addCleanup(self.give_back)
+        self.addCleanup(self.give_folder_back)
         self.cluster.wait_for_machines(self.machines)
 
-    def give_back(self):
+    def give_folder_back(self):
         self.machine.exec("sh", "-c", "systemctl stop fleet.service; umount -l /run/fleet/units; systemctl start fleet").ok()
 
     def why(self, name):
         return next((state.get("why", "") for state in self.cluster.states() if state["name"] == name), "")
 
     def test_a_unit_without_room_says_so_and_starts_when_there_is_room(self):
+        self.make_folder_small()
         pid = self.start_one()
         self.machine.exec("sh", "-c", "dd if=/dev/zero of=/run/fleet/units/.filler bs=4k 2>/dev/null; :").ok()
         rc, _, err = self.cluster.start({"late.service": service()})
@@ -132,6 +129,7 @@ class Room(OneMachine):
         wait_for(lambda: not self.why("late.service"))
 
     def test_a_folder_that_is_read_only(self):
+        self.make_folder_small()
         pid = self.start_one()
         self.machine.exec("mount", "-o", "remount,ro", "/run/fleet/units").ok()
         rc, _, err = self.cluster.start({"late.service": service()})
@@ -142,7 +140,7 @@ class Room(OneMachine):
         self.assertEqual(self.machine.main_pid("well.service"), pid)
 
 
-class Systemd(OneMachine):
+class SystemdAndUnits(OneMachine):
     def signal_init(self, number):
         os.kill(int((self.cluster.lab.state / "machine" / self.machine.name / "pid").read_text().split()[0]), number)
 
@@ -203,11 +201,8 @@ class Systemd(OneMachine):
         lines = [line for line in self.machine.journal().splitlines() if "flap.service" in line]
         self.assertLess(len(lines), 10, "\n".join(lines))
 
-
-class Broken(OneMachine):
-    """100 units, of which one is broken in each way there is."""
-
     def test_bad_units_harm_no_other(self):
+        """100 units, of which one is broken in each way there is."""
         slow = ["ExecStartPre=/bin/sleep infinity"]
         broken = {
             "empty.service": ("[Unit]\nDescription=nothing to run\n", "bad-setting"),
@@ -229,10 +224,8 @@ class Broken(OneMachine):
 
         for name, text in {**well, **hanging, **{name: text for name, (text, _) in broken.items()}}.items():
             self.machine.put_unit(name, text)
-        started = time.monotonic()
         self.machine.fleetctl("start", "--no-block", *broken, *hanging, *well).ok()
         self.cluster.wait_active(*well)
-        print(f"93 units beside 7 broken ones ran after {time.monotonic() - started:.1f} s")
 
         def all_say_why():
             found = {state["name"]: state.get("why") or "" for state in self.cluster.states()}
