@@ -261,7 +261,7 @@ static int op_begin(AgentUnit *unit, AgentOp *op) {
                 /* What was done with other content has to be done again. */
                 if (!unit->lacks)
                         unit->done_generation = 0;
-                /* fall through */
+                __attribute__((fallthrough));
         case AGENT_STEP_MEND:
                 op->file = agent_file(unit->agent, unit->row.file);
                 if (!op->file)
