@@ -90,12 +90,13 @@ static bool is_there(const AgentUnit *unit) {
         return host_unit && (host_unit->hash[0] != '\0' || host_unit->active[0] != '\0');
 }
 
-bool agent_hold_is_wanted(const AgentUnit *unit) {
-        const AgentHold *hold = unit->hold;
+static bool hold_is_good(const AgentUnit *unit) {
+        return unit->hold && unit->hold->is_sure && unit->hold->stop_s == unit->row.exclusive_s;
+}
 
-        return row_is_exclusive(unit) &&
-               (!agent_may_run_exclusive(unit->agent) || unit->agent->n_ending > 0 || !hold ||
-                !hold->is_sure || hold->stop_s != unit->row.exclusive_s);
+bool agent_hold_is_wanted(const AgentUnit *unit) {
+        return row_is_exclusive(unit) && (!agent_may_run_exclusive(unit->agent) ||
+                                          unit->agent->n_ending > 0 || !hold_is_good(unit));
 }
 
 const char *agent_hold_text(const AgentUnit *unit) {
@@ -471,7 +472,7 @@ void agent_hold_update(AgentUnit *unit, bool must_wait_first) {
 
         /* A hold that says another time is written anew only while nothing runs here that may take
          * longer. */
-        if (!must_wait_first && agent_hold_is_wanted(unit) &&
+        if (!must_wait_first && row_is_exclusive(unit) && !hold_is_good(unit) &&
             (!unit->hold || !unit->hold->is_sure || !is_host_there ||
              !agent_is_running(host_unit->active)))
                 unit_take(unit);
@@ -517,7 +518,7 @@ bool agent_was_interrupted(const AgentUnit *unit) {
         agent_note_lapse(unit->agent);
         return unit->agent->has_lapsed && row_is_exclusive(unit) &&
                unit->row.desired == JOB_STATE_LAUNCHED &&
-               (!host_unit || !agent_is_running(host_unit->active));
+               (!host_unit || agent_progress(host_unit->active) == 0);
 }
 
 void agent_hold_close(AgentUnit *unit) {
