@@ -16,6 +16,8 @@ enum {
         CAUSE_US =
                 40 *
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
+        EARLY_US = (SIM_TTL_S + 5) * US_PER_S, /* a lease that is ended on command would have ended
+                                                  by itself, and what stood on it been stopped */
         DOUBLE_US =
                 60 *
                 US_PER_S, /* two copies on machines that have been well for so long are too many */
@@ -144,12 +146,42 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         }
 }
 
+bool story_is_exclusive(const StoryUnit *unit) {
+        return unit->kind == STORY_EXCLUSIVE || unit->kind == STORY_EXCLUSIVE_SLOW;
+}
+
+/* Has the store ended the machine's lease before its time, and the machine may not know? What leases
+ * promise is all that it has to go by. */
+static bool is_betrayed(const Story *story, size_t machine) {
+        const StoryMachine *m = &story->machines[machine];
+
+        return m->expired_us > 0 && m->expired_us + EARLY_US > now_us(story) &&
+               (m->fault != STORY_FINE || m->fine_us > m->expired_us || story->no_quorum_until_us ||
+                story->quorum_us > m->expired_us);
+}
+
+/* An Exclusive unit is on its way up or down, or runs, on one machine at most, ever. */
+static void check_exclusive(Story *story, const StoryUnit *unit) {
+        size_t n = 0, machines[2] = { 0 };
+
+        for (size_t i = 0; i < story->options.n_machines; i++)
+                if (fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name) &&
+                    !is_betrayed(story, i) && n < 2)
+                        machines[n++] = i;
+        if (n > 1)
+                story_violate(story, "%s is Exclusive, and on machines %zu and %zu", unit->name,
+                              machines[0], machines[1]);
+}
+
 /* A unit that has ended by itself comes up again. Has somebody asked for that, as far as the store
  * has it? */
 static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const MirrorRow *row = &record->rows[machine];
 
+        /* One that its machine could not keep is started again, as on any machine that gets it. */
+        if (story_is_exclusive(unit))
+                return;
         if (unit->has_exited[machine] && row->exists && record->has_state[machine] &&
             row->same_since_us < unit->exited_us[machine] && row->generation > 0 &&
             record->state_generation[machine] == row->generation)
@@ -182,12 +214,17 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
                 unit->has_exited[machine] = false;
                 unit->started_us[machine] = unit->active_us = now_us(story);
                 check_start(story, machine, unit);
+                if (story_is_exclusive(unit))
+                        check_exclusive(story, unit);
                 return;
         }
         unit->active_us = now_us(story);
         if (story->machines[machine].is_dying || unit->has_exited[machine])
                 return;
         check_last_copy(story, machine, unit);
+        if (story_is_exclusive(unit) &&
+            is_news(story, story->machines[machine].expired_us, (int)machine))
+                return;
         if (row->exists && row->desired == JOB_STATE_LAUNCHED &&
             !is_news(story, row->same_since_us, (int)machine))
                 story_violate(story,
@@ -196,6 +233,9 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
 }
 
 void story_check_copies(Story *story) {
+        for (size_t u = 0; u < story->options.n_units; u++)
+                if (story_is_exclusive(&story->units[u]))
+                        check_exclusive(story, &story->units[u]);
         if (now_us(story) < story->quorum_us + DOUBLE_US || story->no_quorum_until_us)
                 return;
 
@@ -288,6 +328,26 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
         return NULL;
 }
 
+/* The same for a unit's hold: the machine that it is scheduled to has it, and nobody else. */
+static const char *hold_differs(const Story *story, const StoryUnit *unit,
+                                const MirrorUnit *record) {
+        const char *owner = NULL;
+        StoreBytes value;
+        char key[128];
+
+        for (size_t i = 0; i < story->options.n_machines; i++)
+                if (record->rows[i].exists && story_is_exclusive(unit))
+                        owner = story->sim.machines[i].id;
+        (void)snprintf(key, sizeof(key), "/fleet/hold/%s", unit->name);
+        if (!memory_store_read(story->sim.rig.memory, key, &value))
+                return owner ? "is Exclusive, and no machine holds it" : NULL;
+        if (!owner)
+                return "is held, and scheduled nowhere";
+        return memmem(value.data, value.n_bytes, owner, strlen(owner))
+                       ? NULL
+                       : "is held by a machine that it is not scheduled to";
+}
+
 /* What is wrong with a machine as a whole. */
 static const char *machine_differs(const Story *story, size_t machine) {
         unsigned n_loners = 0;
@@ -324,6 +384,8 @@ const char *story_check_end(Story *story) {
                         n_fit += story_fits(story, unit, i);
                         what = copy_differs(story, unit, record, i);
                 }
+                if (!what)
+                        what = hold_differs(story, unit, record);
                 if (!what)
                         what = unit_differs(story, unit, record, n_rows, n_copies, n_fit);
                 if (what) {

@@ -207,6 +207,7 @@ static void expire_lease(Story *story, size_t i) {
         if (lease == 0)
                 return;
         story_tell(story, "the lease of machine %zu ends", i);
+        story->machines[i].expired_us = story->sim.rig.env.now_us;
         story->machines[i].is_expiring = true;
         memory_store_expire_lease(story->sim.rig.memory, lease);
         story->machines[i].is_expiring = false;
@@ -388,11 +389,12 @@ static void end_what_is_over(Story *story, bool is_all) {
 /* The course */
 
 static void set_up(Story *story) {
-        static const StoryKind specials[] = { STORY_FOLLOWER, STORY_GLOBAL,     STORY_LONER,
-                                              STORY_LONER,    STORY_ZONED,      STORY_ZONED,
-                                              STORY_ZONED,    STORY_ONESHOT,    STORY_FAILS,
-                                              STORY_HANGS,    STORY_SLOW_START, STORY_SLOW_STOP,
-                                              STORY_SLOW_STOP };
+        static const StoryKind specials[] = {
+                STORY_FOLLOWER,  STORY_GLOBAL,    STORY_LONER,         STORY_LONER,
+                STORY_ZONED,     STORY_ZONED,     STORY_ZONED,         STORY_ONESHOT,
+                STORY_FAILS,     STORY_HANGS,     STORY_SLOW_START,    STORY_SLOW_STOP,
+                STORY_SLOW_STOP, STORY_EXCLUSIVE, STORY_EXCLUSIVE_SLOW
+        };
 
         sim_init(&story->sim, story->options.seed, story->options.n_machines, false);
         memory_store_set_observer(story->sim.rig.memory, on_commit, story);

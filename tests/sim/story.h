@@ -29,6 +29,8 @@ typedef enum StoryKind {
         STORY_LONER,    /* conflicts with the other loners */
         STORY_FOLLOWER, /* goes where the first unit is */
         STORY_GLOBAL,
+        STORY_EXCLUSIVE,      /* never runs twice */
+        STORY_EXCLUSIVE_SLOW, /* nor does this, whose stop takes nearly as long as it may */
 } StoryKind;
 
 /* What is wrong with a machine; one thing at a time. */
@@ -101,6 +103,7 @@ typedef struct StoryMachine {
         StoryFault fault;
         uint64_t until_us;   /* when the fault ends */
         uint64_t fine_us;    /* since when all has been well with it */
+        uint64_t expired_us; /* when its lease last ended on command, before its time */
         bool has_begun_anew; /* and that was a start of its daemon */
         bool is_expiring;    /* its lease ends now, on command */
         bool is_dying;       /* its units end now because of what happens to the machine */
@@ -164,6 +167,7 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                         bool is_deletion);
 void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active);
 void story_check_copies(Story *story);
+bool story_is_exclusive(const StoryUnit *unit);
 const char *story_check_end(Story *story);
 
 /* What is under way, or kept in memory, in calm weather though nothing asks for it; NULL when
