@@ -118,7 +118,9 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
 }
 
 int agent_after_begin(AgentUnit *unit) {
-        static const RegistryFollowFns fns = { on_reset, on_record, on_synced };
+        static const RegistryFollowFns fns = { .on_reset = on_reset,
+                                               .on_record = on_record,
+                                               .on_synced = on_synced };
         const StrList *machines = &unit->row.after;
         RegistryFollowKey keys[SCHEDULE_AFTER_MAX] = { 0 };
         After *after;

@@ -9,6 +9,7 @@
 #include "agent/pace.h"
 #include "agent/plan.h"
 #include "lib/registry/follow.h"
+#include "lib/registry/own-writes.h"
 #include "lib/registry/write.h"
 
 typedef struct AgentUnit AgentUnit;
@@ -104,6 +105,8 @@ struct Agent {
         List in_report; /* units whose state is on its way */
         RegistryFollow follow;
         RegistryWrite write; /* states on their way */
+        OwnWrites own;       /* reports, to notice what others do to them */
+        LoopTimer mend;      /* set: the states are listed again then */
         LoopHook hook;
         LoopTimer report; /* set: reports wait */
         LoopTimer grace;  /* bounds the last report */
@@ -220,6 +223,9 @@ void agent_report(Agent *agent);
 /* Take over what a state record in the store says: what the store has, and what an earlier run of
  * this daemon had done. */
 void agent_adopt_state(AgentUnit *unit, const Record *record);
+
+/* Somebody else changed states of this machine: list them again soon, and report what differs. */
+void agent_mend_states(Agent *agent);
 
 /* The report timer's callback. */
 void agent_on_report_timer(LoopTimer *timer);

@@ -3,7 +3,7 @@
 /* The agent: what comes in.
  *
  * Two sources mark units: the schedule (a follower of schedule/<machine>/, and, listed with it at
- * the same revision, the states that an earlier run left in state/<machine>/) and the host. Once a
+ * the same revision, the states in state/<machine>/, which an earlier run left) and the host. Once a
  * turn the marked units are decided upon (work.c) and the states that differ are sent (report.c).
  *
  * Nothing is decided before the schedule was known once, this machine was a member of the cluster
@@ -22,7 +22,10 @@
 #include "agent/agent-private.h"
 #include "lib/base/log.h"
 
-enum { AGENT_CLOSE_GRACE_US = US_PER_S };
+enum {
+        AGENT_CLOSE_GRACE_US = US_PER_S,
+        AGENT_MEND_US = US_PER_S, /* what others did to states is gathered for so long */
+};
 
 /* The unit of this name, made if there is none; NULL on out of memory. */
 static AgentUnit *agent_unit(Agent *agent, const char *name) {
@@ -191,13 +194,35 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         agent_mark_all(agent);
 }
 
+void agent_mend_states(Agent *agent) {
+        if (timer_is_set(&agent->mend))
+                return;
+
+        log_line(LOG_DEBUG, "States of this machine were changed by others: looking at them again");
+        timer_set_in(agent->loop, &agent->mend, AGENT_MEND_US);
+}
+
+static void on_noticed(RegistryFollow *follow, int64_t revision) {
+        Agent *agent = container_of(follow, Agent, follow);
+
+        if (own_writes_told(&agent->own, revision, registry_write_is_pending(&agent->write)))
+                agent_mend_states(agent);
+}
+
+static void on_mend(LoopTimer *timer) {
+        Agent *agent = container_of(timer, Agent, mend);
+
+        if (!agent->is_closing)
+                registry_follow_restart(&agent->follow);
+}
+
 static int agent_follow(Agent *agent) {
         static const RegistryFollowFns fns = { .on_reset = on_reset,
                                                .on_record = on_record,
+                                               .on_noticed = on_noticed,
                                                .on_synced = on_synced };
         const RegistryFollowKey keys[] = {
-                { .key = { .kind = RECORD_STATE, .machine = agent->machine },
-                  .is_list_only = true },
+                { .key = { .kind = RECORD_STATE, .machine = agent->machine }, .is_noticed = true },
                 { .key = { .kind = RECORD_HELD, .machine = agent->machine }, .is_list_only = true },
                 { .key = { .kind = RECORD_SCHEDULE, .machine = agent->machine } },
         };
@@ -290,6 +315,7 @@ void agent_close_rest(Agent *agent) {
         timer_clear(&agent->grace);
         timer_clear(&agent->report);
         timer_clear(&agent->expiry);
+        timer_clear(&agent->mend);
         loop_hook_remove(&agent->hook);
         registry_follow_stop(&agent->follow);
         registry_write_cancel(&agent->write);
@@ -340,6 +366,7 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
                 .report.fn = agent_on_report_timer,
                 .grace.fn = on_grace,
                 .expiry.fn = agent_on_expiry,
+                .mend.fn = on_mend,
                 .closing.fn = on_closing,
                 .earlier_lease = options->earlier_lease,
                 .report_interval_us = options->report_interval_us ? options->report_interval_us

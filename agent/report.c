@@ -238,6 +238,8 @@ static void on_reported(RegistryWrite *write, int status, int64_t revision) {
         Agent *agent = container_of(write, Agent, write);
         ListNode *node;
 
+        if (own_writes_ended(&agent->own, revision) && !agent->is_closing)
+                agent_mend_states(agent);
         while ((node = list_pop(&agent->in_report)))
                 report_ended(container_of(node, AgentUnit, report_node), status, revision);
 

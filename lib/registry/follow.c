@@ -77,6 +77,18 @@ static void follow_retry_later(RegistryFollow *follow) {
                 follow->backoff_us = FOLLOW_BACKOFF_MAX_US;
 }
 
+/* Tells each revision once. */
+static void follow_notice(RegistryFollow *follow, const StoreWatchReport *report) {
+        int64_t last = 0;
+
+        for (size_t i = 0; i < report->n_events; i++) {
+                if (report->events[i].kv.mod_revision == last)
+                        continue;
+                last = report->events[i].kv.mod_revision;
+                follow->fns->on_noticed(follow, last);
+        }
+}
+
 static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
         RegistryFollowPart *part = container_of(watch, RegistryFollowPart, watch);
         RegistryFollow *follow = part->follow;
@@ -92,6 +104,10 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
         }
         registry_saw(follow->registry, report->revision);
 
+        if (part->is_noticed) {
+                follow_notice(follow, report);
+                return;
+        }
         for (size_t i = 0; i < report->n_events; i++)
                 if (!follow_tell(follow, &report->events[i].kv,
                                  report->events[i].kind == STORE_EVENT_DELETE))
@@ -305,6 +321,7 @@ static int follow_add_part(RegistryFollow *follow, const RegistryFollowKey *key)
                 .key = buf_make(REGISTRY_KEY_MAX_BYTES),
                 .end = buf_make(REGISTRY_KEY_MAX_BYTES),
                 .is_list_only = key->is_list_only,
+                .is_noticed = key->is_noticed,
         };
         r = record_key_encode(follow->registry, &key->key, &part->key);
         if (r < 0 || record_key_is_complete(&key->key))

@@ -25,6 +25,9 @@ typedef struct RegistryFollowFns {
            emptied, or put back to an earlier time. Nothing of it is told; it is looked at again
            until it has caught up. Told each time. May be NULL. */
         void (*on_set_back)(RegistryFollow *follow, int64_t revision, int64_t seen);
+        /* The commit `revision` changed records of a key that is only noticed. The follower must
+           not be stopped from here. May be NULL where there is no such key. */
+        void (*on_noticed)(RegistryFollow *follow, int64_t revision);
 } RegistryFollowFns;
 
 enum { REGISTRY_FOLLOW_MAX = 8 /* keys of one follower */ };
@@ -36,6 +39,7 @@ typedef struct RegistryFollowPart {
         Buf end;                /* encoded end, empty for a single key */
         StoreWatch watch;
         bool is_list_only;
+        bool is_noticed;
 } RegistryFollowPart;
 
 /* A follower; embed it, zero it before the first use. The members are the registry's. */
@@ -58,10 +62,12 @@ struct RegistryFollow {
 };
 
 /* A key to follow: every record that begins so. `is_list_only` ones are told by lists, at the same
- * revision as the others, and not watched. */
+ * revision as the others, and not watched. Of `is_noticed` ones changes are noticed besides, by
+ * their revisions: for whoever is their only writer, and wants to know of others (own-writes.h). */
 typedef struct RegistryFollowKey {
         RecordKey key;
         bool is_list_only;
+        bool is_noticed;
 } RegistryFollowKey;
 
 /* Follow up to REGISTRY_FOLLOW_MAX keys: all are listed at one revision, in pages, in the order

@@ -391,6 +391,39 @@ START_TEST(test_duplicate_machine_id) {
 }
 END_TEST
 
+/* A state that somebody removed or changed is told again, soon; and the agent's own reports do not
+ * make it look again. */
+START_TEST(test_states_by_hand) {
+        static const char key[] = "state/00000000000000000000000000000000/a.service";
+        uint64_t n_ranges;
+        Sim sim;
+
+        set_up(&sim);
+        set_row(&sim, "a.service", plain, LAUNCHED, 1);
+        rig_run_ms(&sim.rig, 10000);
+        n_ranges = store_stats(sim.rig.stores[sim.machines[0].client]).n_started[STORE_KIND_RANGE];
+        set_row(&sim, "a.service", plain, LAUNCHED, 2);
+        rig_run_ms(&sim.rig, 10000);
+        ck_assert_uint_eq(
+                store_stats(sim.rig.stores[sim.machines[0].client]).n_started[STORE_KIND_RANGE],
+                n_ranges);
+
+        rig_remove(&sim.rig, key);
+        rig_run_ms(&sim.rig, 3000);
+        expect_state(&sim, "a.service", "\"active\":\"active\",\"generation\":2");
+        rig_set(&sim.rig, key, "{\"active\":\"failed\",\"generation\":1,\"state\":\"loaded\"}");
+        rig_run_ms(&sim.rig, 3000);
+        expect_state(&sim, "a.service", "\"active\":\"active\",\"generation\":2");
+        rig_set(&sim.rig, key, "{");
+        rig_set(&sim.rig, "state/00000000000000000000000000000000/x.service", "{");
+        rig_run_ms(&sim.rig, 3000);
+        expect_state(&sim, "a.service", "\"active\":\"active\",\"generation\":2");
+        ck_assert_str_eq(sim_state(&sim, 0, "x.service"), "");
+        ck_assert_uint_eq(n_starts(&sim, "a.service"), 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* Reports are gathered: 300 units that start at once cost few transactions, and all are told. */
 START_TEST(test_reports_are_gathered) {
         uint64_t n_reports;
@@ -528,6 +561,7 @@ int main(void) {
                 test_row_comes_back,
                 test_bad_row,
                 test_duplicate_machine_id,
+                test_states_by_hand,
                 test_reports_are_gathered,
                 test_restart_loop_is_damped,
                 test_states_of_other_machines_stay,
