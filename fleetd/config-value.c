@@ -6,6 +6,7 @@
  */
 
 #include "fleetd/config-value.h"
+#include "fleetd/config.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -73,6 +74,21 @@ static int read_integer(const char *text, long min, long max, long *ret_number, 
 
         *ret_number = number;
         return 0;
+}
+
+int config_value_store(const char *text, void *target, Diag *diag) {
+        static const char *const names[_STORE_MODE_MAX] = {
+                [STORE_MODE_AUTO] = "auto",
+                [STORE_MODE_BUILTIN] = "builtin",
+                [STORE_MODE_ETCD] = "etcd",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (streq(text, names[i])) {
+                        *(StoreMode *)target = (StoreMode)i;
+                        return 0;
+                }
+        return diag_set(diag, -EINVAL, "\"%s\" is none of auto, builtin and etcd", text);
 }
 
 int config_value_verbosity(const char *text, void *target, Diag *diag) {
@@ -203,6 +219,11 @@ int config_value_endpoints(const char *text, void *target, Diag *diag) {
         _cleanup_(strlist_done) StrList list = { 0 };
         EtcdEndpoints endpoints = { 0 };
         int r;
+
+        if (!*text) {
+                strlist_done(target);
+                return 0;
+        }
 
         r = split_list(text, &list);
         if (r < 0)

@@ -40,8 +40,11 @@ int config_value_optional_path(const char *text, void *target, Diag *diag);
  */
 int config_value_prefix(const char *text, void *target, Diag *diag);
 
+/* StoreMode: auto, builtin, etcd. */
+int config_value_store(const char *text, void *target, Diag *diag);
+
 /* StrList: URLs http://HOST:PORT or https://HOST:PORT separated by commas; brackets around the list
- * and quotes around a URL are allowed. */
+ * and quotes around a URL are allowed. No text at all is no server. */
 int config_value_endpoints(const char *text, void *target, Diag *diag);
 
 /* Metadata: k=v,k=v (metadata_parse()). */

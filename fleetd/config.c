@@ -61,13 +61,28 @@ typedef struct ConfigKey {
 
 /* In the order in which they are shown. */
 static const ConfigKey keys[] = {
+        { .name = "store",
+          .parse = config_value_store,
+          .offset = offsetof(Config, store),
+          .kind = KIND_INT,
+          .needs_restart = true,
+          .initial = "auto",
+          .help = "Where the records of the cluster are: builtin, in a file on this machine, which "
+                  "is a\n"
+                  "cluster of its own; or etcd. With auto it is etcd if etcd_servers is set or if "
+                  "etcd\n"
+                  "answers on this machine when fleet is first started there, else builtin; what "
+                  "was\n"
+                  "found then is kept to." },
         { .name = "etcd_servers",
           .parse = config_value_endpoints,
           .offset = offsetof(Config, etcd_servers),
           .kind = KIND_LIST,
-          .initial = "http://127.0.0.1:2379",
+          .initial = "",
           .help = "URLs of etcd's members, http://HOST:PORT or https://HOST:PORT, separated by\n"
-                  "commas. Every machine of a cluster names the same etcd." },
+                  "commas. Every machine of a cluster names the same etcd. Empty: ports 2379 and "
+                  "4001 of\n"
+                  "this machine, if etcd is used at all." },
         { .name = "etcd_username",
           .parse = config_value_string,
           .offset = offsetof(Config, etcd_username),
@@ -320,6 +335,10 @@ static int check_tls(const Config *config, Diag *diag) {
                           : *config->etcd_certfile ? "etcd_certfile"
                                                    : NULL;
 
+        if (key && config->etcd_servers.n_items == 0)
+                return diag_set(diag, -EINVAL,
+                                "%s is set, but etcd_servers is not: name servers, with https://",
+                                key);
         for (size_t i = 0; key && i < config->etcd_servers.n_items; i++)
                 if (strncmp(config->etcd_servers.items[i], "http:", strlen("http:")) == 0)
                         return diag_set(diag, -EINVAL,

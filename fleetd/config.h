@@ -17,11 +17,20 @@
 /* The file that is read when none is named, if it exists. */
 #define CONFIG_DEFAULT_PATH "/etc/fleet/fleet.conf"
 
+/* Which store is configured. */
+typedef enum StoreMode {
+        STORE_MODE_AUTO,
+        STORE_MODE_BUILTIN,
+        STORE_MODE_ETCD,
+        _STORE_MODE_MAX,
+} StoreMode;
+
 /* What is configured; the key of each member has the member's name. Strings are owned and never
  * NULL. */
 typedef struct Config {
         int verbosity;         /* > 0: debug lines are logged */
-        StrList etcd_servers;  /* http://HOST:PORT or https://HOST:PORT, at least one */
+        StoreMode store;       /* which of the two, or what is found (store-choice.h) */
+        StrList etcd_servers;  /* http://HOST:PORT or https://HOST:PORT; none = not configured */
         char *etcd_username;   /* empty = no authentication */
         char *etcd_password;   /* empty unless there is a name */
         char *etcd_cafile;     /* absolute path; empty = whom the system trusts */

@@ -137,7 +137,7 @@ void daemon_look_around(Daemon *daemon) {
 
 /* The store */
 
-/* Has the service manager told why etcd cannot be reached; "" when it can be. */
+/* Has the service manager told why the store cannot be reached; "" when it can be. */
 static void note_trouble(Daemon *daemon, const char *why) {
         (void)snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", why);
         daemon->is_trouble_new = true;
@@ -151,11 +151,12 @@ static void on_connection(StoreListener *listener, bool is_connected, const char
                 return;
 
         if (is_connected)
-                log_line(LOG_NOTICE, "Connected to etcd: %s", detail ? detail : "");
+                log_line(LOG_NOTICE, "Connected to %s: %s", daemon->store_name,
+                         detail ? detail : "");
         else if (daemon->was_connected)
                 log_line(LOG_WARNING,
-                         "Lost etcd (%s); units keep running, the API answers 503 until it is back",
-                         detail ? detail : "");
+                         "Lost %s (%s); units keep running, the API answers 503 until it is back",
+                         daemon->store_name, detail ? detail : "");
 
         if (is_connected && !daemon->presence)
                 r = join(daemon);
@@ -174,6 +175,11 @@ static void on_connection(StoreListener *listener, bool is_connected, const char
         update_available(daemon);
 }
 
+static void log_trouble(const Daemon *daemon, const char *why) {
+        log_line(LOG_WARNING, "%s cannot be used: %s",
+                 daemon->sqlite ? "The built-in store" : daemon->store_name, why);
+}
+
 /* Told once for each endpoint and cause; in the first moments etcd may be starting, too. */
 static void on_trouble(StoreListener *listener, const char *why) {
         Daemon *daemon = container_of(listener, Daemon, connection);
@@ -184,18 +190,18 @@ static void on_trouble(StoreListener *listener, const char *why) {
         note_trouble(daemon, why);
         if (daemon->was_connected || !timer_is_set(&daemon->patience) ||
             strlist_add(&daemon->troubles, why) < 0)
-                log_line(LOG_WARNING, "etcd cannot be used: %s", why);
+                log_trouble(daemon, why);
 }
 
 static void on_patience(LoopTimer *timer) {
         Daemon *daemon = container_of(timer, Daemon, patience);
+        const StrList *servers = daemon_servers(daemon, daemon->config);
 
         log_line(LOG_WARNING,
                  "etcd cannot be reached yet (%s%s); units run, the API answers 503. Still trying",
-                 daemon->config->etcd_servers.items[0],
-                 daemon->config->etcd_servers.n_items > 1 ? " and others" : "");
+                 servers->items[0], servers->n_items > 1 ? " and others" : "");
         for (size_t i = 0; i < daemon->troubles.n_items; i++)
-                log_line(LOG_WARNING, "etcd cannot be used: %s", daemon->troubles.items[i]);
+                log_trouble(daemon, daemon->troubles.items[i]);
         strlist_done(&daemon->troubles);
 }
 
@@ -203,5 +209,8 @@ void daemon_start_member(Daemon *daemon) {
         daemon->connection.on_trouble = on_trouble;
         store_listen(daemon->store, &daemon->connection, on_connection);
         daemon->patience.fn = on_patience;
-        timer_set_in(daemon->loop, &daemon->patience, MEMBER_PATIENCE_US);
+
+        /* What is wrong with a file of our own is no matter of patience. */
+        if (!daemon->sqlite)
+                timer_set_in(daemon->loop, &daemon->patience, MEMBER_PATIENCE_US);
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 /* The daemon's object, shared by its files: daemon.c (the parts, start and end), daemon-member.c
- * (the store and the membership), daemon-checkup.c (its part in a checkup), daemon-reload.c (another configuration), daemon-status.c (what it
- * tells of itself). */
+ * (the connection to the store, and the membership), daemon-store.c (which store), daemon-checkup.c
+ * (its part in a checkup), daemon-reload.c (another configuration), daemon-status.c (what it tells
+ * of itself). */
 
 #include "agent/agent.h"
 #include "agent/checkup.h"
@@ -15,7 +16,7 @@
 #include "fleetd/output.h"
 #include "lib/base/strlist.h"
 #include "lib/http/http-server.h"
-#include "lib/store/store-etcd.h"
+#include "lib/store/store-sqlite.h"
 
 typedef struct Daemon Daemon;
 
@@ -37,6 +38,9 @@ struct Daemon {
 
         Loop *loop; /* owned, as is all that follows; NULL while not made */
         Store *store;
+        SqliteStore *sqlite;    /* what `store` is a client of; NULL with etcd */
+        const char *store_name; /* static: "etcd" or "the built-in store" */
+        StrList found_servers;  /* of etcd, for when none is configured */
         Registry *registry;
         Host *host;
         HttpServer *http;
@@ -75,8 +79,19 @@ struct Daemon {
 /* Begin to end, with this exit code; does nothing a second time. */
 void daemon_close(Daemon *daemon, int exit_code);
 
-/* The lines of a configuration that reach etcd; borrowed from it. */
-StoreEtcdOptions daemon_store_options(const Config *config);
+/* Decide which store it is, and make it. Returns 0 or a negative errno; logs. */
+int daemon_make_store(Daemon *daemon);
+
+/* Reach the store as another configuration says. Returns 0, or a negative errno with a message, and
+ * then nothing changes. */
+int daemon_configure_store(Daemon *daemon, const Config *next, Diag *diag);
+
+/* The servers of etcd by a configuration: those that it names, or those that are found. Borrowed from
+ * it or from the daemon. */
+const StrList *daemon_servers(const Daemon *daemon, const Config *config);
+
+/* Free it. */
+void daemon_free_store(Daemon *daemon);
 
 /* Hear of the store, and join the cluster when it is first reached. */
 void daemon_start_member(Daemon *daemon);

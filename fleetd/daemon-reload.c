@@ -18,21 +18,6 @@
 #include "lib/base/log.h"
 #include "lib/registry/registry.h"
 
-static const char *or_null(const char *text) {
-        return *text ? text : NULL;
-}
-
-StoreEtcdOptions daemon_store_options(const Config *config) {
-        return (StoreEtcdOptions){
-                .endpoints = &config->etcd_servers,
-                .username = or_null(config->etcd_username),
-                .password = or_null(config->etcd_password),
-                .ca_path = or_null(config->etcd_cafile),
-                .cert_path = or_null(config->etcd_certfile),
-                .key_path = or_null(config->etcd_keyfile),
-        };
-}
-
 static uint64_t seconds_us(double seconds) {
         return (uint64_t)(seconds * US_PER_S);
 }
@@ -78,7 +63,6 @@ static void log_reload(const StrList *notices, const StrList *changed, const Str
 static int reload(Daemon *daemon, Diag *diag) {
         _cleanup_(strlist_done) StrList notices = { 0 }, changed = { 0 }, to_restart = { 0 };
         _cleanup_(config_done) Config next = { 0 };
-        StoreEtcdOptions options;
         int r;
 
         r = config_load(&next, daemon->config_path, environ, &notices, diag);
@@ -87,8 +71,7 @@ static int reload(Daemon *daemon, Diag *diag) {
         if (r < 0)
                 return r;
 
-        options = daemon_store_options(&next);
-        r = store_etcd_configure(daemon->store, &options, diag);
+        r = daemon_configure_store(daemon, &next, diag);
         if (r < 0)
                 return r;
 

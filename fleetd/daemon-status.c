@@ -26,13 +26,25 @@ enum {
         DUMP_MAX_BYTES = 64 * 1024 * 1024, /* some 100,000 units */
 };
 
-static const char *const phase_texts[] = {
-        [PHASE_WAITING] = "Waiting for etcd; units run, the API answers 503",
-        [PHASE_JOINING] = "Connected to etcd, joining the cluster",
-        [PHASE_MEMBER] = "Member of the cluster",
-        [PHASE_LEADER] = "Member of the cluster, leading it",
-        [PHASE_CUT_OFF] = "Lost etcd, trying to reach it again; units run, the API answers 503",
-};
+enum { PHASE_TEXT_BYTES = 128 };
+
+/* In words. */
+static void phase_text(const Daemon *daemon, DaemonPhase phase, char text[PHASE_TEXT_BYTES]) {
+        static const struct {
+                const char *before, *after; /* the store's name, if there is an `after` */
+        } texts[] = {
+                [PHASE_WAITING] = { "Waiting for ", "; units run, the API answers 503" },
+                [PHASE_JOINING] = { "Connected to ", ", joining the cluster" },
+                [PHASE_MEMBER] = { "Member of the cluster", NULL },
+                [PHASE_LEADER] = { "Member of the cluster, leading it", NULL },
+                [PHASE_CUT_OFF] = { "Lost ", ", trying to reach it again; units run, the API "
+                                             "answers 503" },
+        };
+        const char *after = texts[phase].after;
+
+        (void)snprintf(text, PHASE_TEXT_BYTES, "%s%s%s", texts[phase].before,
+                       after ? daemon->store_name : "", after ? after : "");
+}
 
 static DaemonPhase daemon_phase(const Daemon *daemon) {
         if (!store_is_connected(daemon->store))
@@ -64,7 +76,7 @@ static void on_status(LoopHook *hook) {
         Daemon *daemon = container_of(hook, Daemon, status);
         DaemonPhase phase = daemon_phase(daemon);
         bool shows_trouble = *daemon->trouble && phase != PHASE_MEMBER && phase != PHASE_LEADER;
-        char text[sizeof(daemon->trouble) + 128];
+        char text[sizeof(daemon->trouble) + PHASE_TEXT_BYTES + 2], words[PHASE_TEXT_BYTES];
 
         note_turn(daemon);
         daemon_look_around(daemon);
@@ -73,7 +85,8 @@ static void on_status(LoopHook *hook) {
 
         daemon->phase = phase;
         daemon->is_trouble_new = false;
-        (void)snprintf(text, sizeof(text), "%s%s%s", phase_texts[phase], shows_trouble ? ": " : "",
+        phase_text(daemon, phase, words);
+        (void)snprintf(text, sizeof(text), "%s%s%s", words, shows_trouble ? ": " : "",
                        shows_trouble ? daemon->trouble : "");
         notify_status(text);
 }
@@ -95,10 +108,11 @@ static int append_dump(const Daemon *daemon, const DumpUnit *units, size_t n_uni
         StoreStats store = store_stats(daemon->store);
         AgentStats agent = agent_stats(daemon->agent);
         uint64_t n_failed = 0;
-        char lease_text[32];
+        char lease_text[32], status_text[PHASE_TEXT_BYTES];
 
         for (size_t i = 0; i < _STORE_KIND_MAX; i++)
                 n_failed += store.n_failed[i];
+        phase_text(daemon, daemon_phase(daemon), status_text);
         (void)snprintf(lease_text, sizeof(lease_text), "%llx", (unsigned long long)lease);
         const DumpValue values[] = {
                 { "Address", .text = daemon->address ? daemon->address : "" },
@@ -113,7 +127,7 @@ static int append_dump(const Daemon *daemon, const DumpUnit *units, size_t n_uni
                 { "EngineUnplacedUnits", .number = engine.n_unplaced },
                 { "HTTPConnections", .number = http_server_connections(daemon->http) },
                 { "Lease", .text = lease ? lease_text : "" },
-                { "Status", .text = phase_texts[daemon_phase(daemon)] },
+                { "Status", .text = status_text },
                 { "Store", .text = daemon->endpoint },
                 { "StoreConnected", .number = store_is_connected(daemon->store) },
                 { "StoreConnections", .number = store.n_connections },

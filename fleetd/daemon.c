@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The wiring: makes the parts, tells each what concerns it of the others, and takes them down
- * again. The only place that names a concrete store and a concrete host, and the only one that
- * knows agent, engine and API at once.
+ * again. The only place that names a concrete host, and the only one that knows agent, engine and
+ * API at once; daemon-store.c names the concrete stores.
  *
  *     presence --on_up/on_down--> agent, engine        (the lease to work on)
  *     presence, store connection --> API               (available or 503)
@@ -88,7 +88,8 @@ static void on_deadline(LoopTimer *timer) {
         Daemon *daemon = container_of(timer, Daemon, deadline);
 
         log_line(LOG_NOTICE,
-                 "Ending without the last answers from etcd or systemd; units keep running");
+                 "Ending without the last answers from %s or systemd; units keep running",
+                 daemon->store_name);
         loop_exit(daemon->loop, daemon->exit_code);
 }
 
@@ -127,16 +128,11 @@ static void on_bad_record(const char *key, const char *why, void *userdata) {
 
 static int make_store(Daemon *daemon) {
         const Config *config = daemon->config;
-        const StoreEtcdOptions options = daemon_store_options(config);
-        Diag diag = { 0 };
         int r;
 
-        r = store_etcd_new(&daemon->store, daemon->loop, &options, &diag);
-        if (r < 0) {
-                if (diag.message[0])
-                        log_line(LOG_ERR, "%s", diag.message);
+        r = daemon_make_store(daemon);
+        if (r < 0)
                 return r;
-        }
 
         r = registry_new(&daemon->registry, daemon->store, daemon->loop, config->etcd_key_prefix);
         if (r < 0)
@@ -279,7 +275,7 @@ static void daemon_done(Daemon *daemon) {
         host_free(daemon->host);
         store_unlisten(&daemon->connection);
         registry_free(daemon->registry);
-        store_free(daemon->store);
+        daemon_free_store(daemon);
         output_done(&daemon->output);
         loop_free(daemon->loop);
         free(daemon->address);

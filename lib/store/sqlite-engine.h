@@ -101,6 +101,7 @@ typedef struct SqliteEngine {
         int (*changes)(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
                        int64_t *ret_next, Diag *diag);
 
-        /* Forget history below `revision`, which is at most the current one. */
+        /* Forget history below `revision`, which is at most the current one, or a part of it: so
+         * much as takes a few milliseconds. `compacted` tells how far it came. */
         int (*compact)(SqliteFile *file, int64_t revision, Diag *diag);
 } SqliteEngine;

@@ -68,11 +68,18 @@ int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows
 }
 
 int sqlite_file_compact(SqliteFile *file, int64_t revision, Diag *diag) {
-        int64_t from = file->compacted << CHANGE_BITS;
+        int64_t from = file->compacted << CHANGE_BITS, nth;
         int r;
 
         if (revision <= file->compacted)
                 return 0;
+
+        r = sqlite_ask(file, STATEMENT_NTH_CHANGE, from, &nth, diag);
+        if (r < 0)
+                return r;
+        if (r == 1 && nth >> CHANGE_BITS < revision)
+                revision = nth >> CHANGE_BITS > file->compacted ? nth >> CHANGE_BITS
+                                                                : file->compacted + 1;
 
         r = sqlite_run_with(file, STATEMENT_DROP_SUPERSEDED, from, (revision + 1) << CHANGE_BITS,
                             diag);

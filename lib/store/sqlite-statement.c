@@ -54,6 +54,8 @@ static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_KEEP_LEASE] = "UPDATE lease SET left_us = nullif(?2, -1) WHERE id = ?1",
         [STATEMENT_KEYS_OF_LEASE] = "SELECT key, NULL, created, change, lease FROM live "
                                     "WHERE lease = ?1 AND lease <> 0 ORDER BY key",
+        [STATEMENT_NTH_CHANGE] = "SELECT id FROM change WHERE id >= ?1 ORDER BY id "
+                                 "LIMIT 1 OFFSET 250",
         [STATEMENT_DROP_SUPERSEDED] = "DELETE FROM change WHERE id IN "
                                       "(SELECT (SELECT max(old.id) FROM change AS old "
                                       "WHERE old.key = new.key AND old.id < new.id) "

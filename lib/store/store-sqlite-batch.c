@@ -328,6 +328,8 @@ static void batch_succeed(SqliteBatch *batch) {
                 sqlite_store_note_trouble(sqlite, NULL);
         if (sqlite->engine->revision(sqlite->file) > batch->revision)
                 sqlite_store_notify(sqlite, batch->revision + 1);
+        if (batch->compact_to > sqlite->engine->compacted(sqlite->file))
+                sqlite_store_compact(sqlite, batch->compact_to);
         sqlite_watch_over_history(sqlite);
         if (!list_is_empty(&sqlite->queue))
                 sqlite_store_wake(sqlite);

@@ -20,19 +20,18 @@ enum {
 /* The module stays once it is loaded. */
 static const SqliteEngine *loaded_engine;
 
-static int sqlite_load(SqliteStore *sqlite, Diag *diag) {
+static int sqlite_load(const char *path, Diag *diag) {
         const ModuleHead *head;
         int r;
 
-        if (!loaded_engine) {
-                r = module_load(&head, sqlite->module ? sqlite->module : FLEET_SQLITE_MODULE,
-                                SQLITE_ENGINE_SYMBOL, "the built-in store", diag);
-                if (r < 0)
-                        return r;
+        if (loaded_engine)
+                return 0;
+
+        r = module_load(&head, path ? path : FLEET_SQLITE_MODULE, SQLITE_ENGINE_SYMBOL,
+                        "the built-in store", diag);
+        if (r == 0)
                 loaded_engine = container_of(head, SqliteEngine, head);
-        }
-        sqlite->engine = loaded_engine;
-        return 0;
+        return r;
 }
 
 /* ---- leases of the file */
@@ -149,7 +148,8 @@ void sqlite_store_open(SqliteStore *sqlite) {
         Diag diag = { 0 };
         int r;
 
-        r = sqlite_load(sqlite, &diag);
+        r = sqlite_load(sqlite->module, &diag);
+        sqlite->engine = loaded_engine;
         if (r == 0)
                 r = sqlite->engine->open(&sqlite->file, sqlite->path, &diag);
         if (r == 0)
@@ -174,4 +174,32 @@ void sqlite_store_shut(SqliteStore *sqlite) {
                 sqlite->engine->close(sqlite->file);
         }
         sqlite_drop_leases(sqlite);
+}
+
+/* ---- looking into one that nobody uses */
+
+int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, Diag *diag) {
+        const StoreRange all = { .key = { .data = "", .n_bytes = 1 },
+                                 .end = { .data = "", .n_bytes = 1 },
+                                 .limit = STORE_PAGE_KEYS,
+                                 .keys_only = true };
+        SqliteRows rows = { 0 };
+        SqliteFile *file;
+        bool has;
+        int r;
+
+        r = sqlite_load(options->module, diag);
+        if (r == 0)
+                r = loaded_engine->open(&file, options->path, diag);
+        if (r < 0)
+                return r;
+
+        r = loaded_engine->range(file, &all, &rows, &has, diag);
+        for (size_t i = 0; r == 0 && !has && i < rows.n_kvs; i++)
+                has = rows.kvs[i].lease == 0;
+        if (r == 0)
+                *ret_has = has;
+        sqlite_rows_done(&rows);
+        loaded_engine->close(file);
+        return r;
 }

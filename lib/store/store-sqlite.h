@@ -9,6 +9,7 @@
  * loaded with the first SqliteStore.
  */
 
+#include "lib/base/diag.h"
 #include "lib/store/store.h"
 
 typedef struct SqliteStore SqliteStore;
@@ -35,6 +36,10 @@ DEFINE_CLEANUP(SqliteStore, sqlite_store_free)
 
 /* A client of it. Returns 0 or -ENOMEM. */
 int store_sqlite_new(Store **ret_store, SqliteStore *sqlite);
+
+/* Look into a file that nobody uses: does it have keys that hang on no lease, which says more than
+ * who is there now? Returns 0, or a negative errno with a message, as opening it does. */
+int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, Diag *diag);
 
 /* Forget history below `revision` before anything else is carried out; not beyond the current
  * revision. */

@@ -165,7 +165,7 @@ START_TEST(test_failing_commit) {
 END_TEST
 
 /* While the disk is full, reads and renewals work, and leases that run out do so when it is not. */
-START_TEST(test_full_disk) {
+START_TEST(test_writes_without_space) {
         int64_t lease = granted_lease(5);
         Call *write = call_new();
 
@@ -232,7 +232,7 @@ TCase *sqlite_cases(void) {
         tcase_add_test(cases, test_ended_lease_across_reopening);
         tcase_add_test(cases, test_history_is_bounded);
         tcase_add_loop_test(cases, test_failing_commit, 0, ELEMENTSOF(failures));
-        tcase_add_test(cases, test_full_disk);
+        tcase_add_test(cases, test_writes_without_space);
         tcase_add_test(cases, test_busy_file);
         tcase_add_test(cases, test_disk_fails_and_returns);
         return cases;

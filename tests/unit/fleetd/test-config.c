@@ -33,8 +33,8 @@ START_TEST(test_defaults) {
 
         ck_assert_int_eq(load(&config, "", &notices, NULL), 0);
         ck_assert_int_eq(config.verbosity, 0);
-        ck_assert_uint_eq(config.etcd_servers.n_items, 1);
-        ck_assert_str_eq(config.etcd_servers.items[0], "http://127.0.0.1:2379");
+        ck_assert_int_eq(config.store, STORE_MODE_AUTO);
+        ck_assert_uint_eq(config.etcd_servers.n_items, 0);
         ck_assert_str_eq(config.etcd_username, "");
         ck_assert_str_eq(config.etcd_password, "");
         ck_assert_str_eq(config.etcd_key_prefix, "/fleet/");
@@ -59,6 +59,7 @@ START_TEST(test_every_key) {
 
         ck_assert_int_eq(load(&config,
                               "verbosity=2\n"
+                              "store=etcd\n"
                               "etcd_servers=http://10.0.0.1:2379,http://10.0.0.2:4001\n"
                               "etcd_username=root\n"
                               "etcd_password='p#=\"x'\n"
@@ -76,6 +77,7 @@ START_TEST(test_every_key) {
                               &notices, NULL),
                          0);
         ck_assert_int_eq(config.verbosity, 2);
+        ck_assert_int_eq(config.store, STORE_MODE_ETCD);
         ck_assert_uint_eq(config.etcd_servers.n_items, 2);
         ck_assert_str_eq(config.etcd_servers.items[1], "http://10.0.0.2:4001");
         ck_assert_str_eq(config.etcd_username, "root");
@@ -169,7 +171,7 @@ START_TEST(test_bad_values) {
                 { "verbosity=-1", "verbosity: -1 is not in the range from 0 to 100" },
                 { "verbosity=", "verbosity: \"\" is not a whole number" },
                 { "verbosity=' 1'", "verbosity: \" 1\" is not a whole number" },
-                { "etcd_servers=", "etcd_servers: no server is named" },
+                { "store=sqlite", "store: \"sqlite\" is none of auto, builtin and etcd" },
                 { "etcd_servers=[]", "etcd_servers: no server is named" },
                 { "etcd_servers=127.0.0.1:2379", "etcd_servers: " },
                 { "etcd_servers=http://a:1,http://b:x", "etcd_servers: " },
@@ -281,7 +283,8 @@ START_TEST(test_reload) {
                 { "", "", "" },
                 { "verbosity=1", "verbosity", "" },
                 { "etcd_servers=http://a:1", "etcd_servers", "" },
-                { "etcd_servers=[\"http://127.0.0.1:2379\"]", "", "" },
+                { "etcd_servers=", "", "" },
+                { "store=builtin", "", "store" },
                 { "etcd_username=u", "etcd_username", "" },
                 { "etcd_username=u\netcd_password=p", "etcd_username etcd_password", "" },
                 { "etcd_key_prefix=/other/", "", "etcd_key_prefix" },
@@ -419,8 +422,7 @@ START_TEST(test_tls_keys) {
                 { "etcd_servers=https://a:1\netcd_keyfile=/k\n",
                   "etcd_keyfile is set, but etcd_certfile is not: set both or none" },
                 { "etcd_cafile=/ca\n",
-                  "etcd_cafile is set, but etcd_servers has \"http://127.0.0.1:2379\", which would "
-                  "be reached without TLS: write https://" },
+                  "etcd_cafile is set, but etcd_servers is not: name servers, with https://" },
                 { "etcd_servers=https://a:1,http://b:2\netcd_certfile=/c\netcd_keyfile=/k\n",
                   "etcd_certfile is set, but etcd_servers has \"http://b:2\", which would be "
                   "reached without TLS: write https://" },
@@ -495,7 +497,7 @@ START_TEST(test_sample_is_the_defaults) {
                                 "--help lacks%s", key);
                 }
         }
-        ck_assert_uint_eq(n_keys, 18);
+        ck_assert_uint_eq(n_keys, 19);
         ck_assert_msg(load(&config, sample, &notices, &diag) == 0, "%s", diag.message);
         ck_assert_uint_eq(notices.n_items, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
