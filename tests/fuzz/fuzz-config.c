@@ -45,7 +45,9 @@ static void require_usable(Config *config, const char *text, size_t n_bytes,
         fuzz_require(read_text(&again, text, n_bytes, environment, &diag) == 0,
                      "it is accepted again");
         require_same(config, &again);
-        fuzz_require(config->etcd_servers.n_items > 0, "there is a server");
+        fuzz_require(config->store < _STORE_MODE_MAX, "the store is one that there is");
+        fuzz_require(config->etcd_servers.n_items > 0 || !*config->etcd_cafile,
+                     "who names a CA names a server");
         fuzz_require(config->agent_ttl_us >= 2000000, "a lease can be so short");
         fuzz_require(config->token_limit > 0, "a page has entries");
         fuzz_require(config->etcd_request_timeout > 0 && config->engine_reconcile_interval > 0,
