@@ -16,7 +16,9 @@
  *   unknown             it may be written yet: resign first, so that our fence falls and a late
  *                       copy is refused; then lead anew
  *
- * Only this engine writes schedule and placement records, so they are listed and not watched.
+ * Only this engine writes schedule and placement records, so they are listed and not followed: of
+ * their changes only the revisions are looked at. One that is none of our commits' was made by a
+ * person, or by a program that should not, and has everything read again.
  * Everything is read again now and then, against what a watch may have missed (etcd before 3.4.36).
  */
 
@@ -33,11 +35,13 @@
 #include "engine/left.h"
 #include "engine/placement.h"
 #include "lib/base/log.h"
+#include "lib/registry/own-writes.h"
 
 enum {
         ENGINE_RELIST_US = 600 * US_PER_S,    /* read everything again */
         ENGINE_SWEEP_US = 60 * US_PER_S,      /* look for unused files */
         ENGINE_FILE_GRACE_US = 60 * US_PER_S, /* an unused file is kept for so long */
+        ENGINE_MEND_US = US_PER_S,            /* after others changed what is ours */
         ENGINE_RETRY_US = US_PER_S,           /* after a commit that the store did not take */
 };
 
@@ -55,6 +59,8 @@ struct Engine {
         LoopTimer relist;
         LoopTimer sweep;
         LoopTimer retry; /* set: read again then */
+        LoopTimer mend;  /* set: others changed what is ours: read again then */
+        OwnWrites own;   /* commits, to notice what others do to rows and placements */
         LoopDeferred closing;
         LoopDeferred more; /* queued: there is more to plan in the next turn */
         EngineStats stats;
@@ -87,6 +93,17 @@ static void engine_read_again_later(Engine *engine) {
         timer_set_in(engine->loop, &engine->retry, ENGINE_RETRY_US + jitter_us);
 }
 
+/* What others did is gathered for a while, so that whoever goes on and on costs a list now and then.
+ */
+static void engine_mend_later(Engine *engine) {
+        if (engine->election.fence == 0 || timer_is_set(&engine->mend))
+                return;
+
+        log_line(LOG_NOTICE, "Rows or placements were changed by others than the leader: reading "
+                             "everything again, and repairing what differs");
+        timer_set_in(engine->loop, &engine->mend, ENGINE_MEND_US);
+}
+
 static void engine_maybe_closed(Engine *engine) {
         if (engine->is_election_closed && !registry_write_is_pending(&engine->commit) &&
             !left_is_busy(&engine->left) && !holds_is_busy(&engine->holds))
@@ -112,8 +129,9 @@ static void on_holds_idle(Holds *holds) {
 static void on_committed(RegistryWrite *write, int status, int64_t revision) {
         Engine *engine = container_of(write, Engine, commit);
 
-        (void)revision;
         engine_maybe_closed(engine);
+        if (own_writes_ended(&engine->own, revision))
+                engine_mend_later(engine);
         if (status == 0 && engine->is_tainted && engine->election.fence > 0)
                 engine_read_again(engine);
         if (status == 0 || status == -ECANCELED)
@@ -212,6 +230,9 @@ static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
              node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
 
+                /* Nobody can tell what a record that does not parse refers to. */
+                if (unit->is_bad)
+                        return true;
                 for (ListNode *r = list_first(&unit->rows); r; r = list_next(&unit->rows, r))
                         if (streq(container_of(r, ClusterRow, unit_node)->stored.file, file->hash))
                                 return true;
@@ -311,6 +332,23 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         cluster_mark_all_dirty(&engine->cluster);
 }
 
+static void on_noticed(RegistryFollow *follow, int64_t revision) {
+        Engine *engine = container_of(follow, Engine, follow);
+
+        if (own_writes_told(&engine->own, revision, registry_write_is_pending(&engine->commit)))
+                engine_mend_later(engine);
+}
+
+static void on_mend(LoopTimer *timer) {
+        Engine *engine = container_of(timer, Engine, mend);
+
+        /* A commit in flight would not be in the list. */
+        if (registry_write_is_pending(&engine->commit))
+                timer_set_in(engine->loop, &engine->mend, ENGINE_MEND_US);
+        else
+                engine_read_again(engine);
+}
+
 static void on_relist(LoopTimer *timer) {
         Engine *engine = container_of(timer, Engine, relist);
 
@@ -325,14 +363,15 @@ static void on_relist(LoopTimer *timer) {
 static void engine_begin(Engine *engine) {
         static const RegistryFollowFns fns = { .on_reset = on_reset,
                                                .on_record = on_record,
+                                               .on_noticed = on_noticed,
                                                .on_synced = on_synced };
         static const RegistryFollowKey keys[] = {
                 { .key = { .kind = RECORD_FILE } },
                 { .key = { .kind = RECORD_HOLD } },
                 { .key = { .kind = RECORD_MACHINE } },
                 { .key = { .kind = RECORD_METADATA } },
-                { .key = { .kind = RECORD_PLACEMENT }, .is_list_only = true },
-                { .key = { .kind = RECORD_SCHEDULE }, .is_list_only = true },
+                { .key = { .kind = RECORD_PLACEMENT }, .is_noticed = true },
+                { .key = { .kind = RECORD_SCHEDULE }, .is_noticed = true },
                 { .key = { .kind = RECORD_UNIT } },
         };
         int r;
@@ -359,6 +398,7 @@ static void engine_end(Engine *engine) {
         timer_clear(&engine->relist);
         timer_clear(&engine->sweep);
         timer_clear(&engine->retry);
+        timer_clear(&engine->mend);
         registry_write_cancel(&engine->commit);
         left_stop(&engine->left);
         holds_end(&engine->holds);
@@ -391,6 +431,7 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 .relist.fn = on_relist,
                 .sweep.fn = on_sweep,
                 .retry.fn = on_retry,
+                .mend.fn = on_mend,
                 .closing.fn = on_closing,
                 .more.fn = on_more,
                 .left = { .registry = registry,

@@ -62,6 +62,20 @@ class Doctor(ClusterTest):
         self.assertRegex(out, r"! state/nobody/a.service: its machine is not there")
         self.assertRegex(out, r"! schedule/nobody/a.service: there is no such unit")
 
+    def test_damage_by_hand_is_repaired_and_nothing_stops(self):
+        self.cluster.start({"a.service": service()}).ok()
+        where = self.assert_active_once("a.service")
+        pid = where.main_pid("a.service")
+        keys = [f"schedule/{where.id}/a.service", "placement/a.service", f"state/{where.id}/a.service"]
+        right = {key: self.cluster.record(key) for key in keys}
+        for key in keys:
+            for damage in (["del", PREFIX + key], ["put", PREFIX + key, "{"]):
+                with self.subTest(" ".join(damage)):
+                    self.cluster.etcdctl(*damage)
+                    wait_for(lambda key=key: self.cluster.record(key) == right[key], 10, f"{key} is as it was")
+        self.assertEqual(where.main_pid("a.service"), pid)
+        wait_for(lambda: self.cluster.fleetctl("doctor").rc == 0, 10, "all is well")
+
     def test_clocks_and_versions_that_differ(self):
         # All machines of the lab share one clock and one program: another daemon's answer comes by hand.
         there = self.machines[1]

@@ -9,8 +9,9 @@
 #include "tests/sim/story.h"
 
 enum {
-        REST_WATCHES = 4,        /* of a daemon: leader, schedule, states, its own record */
-        REST_WATCHES_LEADER = 9, /* and files, holds, machines, metadata, units */
+        REST_WATCHES = 4, /* of a daemon: leader, schedule, states, its own record */
+        REST_WATCHES_LEADER =
+                11,       /* and files, holds, machines, metadata, placements, rows, units */
         KEPT_WATCHES = 3, /* for each copy that waits for its successor: placement, row, state */
         WELL_US = 8 * US_PER_S, /* a daemon that is well renews its lease within so long */
         CAUSE_US =

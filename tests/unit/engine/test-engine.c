@@ -649,6 +649,75 @@ START_TEST(test_unused_files) {
 }
 END_TEST
 
+/* Who a record that does not parse refers to is not known: no file goes, not even for a leader that
+ * never saw the record as it was. */
+START_TEST(test_files_of_bad_units) {
+        char hash[UNIT_HASH_BYTES], key[64];
+        Fixture f;
+
+        set_up(&f, 1, 1);
+        rig_set_file(&f.rig, "[Service]\nExecStart=/bin/true\n", hash);
+        rig_set(&f.rig, "unit/a.service", "{");
+        (void)snprintf(key, sizeof(key), "file/%s", hash);
+        rig_run_ms(&f.rig, 600 * 1000);
+        ck_assert(rig_has(&f.rig, key));
+        rig_remove(&f.rig, "unit/a.service");
+        rig_run_ms(&f.rig, 300 * 1000);
+        ck_assert(!rig_has(&f.rig, key));
+        tear_down(&f);
+}
+END_TEST
+
+/* Rows and placements that somebody removed, changed, broke or made up are put right within seconds;
+ * the leader's own commits do not make it read again. */
+START_TEST(test_damage_by_hand) {
+        static const char row[] = "schedule/m1/a.service", placement[] = "placement/a.service";
+        static const struct {
+                const char *key, *value;
+        } damages[] = {
+                { row, NULL },
+                { row, "{" },
+                { row, "{\"desired\":\"loaded\",\"file\":"
+                       "\"0123456789012345678901234567890123456789\",\"generation\":9}" },
+                { placement, NULL },
+                { placement, "{" },
+                { placement, "{\"generation\":1,\"machine\":\"m7\"}" },
+                { "schedule/m7/a.service", "{" },
+                { "schedule/m1/nobody.service", "{" },
+                { "placement/nobody.service", "{}" },
+        };
+        const char *right, *placed;
+        uint64_t n_ranges;
+        Fixture f;
+
+        set_up(&f, 1, 1);
+        set_machine(&f, "m1");
+        rig_run_ms(&f.rig, 10000);
+        n_ranges = store_stats(f.rig.stores[f.nodes[0].client]).n_started[STORE_KIND_RANGE];
+        rig_set_unit(&f.rig, "a.service", "[Service]\nExecStart=/bin/true\n", L, 1);
+        rig_run_ms(&f.rig, 10000);
+        ck_assert_uint_eq(store_stats(f.rig.stores[f.nodes[0].client]).n_started[STORE_KIND_RANGE],
+                          n_ranges);
+        right = rig_get(&f.rig, row);
+        placed = rig_get(&f.rig, placement);
+        ck_assert_ptr_nonnull(right);
+
+        for (size_t i = 0; i < ELEMENTSOF(damages); i++) {
+                if (damages[i].value)
+                        rig_set(&f.rig, damages[i].key, damages[i].value);
+                else
+                        rig_remove(&f.rig, damages[i].key);
+                rig_run_ms(&f.rig, 3000);
+                ck_assert_str_eq(rig_get(&f.rig, row), right);
+                ck_assert_str_eq(rig_get(&f.rig, placement), placed);
+                ck_assert(!rig_has(&f.rig, "schedule/m1/nobody.service"));
+                ck_assert(!rig_has(&f.rig, "placement/nobody.service"));
+        }
+        ck_assert(!rig_has(&f.rig, "schedule/m7/a.service"));
+        tear_down(&f);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_one_leads,
@@ -666,6 +735,8 @@ int main(void) {
                 test_taking_over_writes_nothing,
                 test_long_plans_go_on,
                 test_unused_files,
+                test_files_of_bad_units,
+                test_damage_by_hand,
         };
 
         return tests_run("engine", tests, ELEMENTSOF(tests));
