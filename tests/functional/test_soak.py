@@ -16,7 +16,7 @@ class Soak(unittest.TestCase):
 
 class Outage(Soak):
     def test_seconds_without_etcd(self):
-        self.check("outage", "--seconds", "12")
+        self.check("outage", "--seconds", "8")
 
 
 class Partitions(Soak):
