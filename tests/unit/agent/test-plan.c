@@ -203,8 +203,50 @@ START_TEST(test_words) {
 }
 END_TEST
 
+/* An Exclusive unit that nothing speaks for any more is stopped, whatever the host shows, and taken
+ * away, whatever is desired; then it waits until it may come back. */
+START_TEST(test_barred) {
+        const struct {
+                const char *hash, *active;
+                bool must_stop;
+                AgentStep step;
+        } rows[] = {
+                { wanted, "active", true, AGENT_STEP_STOP },
+                { wanted, "inactive", true, AGENT_STEP_STOP },
+                { "", "active", true, AGENT_STEP_STOP },
+                { wanted, "activating", false, AGENT_STEP_STOP },
+                { wanted, "failed", false, AGENT_STEP_UNLOAD },
+                { "", "inactive", false, AGENT_STEP_UNLOAD },
+                { NULL, "", false, AGENT_STEP_WAIT },
+        };
+
+        for (size_t i = 0; i < 2 * ELEMENTSOF(rows); i++) {
+                size_t n = i / 2;
+                ScheduleRecord row = { .desired = JOB_STATE_LAUNCHED,
+                                       .generation = GENERATION,
+                                       .exclusive_s = 20 };
+                AgentSituation situation = {
+                        .row = i % 2 == 0 ? &row : NULL,
+                        .hash = rows[n].hash,
+                        .active = rows[n].active,
+                        .must_wait = true,
+                        .is_barred = true,
+                        .must_stop = rows[n].must_stop,
+                };
+                AgentStep step = rows[n].step;
+
+                memcpy(row.file, wanted, sizeof(row.file));
+                if (i % 2 == 1 && step == AGENT_STEP_WAIT)
+                        step = AGENT_STEP_FORGET;
+                ck_assert_msg(agent_plan(&situation) == step, "row %zu: %s", n,
+                              agent_step_to_string(agent_plan(&situation)));
+        }
+}
+END_TEST
+
 int main(void) {
-        const TTest *const tests[] = { test_unwanted, test_new_requests, test_done_requests,
+        const TTest *const tests[] = { test_unwanted,           test_barred,
+                                       test_new_requests,       test_done_requests,
                                        test_restarts_and_moves, test_words };
 
         return tests_run("agent plan", tests, ELEMENTSOF(tests));
