@@ -194,6 +194,7 @@ static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         metadata_done(&machine->merged);
         machine->configured = configured;
         machine->merged = merged;
+        machine->has_record = !record->is_deleted;
         if (is_present && !machine->is_present)
                 r = cluster_present_add(cluster, machine);
         else if (!is_present && machine->is_present)

@@ -50,6 +50,7 @@ struct ClusterMachine {
         size_t n_replaces;   /* of them, how many belong to units with Replaces */
         size_t heap_index;   /* in Cluster.present, while present */
         uint32_t rank;       /* in Cluster.by_id, while that is sorted */
+        bool has_record;     /* its record is there: Exclusive units may run there */
         ClusterRow *mark;    /* scratch of planning a global unit */
         bool is_present;     /* its record is there */
 };

@@ -474,6 +474,8 @@ EngineStats engine_stats(const Engine *engine) {
 
         stats.is_leader = engine_is_leading(engine);
         stats.n_machines = engine->cluster.n_present;
+        holds_count(&engine->holds, &stats.n_holds, &stats.n_holds_lost);
+        stats.n_holds_removed = engine->holds.n_removed;
         for (HashNode *node = hash_map_first(&engine->cluster.units); node;
              node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);

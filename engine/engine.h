@@ -40,6 +40,9 @@ typedef struct EngineStats {
         uint64_t n_unscheduled_failed; /* likewise */
         uint64_t n_explained;          /* placements written that say why a unit fits nowhere */
         uint64_t n_machines_lost;      /* that went while this machine led */
+        uint64_t n_holds;              /* of Exclusive units, in view */
+        uint64_t n_holds_lost;         /* of them, those of machines that are not there */
+        uint64_t n_holds_removed;      /* of such machines, so far */
         uint64_t n_machines;           /* in view */
         uint64_t n_units;              /* in view */
         uint64_t n_unplaced;           /* desired, but nowhere */

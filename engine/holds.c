@@ -170,7 +170,7 @@ int holds_apply(Holds *holds, const Record *record) {
 static bool machine_is_there(const Holds *holds, const char *machine) {
         HashNode *node = hash_map_get(&holds->cluster->machines, machine);
 
-        return node && container_of(node, ClusterMachine, node)->is_present;
+        return node && container_of(node, ClusterMachine, node)->has_record;
 }
 
 static uint64_t hold_due_us(const Hold *hold) {
@@ -279,8 +279,8 @@ bool holds_is_busy(const Holds *holds) {
         return registry_write_is_pending(&holds->write);
 }
 
-void holds_count(const Holds *holds, size_t *ret_n_holds, size_t *ret_n_lost) {
-        size_t n_lost = 0;
+void holds_count(const Holds *holds, uint64_t *ret_n_holds, uint64_t *ret_n_lost) {
+        uint64_t n_lost = 0;
 
         for (HashNode *node = hash_map_first(&holds->by_unit); node;
              node = hash_map_next(&holds->by_unit, node))

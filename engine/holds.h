@@ -53,7 +53,7 @@ void holds_turn(Holds *holds);
 bool holds_is_busy(const Holds *holds);
 
 /* How many holds are there, and how many of them of machines that are not? */
-void holds_count(const Holds *holds, size_t *ret_n_holds, size_t *ret_n_lost);
+void holds_count(const Holds *holds, uint64_t *ret_n_holds, uint64_t *ret_n_lost);
 
 /* Free the memory; after holds_end(), not while busy. */
 void holds_done(Holds *holds);

@@ -33,6 +33,12 @@ static int append_leadership(const EngineStats *stats, Buf *out) {
                   (double)stats->n_machines },
                 { "fleet_engine_units", "", "gauge", "Units that the leader sees.",
                   (double)stats->n_units },
+                { "fleet_engine_holds", "", "gauge", "Exclusive units that some machine holds.",
+                  (double)stats->n_holds },
+                { "fleet_engine_lost_holds", "", "gauge",
+                  "Of them, those of machines that are not there.", (double)stats->n_holds_lost },
+                { "fleet_engine_removed_holds_total", "", "counter",
+                  "Holds taken from machines that were lost.", (double)stats->n_holds_removed },
                 { "fleet_engine_unplaced_units", "", "gauge",
                   "Units that shall be somewhere and fit nowhere.", (double)stats->n_unplaced },
         };
@@ -91,6 +97,11 @@ static int append_agent(const Agent *agent, Buf *out) {
                   (double)stats.n_failures },
                 { "fleet_agent_reports_total", "", "counter", "Transactions of unit states.",
                   (double)stats.n_reports },
+                { "fleet_agent_held_units", "", "gauge",
+                  "Exclusive units that this machine holds, or waits for.", (double)stats.n_holds },
+                { "fleet_agent_exclusive_expiries_total", "", "counter",
+                  "Times that the Exclusive units here had to end, since the lease might.",
+                  (double)stats.n_expired },
         };
 
         return metrics_append(out, samples, ELEMENTSOF(samples));

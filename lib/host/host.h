@@ -116,8 +116,8 @@ int host_unit_stop(Host *host, HostRequest *request, const char *name, HostDone 
 int host_unload(Host *host, HostRequest *request, const char *name, HostDone done);
 
 /* Let Exclusive units run until then (env_now_us()). Afterwards the host stops those that run and
- * starts none, whatever has become of this daemon. A moment that has passed stops them at once.
- * Returns 0 or a negative errno, on which the time from before stands. */
+ * starts none, whatever has become of this daemon. To be called with ever later moments. Returns 0
+ * or a negative errno, on which the time from before stands. */
 int host_guard_until(Host *host, uint64_t until_us);
 
 /* What was set last, by this run of the daemon or an earlier one since the boot; 0 = nothing. */
