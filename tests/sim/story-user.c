@@ -23,8 +23,8 @@ char *story_unit_text(const StoryUnit *unit) {
                 [STORY_FOLLOWER] = "[X-Fleet]\nMachineOf=u00.service\n",
                 [STORY_GLOBAL] = "[X-Fleet]\nGlobal=true\n",
                 [STORY_EXCLUSIVE] = "TimeoutStopSec=1\n[X-Fleet]\nExclusive=true\n",
-                [STORY_EXCLUSIVE_SLOW] = "TimeoutStopSec=1\n[X-Fleet]\nExclusive=true\n"
-                                         "[X-Fake]\nStopDelayMs=3900\n",
+                [STORY_EXCLUSIVE_SLOW] = ("TimeoutStopSec=1\n[X-Fleet]\nExclusive=true\n"
+                                          "[X-Fake]\nStopDelayMs=3900\n"),
         };
         char *text = NULL;
 
