@@ -19,9 +19,6 @@ enum {
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
         EARLY_US = (SIM_TTL_S + 5) * US_PER_S, /* a lease that is ended on command would have ended
                                                   by itself, and what stood on it been stopped */
-        DOUBLE_US =
-                60 *
-                US_PER_S, /* two copies on machines that have been well for so long are too many */
 };
 
 static uint64_t now_us(const Story *story) {
@@ -92,8 +89,8 @@ static void check_machine(Story *story, int machine) {
         const StoryMachine *m = &story->machines[machine];
 
         if (m->fault == STORY_FINE && m->has_begun_anew && !m->is_expiring &&
-            !story->no_quorum_until_us && now_us(story) > story->quorum_us + WELL_US &&
-            now_us(story) > m->fine_us + WELL_US)
+            !story->no_quorum_until_us && !story->is_full_until_us &&
+            now_us(story) > story->quorum_us + WELL_US && now_us(story) > m->fine_us + WELL_US)
                 story_violate(story, "machine %d is well, and leaves the cluster", machine);
 }
 
@@ -161,8 +158,7 @@ static bool is_betrayed(const Story *story, size_t machine) {
                 story->quorum_us > m->expired_us);
 }
 
-/* An Exclusive unit is on its way up or down, or runs, on one machine at most, ever. */
-static void check_exclusive(Story *story, const StoryUnit *unit) {
+void story_check_exclusive(Story *story, const StoryUnit *unit) {
         size_t n = 0, machines[2] = { 0 };
 
         for (size_t i = 0; i < story->options.n_machines; i++)
@@ -216,7 +212,7 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
                 unit->started_us[machine] = unit->active_us = now_us(story);
                 check_start(story, machine, unit);
                 if (story_is_exclusive(unit))
-                        check_exclusive(story, unit);
+                        story_check_exclusive(story, unit);
                 return;
         }
         unit->active_us = now_us(story);
@@ -231,29 +227,6 @@ void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is
                 story_violate(story,
                               "%s is stopped on machine %zu, where it shall run as it has for long",
                               unit->name, machine);
-}
-
-void story_check_copies(Story *story) {
-        for (size_t u = 0; u < story->options.n_units; u++)
-                if (story_is_exclusive(&story->units[u]))
-                        check_exclusive(story, &story->units[u]);
-        if (now_us(story) < story->quorum_us + DOUBLE_US || story->no_quorum_until_us)
-                return;
-
-        for (size_t u = 0; u < story->options.n_units; u++) {
-                unsigned n = 0;
-
-                if (story->units[u].kind == STORY_GLOBAL)
-                        continue;
-                for (size_t i = 0; i < story->options.n_machines; i++)
-                        n += story->machines[i].fault == STORY_FINE &&
-                             story->machines[i].fine_us + DOUBLE_US < now_us(story) &&
-                             fake_machine_unit_is_active(story->sim.machines[i].fake,
-                                                         story->units[u].name);
-                if (n > 1)
-                        story_violate(story, "%u copies of %s on machines that have long been well",
-                                      n, story->units[u].name);
-        }
 }
 
 bool story_stays_up(const StoryUnit *unit) {

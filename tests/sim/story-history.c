@@ -143,7 +143,8 @@ void story_request_answered(StoryRequest *request, int status) {
                 check_acknowledged(story, request);
         else if (status == 404)
                 check_absent(story, request);
-        else if (status != 0 && status != 409 && status != 503)
+        else if (status != 0 && status != 409 && status != 503 &&
+                 !(status == 500 && story->full_us >= request->sent_us))
                 story_violate(story, "%s: answered %d", request->asks[0].unit->name, status);
 }
 

@@ -62,7 +62,9 @@ typedef struct StoryUnit {
         uint64_t started_us[SIM_MACHINES_MAX]; /* when it last became active there */
         unsigned n_starts[SIM_MACHINES_MAX];   /* that there shall be, in calm weather */
         uint64_t exited_us[SIM_MACHINES_MAX];  /* when it last ended by itself there */
-        bool has_exited[SIM_MACHINES_MAX];     /* it did, and did not start since */
+        uint64_t misfit_us[SIM_MACHINES_MAX]; /* since when it has run there without fitting; 0 = it
+                                                  does not */
+        bool has_exited[SIM_MACHINES_MAX];    /* it did, and did not start since */
 } StoryUnit;
 
 /* What a request asks of one unit. */
@@ -132,7 +134,9 @@ struct Story {
         StoryWait waits[STORY_WAITS_MAX];
         unsigned char owner[MIRROR_CLIENTS_MAX]; /* by client: its machine's number and one */
         uint64_t no_quorum_until_us;             /* 0 = it has one */
-        uint64_t quorum_us;                      /* since when it has had one */
+        uint64_t is_full_until_us;               /* 0 = the store has room */
+        uint64_t full_us;                        /* when the store was full last */
+        uint64_t quorum_us;                      /* since when the store has been well */
         uint64_t n_requests;                     /* answered so far */
         uint64_t n_waits;                        /* likewise */
         uint64_t n_faults;                       /* that happened so far */
@@ -161,14 +165,32 @@ bool story_fits(const Story *story, const StoryUnit *unit, size_t machine);
 /* Does it run on once it is started, as long as it does not end by itself? */
 bool story_stays_up(const StoryUnit *unit);
 
-/* story-check.c: held against every commit, every start and end of a unit, at every pause, and at
- * the end. */
+/* story-trouble.c: something goes wrong; the leader's connection breaks while it is slow; what has
+ * lasted its time ends, or (`is_all`) everything; a machine's fault ends. */
+void story_trouble_comes(Story *story);
+void story_disturb_leader(Story *story);
+void story_end_trouble(Story *story, bool is_all);
+void story_end_fault(Story *story, size_t machine);
+
+/* What the daemon's client of the store writes is the machine's. */
+void story_own_client(Story *story, size_t machine);
+
+/* The machine's daemon starts, with the machine's way to the store. */
+void story_start_daemon(Story *story, size_t machine);
+
+/* story-look.c: held at every look. */
+void story_look(Story *story);
+
+/* story-check.c: held against every commit, every start and end of a unit, and at the
+ * end. */
 void story_check_commit(Story *story, unsigned client, const MirrorKey *key, StoreBytes value,
                         bool is_deletion);
 void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active);
-void story_check_copies(Story *story);
-bool story_is_exclusive(const StoryUnit *unit);
 const char *story_check_end(Story *story);
+
+/* An Exclusive unit is on its way up or down, or runs, on one machine at most, ever. */
+bool story_is_exclusive(const StoryUnit *unit);
+void story_check_exclusive(Story *story, const StoryUnit *unit);
 
 /* What is under way, or kept in memory, in calm weather though nothing asks for it; NULL when
  * nothing is. */
