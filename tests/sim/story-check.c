@@ -279,12 +279,8 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
                                : "runs where it is not scheduled";
         if (row->exists && !record->has_state[machine])
                 return "is not reported";
-        /* The first report of a unit that is not scheduled any more (it answers no request) has
-         * nothing to compare, so a late copy of it may stay until the machine's lease ends. */
         if (!row->exists && record->has_state[machine])
-                return record->state_generation[machine] > 0
-                               ? "is reported where it is not scheduled"
-                               : NULL;
+                return "is reported where it is not scheduled";
         if (row->exists && !streq(row->file, record->file))
                 return "is scheduled with other content";
         if (row->exists && !story_fits(story, unit, machine))

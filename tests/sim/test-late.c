@@ -108,10 +108,47 @@ START_TEST(test_creation_is_not_repeated) {
 }
 END_TEST
 
+/* The first report of a unit without a row whose copy arrives when the unit has ended leaves a state
+ * that nobody reports again: it is noticed, and removed. */
+START_TEST(test_late_report_without_a_row) {
+        static const char slow[] = "[X-Fake]\nStopDelayMs=2000\n";
+        const StoreFaults late = { .lose_request_ppm = 1000000,
+                                   .late_apply_ppm = 1000000,
+                                   .late_apply_us = 20 * US_PER_S };
+        char key[128];
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        sim_set_row(&sim, 0, "a.service", slow, JOB_STATE_LAUNCHED, 5);
+        sim_wait_state(&sim, 0, "a.service", "\"generation\":5", 10000);
+
+        /* Its state is not in the store, and it has no row when the daemon looks again. */
+        set_faults(&sim, 0, &(StoreFaults){ .is_cut = true });
+        (void)snprintf(key, sizeof(key), "state/%s/a.service", sim.machines[0].id);
+        rig_remove(&sim.rig, key);
+        sim_remove_row(&sim, 0, "a.service");
+        memory_store_compact(sim.rig.memory, rig_revision(&sim.rig));
+        set_faults(&sim, 0, &(StoreFaults){ 0 });
+        rig_run_ms(&sim.rig, 300);
+        ck_assert_uint_eq(sim_copies(&sim, "a.service"), 0);
+        set_faults(&sim, 0, &late);
+        rig_run_ms(&sim.rig, 500);
+        set_faults(&sim, 0, &(StoreFaults){ 0 });
+
+        rig_run_ms(&sim.rig, 18000);
+        ck_assert_uint_eq(sim_running(&sim, "a.service"), 0);
+        sim_wait_state(&sim, 0, "a.service", "deactivating", 5000);
+        sim_wait_state(&sim, 0, "a.service", NULL, 5000);
+        ck_assert_uint_eq(agent_stats(sim.machines[0].agent).n_units, 0);
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_late_creation,
                 test_creation_is_not_repeated,
+                test_late_report_without_a_row,
         };
 
         TCase *tcase = tcase_create("late");
