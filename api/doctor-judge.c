@@ -124,6 +124,17 @@ static const char *label_of(const char *hostname, const char *address, char text
 
 /* The store */
 
+/* The built-in store, which has no version of its own to tell. */
+static void judge_built_in_space(Judge *judge, const StoreStatus *status, const char *endpoint) {
+        if (status->is_full)
+                find(judge, endpoint,
+                     "make room on the disk that holds it, see journalctl -u fleet; fleet goes on "
+                     "by itself",
+                     "the store takes nothing more: %s. Units keep running, but nothing is "
+                     "scheduled and no state is reported",
+                     status->troubles);
+}
+
 static void judge_space(Judge *judge, const StoreStatus *status, const char *endpoint) {
         int64_t quota = status->quota_bytes > 0 ? status->quota_bytes : ETCD_QUOTA_BYTES;
 
@@ -153,7 +164,10 @@ static void judge_store(Judge *judge, const DoctorView *view) {
                      "the store's member does not say how it is: %s",
                      store_outcome_to_string(view->store_outcome));
         else {
-                judge_space(judge, status, view->endpoint);
+                if (*status->version)
+                        judge_space(judge, status, view->endpoint);
+                else
+                        judge_built_in_space(judge, status, view->endpoint);
                 if (status->is_corrupt)
                         find(judge, view->endpoint,
                              "replace the member whose data differ, see etcd's documentation on "

@@ -33,7 +33,7 @@ typedef struct StoreStats {
 
 /* How the store is, as the member that we are connected to says. */
 typedef struct StoreStatus {
-        const char *version;  /* of the store's program, e.g. "3.4.23"; "" = it does not say */
+        const char *version;  /* of the store's program, e.g. "3.4.23"; "" = it is part of ours */
         const char *troubles; /* its own words for what is wrong with it, "; " between them; "" =
                                  nothing */
         int64_t size_bytes;   /* that its data takes on disk */

@@ -222,7 +222,7 @@ START_TEST(test_full) {
         put(f, "/fleet/unit/b.service", UNIT);
         memory_store_set_full(f->memory, true);
         body = checkup(f);
-        ck_assert_msg(strstr(body, "the store is full (alarm NOSPACE)"), "%s", body);
+        ck_assert_msg(strstr(body, "the store takes nothing more: full"), "%s", body);
         ck_assert_msg(strstr(body, "the machines cannot be asked how they are"), "%s", body);
         ck_assert_msg(strstr(body, "it is scheduled nowhere"), "%s", body);
         free(body);
