@@ -13,6 +13,8 @@ enum {
         REST_WATCHES_LEADER =
                 11,       /* and files, holds, machines, metadata, placements, rows, units */
         KEPT_WATCHES = 3, /* for each copy that waits for its successor: placement, row, state */
+        IN_TOUCH_US = 10 *
+                      US_PER_S, /* a daemon that is well has heard of everything after so long */
         WELL_US = 8 * US_PER_S, /* a daemon that is well renews its lease within so long */
         CAUSE_US =
                 40 *
@@ -118,12 +120,16 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                 check_row(story, key, is_deletion);
 }
 
-/* Is the machine there, as it has been for long, and well? So what it is to do it knows, and what it
- * does others know. */
+/* Is the machine there, as it has been for a while, and well? So what it is to do it knows, and what
+ * it does others know. */
 static bool is_in_touch(const Story *story, size_t machine) {
         const MirrorMachine *record = &story->mirror.machines[machine];
+        const StoryMachine *m = &story->machines[machine];
+        const uint64_t then_us = now_us(story) - IN_TOUCH_US;
 
-        return record->is_present && !is_news(story, record->absent_us, (int)machine);
+        return m->fault == STORY_FINE && m->fine_us < then_us && record->is_present &&
+               record->absent_us < then_us && story->quorum_us < then_us &&
+               !story->no_quorum_until_us && !story->is_full_until_us;
 }
 
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? One
