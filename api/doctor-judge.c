@@ -327,8 +327,8 @@ static void judge_versions(Judge *judge, const DoctorView *view, HashNode *const
         judge_begin(judge, "versions");
         judge_program(judge, view, answers, "fleetd", offsetof(ReportRecord, version));
         judge_program(judge, view, answers, "etcd", offsetof(ReportRecord, store_version));
-        judge_program(judge, view, answers, "systemd", offsetof(ReportRecord, systemd));
-        judge_end(judge, "fleetd, etcd and systemd of %zu machines", view->answers.n_nodes);
+        judge_end(judge, "fleetd of %zu machines, and the members of etcd that they use",
+                  view->answers.n_nodes);
 }
 
 /* The leader */

@@ -368,8 +368,6 @@ static int report_copy(const ReportRecord *from, ReportRecord *to) {
         if (r == 0)
                 r = copy_text(&to->version, from->version);
         if (r == 0)
-                r = copy_text(&to->systemd, from->systemd);
-        if (r == 0)
                 r = copy_text(&to->store, from->store);
         if (r == 0)
                 r = copy_text(&to->store_version, from->store_version);

@@ -41,7 +41,6 @@ void report_record_done(ReportRecord *record) {
         free(record->hostname);
         free(record->address);
         free(record->version);
-        free(record->systemd);
         free(record->store);
         free(record->store_version);
         free(record->why);
@@ -60,7 +59,6 @@ int report_record_encode(const ReportRecord *record, char **ret_json) {
         json_out_number(&out, "late", record->n_late);
         json_out_string(&out, "store", record->store);
         json_out_string(&out, "storeVersion", record->store_version);
-        json_out_string(&out, "systemd", record->systemd);
         json_out_number(&out, "units", record->n_units);
         json_out_string(&out, "version", record->version);
         json_out_number(&out, "wallMs", record->wall_ms);
@@ -76,8 +74,7 @@ static int report_read_texts(const json_t *root, ReportRecord *record, Diag *dia
         } texts[] = {
                 { "address", &record->address }, { "hostname", &record->hostname },
                 { "store", &record->store },     { "storeVersion", &record->store_version },
-                { "systemd", &record->systemd }, { "version", &record->version },
-                { "why", &record->why },
+                { "version", &record->version }, { "why", &record->why },
         };
         int r = 0;
 

@@ -194,7 +194,6 @@ typedef struct ReportRecord {
         char *hostname;      /* or NULL, as all strings here */
         char *address;       /* where others reach it */
         char *version;       /* of fleetd */
-        char *systemd;       /* version of systemd */
         char *store;         /* the endpoint of the store that it is connected to */
         char *store_version; /* of that member */
         char *why;           /* why it is not a member of the cluster; NULL when it is */

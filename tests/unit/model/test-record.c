@@ -127,7 +127,7 @@ static const Row rows[] = {
         { recode_checkup, "{\"machine\":\"0c1f\"}", NULL, NULL },
         { recode_report,
           "{\"address\":\"10.0.0.1\",\"asked\":7,\"hostLost\":true,\"hostname\":\"h\",\"late\":1,"
-          "\"store\":\"http://e:2379\",\"storeVersion\":\"3.4\",\"systemd\":\"252\",\"units\":2,"
+          "\"store\":\"http://e:2379\",\"storeVersion\":\"3.4\",\"units\":2,"
           "\"version\":\"2\",\"wallMs\":9,\"why\":\"w\"}",
           NULL, NULL },
         { recode_report, "{\"wallMs\":\"x\"}", NULL,
