@@ -214,6 +214,30 @@ START_TEST(test_a_foreign_hold) {
 }
 END_TEST
 
+/* A machine that came and went while nobody looked has written its hold anew: the count, too, begins
+ * anew. */
+START_TEST(test_a_hold_that_changes_counts_anew) {
+        Sim sim;
+
+        sim_init(&sim, 1, 1, false);
+        rig_run_ms(&sim.rig, 1000);
+        for (int i = 0; i < 3; i++) {
+                rig_set(&sim.rig, "hold/only.service", "{\"machine\":\"99999999\",\"stop\":4}");
+                rig_run_ms(&sim.rig, STOP_MS - 500);
+                ck_assert_str_ne(holder(&sim), "");
+        }
+        rig_run_ms(&sim.rig, 1000);
+        ck_assert_str_eq(holder(&sim), "");
+
+        rig_set(&sim.rig, "hold/only.service", "{\"machine\":\"99999999\",\"stop\":4}");
+        rig_run_ms(&sim.rig, STOP_MS - 500);
+        rig_set(&sim.rig, "machine/99999999", "{}");
+        rig_run_ms(&sim.rig, 3 * STOP_MS);
+        ck_assert_str_ne(holder(&sim), "");
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = { test_hold_comes_and_goes,
                                        test_failover,
@@ -221,7 +245,8 @@ int main(void) {
                                        test_a_crash_in_time_touches_nothing,
                                        test_a_new_leader_counts_anew,
                                        test_an_exclusive_unit_moves,
-                                       test_a_foreign_hold };
+                                       test_a_foreign_hold,
+                                       test_a_hold_that_changes_counts_anew };
 
         TCase *tcase = tcase_create("exclusive units");
         Suite *suite = suite_create("exclusive units");
