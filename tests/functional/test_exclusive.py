@@ -37,11 +37,15 @@ class Exclusive(ClusterTest):
     def assert_never_twice(self):
         self.assertEqual(self.watch.doubles(NAME), [])
 
+    def began_after(self):
+        return self.times(self.other, "began")[-1] > self.times(self.first, "alive")[0]
+
     def wait_moved(self):
         """It began on the other machine, after its last sign of life on the first one."""
-        wait_for(lambda: self.other.is_active(NAME), 3 * self.cluster.ttl_s + STOP_S + 5, f"{NAME} runs on {self.other}")
-        self.assertGreater(self.times(self.other, "began")[-1], self.times(self.first, "alive")[0])
+        limit_s = 3 * self.cluster.ttl_s + STOP_S + 5
+        wait_for(lambda: self.other.is_active(NAME) and self.began_after(), limit_s, f"{NAME} runs on {self.other}, and began there after its end on {self.first}")
         self.assertFalse(self.first.is_active(NAME))
+        self.assertTrue(self.began_after())
 
     def wait_one_again(self):
         """Everybody is back, and the copy that runs is the one that ran."""
