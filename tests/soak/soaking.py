@@ -33,19 +33,28 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+def keep(cluster):
+    """Leave in a folder what tells how it came to this: the store, the daemons' states, the journals, the notes."""
+    folder = Path(tempfile.mkdtemp(prefix="fleet-soak-"))
+    for machine in cluster.machines:
+        cluster.lab.call("resume", machine.name)
+        cluster.lab.call("exec", machine.name, "systemctl", "kill", "--signal=USR1", "--kill-whom=main", "fleet.service")
+    (folder / "store").write_text(cluster.lab.call("etcdctl", "get", harness.PREFIX, "--prefix").out)
+    (folder / "notes").write_text("".join(f"{line}\n" for line in cluster.notes))
+    cluster.save_journals(folder)
+    say(f"the journals are in {folder}, with what the store has and what was done")
+
+
 @contextlib.contextmanager
 def cluster_of(options, n_machines, ttl_s):
     """Machines over three members of etcd."""
     harness.adopt_orphans()
     cluster = harness.Cluster(options.root, n_machines, 3, ttl_s=ttl_s)
+    cluster.notes = []  # lines that tell what was done
     try:
         yield cluster
     except BaseException:
-        folder = tempfile.mkdtemp(prefix="fleet-soak-")
-        for machine in cluster.machines:  # a journal is read by a process inside
-            cluster.lab.call("resume", machine.name)
-        cluster.save_journals(folder)
-        say(f"the journals are in {folder}")
+        keep(cluster)
         raise
     finally:
         cluster.down()
