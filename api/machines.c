@@ -101,6 +101,7 @@ static int machines_take(MachinesCall *machines, const RegistryPage *page) {
                         continue;
                 machines->n_machines++;
                 machine->id = strdup(record->key.machine);
+                machine->is_leaving = record->machine.is_leaving;
                 if (record->machine.address)
                         machine->primary_ip = strdup(record->machine.address);
                 r = metadata_copy(&record->machine.metadata, &machine->metadata);

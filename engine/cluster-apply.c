@@ -168,7 +168,9 @@ static int cluster_apply_unit(Cluster *cluster, const Record *record) {
 
 static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         Metadata configured = { 0 }, merged = { 0 };
-        bool is_present = !record->is_deleted;
+        bool is_there = !record->is_deleted;
+        bool is_leaving = is_there && !record->is_bad && record->machine.is_leaving;
+        bool is_present = is_there && !is_leaving;
         ClusterMachine *machine;
         int r = 0;
 
@@ -181,7 +183,7 @@ static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         if (!machine)
                 return -ENOMEM;
 
-        if (is_present && !record->is_bad)
+        if (is_there && !record->is_bad)
                 r = metadata_copy(&record->machine.metadata, &configured);
         if (r == 0)
                 r = metadata_merge(&configured, &machine->over, &merged);
@@ -195,6 +197,8 @@ static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         machine->configured = configured;
         machine->merged = merged;
         machine->has_record = !record->is_deleted;
+        cluster->n_leaving += (size_t)is_leaving - (size_t)machine->is_leaving;
+        machine->is_leaving = is_leaving;
         if (is_present && !machine->is_present)
                 r = cluster_present_add(cluster, machine);
         else if (!is_present && machine->is_present)

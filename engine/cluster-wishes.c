@@ -38,13 +38,15 @@ void cluster_count_row(Cluster *cluster, ClusterRow *row, bool is_wanted) {
 static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
         return a->desired == b->desired && a->generation == b->generation &&
                a->restart == b->restart && a->exclusive_s == b->exclusive_s &&
-               streq(a->file, b->file) && strlist_equals(&a->after, &b->after);
+               a->is_leaving == b->is_leaving && streq(a->file, b->file) &&
+               strlist_equals(&a->after, &b->after);
 }
 
 bool cluster_has_machine(const Cluster *cluster, const char *id) {
         HashNode *node = hash_map_get(&cluster->machines, id);
+        const ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
 
-        return node && container_of(node, ClusterMachine, node)->is_present;
+        return machine && (machine->is_present || machine->is_leaving);
 }
 
 /* Adds a machine to those that a unit comes from, once, and not beyond what a row may hold. One that
@@ -66,12 +68,14 @@ static int add_origins(const Cluster *cluster, StrList *origins, const StrList *
         return r;
 }
 
-/* The machines that the agent of a row's machine knows the unit to be on, or to be coming from. */
+/* The machines that the agent of a row's machine knows the unit to be on, or to be coming from.
+ * `except` is the machine that it goes to, or NULL when it goes nowhere. One that leaves waits itself
+ * for what goes elsewhere (agent/handover.c). */
 static int add_row_origins(const Cluster *cluster, StrList *origins, const ClusterRow *row,
                            const ClusterMachine *except) {
         int r = 0;
 
-        if (row->is_stored)
+        if (row->is_stored && !(except && row->machine->is_leaving))
                 r = add_origin(cluster, origins, row->machine->id);
         return r == 0 ? add_origins(cluster, origins, &row->wanted.after, except) : r;
 }
@@ -118,6 +122,7 @@ static void row_set_wanted(ClusterRow *row) {
         if (!may_have_dropped || restart > wanted->restart)
                 wanted->restart = restart;
         wanted->desired = record->desired;
+        wanted->is_leaving = row->machine->is_leaving;
         memcpy(wanted->file, record->file, sizeof(wanted->file));
         if (row->unit->requirements)
                 wanted->exclusive_s = row->unit->requirements->exclusive ? row->unit->file->stop_s

@@ -238,6 +238,12 @@ void cluster_done(Cluster *cluster) {
         cluster_init(cluster, seed);
 }
 
+bool cluster_is_leaving(const Cluster *cluster, const char *id) {
+        HashNode *node = hash_map_get(&cluster->machines, id);
+
+        return node && container_of(node, ClusterMachine, node)->is_leaving;
+}
+
 /* Marks */
 
 void cluster_mark_dirty(Cluster *cluster, ClusterUnit *unit) {

@@ -52,7 +52,9 @@ struct ClusterMachine {
         uint32_t rank;       /* in Cluster.by_id, while that is sorted */
         bool has_record;     /* its record is there: Exclusive units may run there */
         ClusterRow *mark;    /* scratch of planning a global unit */
-        bool is_present;     /* its record is there */
+        bool is_present;     /* its record is there, and does not say that it leaves */
+        bool is_leaving;     /* its record is there, and says so: units are placed as if it were
+                                lost, and the copies on it end when the new ones run */
 };
 
 /* A unit that is there, or that rows, placements or peers speak of. */
@@ -119,6 +121,7 @@ struct Cluster {
         ClusterMachine **present; /* owned: heap of present machines, least (load, ID) first */
         ClusterMachine **by_id;   /* owned: the same in order of their IDs, while is_sorted */
         size_t n_present;
+        size_t n_leaving; /* machines that are leaving */
         size_t n_present_allocated;
         List dirty;       /* units to plan */
         List uncommitted; /* units whose wanted and stored may differ */
@@ -163,6 +166,9 @@ void cluster_mark_all_dirty(Cluster *cluster);
 /* Bring by_id and the machines' ranks up to date. */
 void cluster_sort_machines(Cluster *cluster);
 
+/* Is this machine leaving the cluster? */
+bool cluster_is_leaving(const Cluster *cluster, const char *id);
+
 /* The row of a unit on a machine, or NULL. */
 ClusterRow *cluster_find_row(const ClusterUnit *unit, const ClusterMachine *machine);
 
@@ -182,7 +188,7 @@ int cluster_want_placement(Cluster *cluster, ClusterUnit *unit, const char *mach
 /* Let the unit be planned again whenever room is made somewhere, or no more. */
 void cluster_set_waiting(Cluster *cluster, ClusterUnit *unit, bool is_waiting);
 
-/* Is the machine there? */
+/* Is the machine there, though it may be leaving? */
 bool cluster_has_machine(const Cluster *cluster, const char *id);
 
 /* Forget a unit of which nothing is left; does nothing for others. */

@@ -32,6 +32,9 @@ static bool commit_has_room(const RegistryWrite *write) {
 static int commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *write,
                       CommitCounts *counts) {
         LogSubject subject = { .unit = unit->name, .machine = row->machine->id };
+        const char *why = row->machine->is_present   ? ""
+                          : row->machine->is_leaving ? ", which is leaving"
+                                                     : ", which is not there any more";
 
         if (row->is_wanted) {
                 if (!row->is_stored)
@@ -41,8 +44,7 @@ static int commit_row(const ClusterUnit *unit, ClusterRow *row, RegistryWrite *w
                 counts->n_rows_put++;
         } else {
                 log_about(row->machine->is_present ? LOG_DEBUG : LOG_INFO, &subject,
-                          "Unscheduling %s from machine %.8s%s", unit->name, row->machine->id,
-                          row->machine->is_present ? "" : ", which is not there any more");
+                          "Unscheduling %s from machine %.8s%s", unit->name, row->machine->id, why);
                 registry_write_delete(write, (RecordKey){ .kind = RECORD_SCHEDULE,
                                                           .machine = row->machine->id,
                                                           .unit = unit->name });

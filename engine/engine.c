@@ -294,16 +294,28 @@ static void on_reset(RegistryFollow *follow) {
         holds_reset(&engine->holds);
 }
 
-static void on_record(RegistryFollow *follow, const Record *record) {
-        Engine *engine = container_of(follow, Engine, follow);
+/* Tells of a machine that goes, before the view knows it. */
+static void engine_note_machine(Engine *engine, const Record *record) {
         LogSubject subject = { .machine = record->key.machine };
-        int r;
+        bool was_leaving = cluster_is_leaving(&engine->cluster, record->key.machine);
 
-        if (engine->is_synced && record->key.kind == RECORD_MACHINE && record->is_deleted) {
+        if (record->is_deleted && was_leaving)
+                log_about(LOG_NOTICE, &subject, "Machine %.8s has left", record->key.machine);
+        else if (record->is_deleted) {
                 engine->stats.n_machines_lost++;
                 log_about(LOG_NOTICE, &subject, "Machine %.8s is not there any more",
                           record->key.machine);
-        }
+        } else if (!record->is_bad && record->machine.is_leaving && !was_leaving)
+                log_about(LOG_NOTICE, &subject, "Machine %.8s leaves; its units move",
+                          record->key.machine);
+}
+
+static void on_record(RegistryFollow *follow, const Record *record) {
+        Engine *engine = container_of(follow, Engine, follow);
+        int r;
+
+        if (engine->is_synced && record->key.kind == RECORD_MACHINE)
+                engine_note_machine(engine, record);
 
         r = cluster_apply(&engine->cluster, record);
         if (r == 0)

@@ -14,7 +14,8 @@
  *
  * Nothing healthy stops for lack of a better place: a unit whose machine is lost keeps its row
  * there unless another machine fits, and rows of global units on lost machines stay, so that a
- * machine that was merely cut off finds its schedule as it was. A unit whose record or content does
+ * machine that was merely cut off finds its schedule as it was. A machine that leaves the cluster is
+ * lost in this sense: what runs there goes on until its successor runs, or in the end. A unit whose record or content does
  * not parse stays as it is.
  *
  * Reasons are written when the round is over, from what it came to.
@@ -431,11 +432,13 @@ static int plan_pass(Round *round) {
 static int explain(Round *round, ClusterUnit *unit) {
         _cleanup_(buf_done) Buf why = buf_make(WHY_BYTES_MAX);
         const ClusterRow *current = unit->requirements->global ? NULL : current_row(unit);
-        const char *lost = current ? current->machine->id : NULL;
+        const ClusterMachine *lost = current ? current->machine : NULL;
         int r;
 
         r = why_write(&round->candidates, unit, lost, &why);
-        return r < 0 ? r : cluster_want_placement(round->cluster, unit, lost, why.data);
+        return r < 0 ? r
+                     : cluster_want_placement(round->cluster, unit, lost ? lost->id : NULL,
+                                              why.data);
 }
 
 /* Writes the reasons, unless the round has failed with `r`. */

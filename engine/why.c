@@ -301,17 +301,21 @@ static int write_follower(Why *why, Buf *out) {
                                    &lacks, out);
 }
 
-int why_write(Candidates *candidates, const ClusterUnit *unit, const char *lost, Buf *out) {
+int why_write(Candidates *candidates, const ClusterUnit *unit, const ClusterMachine *lost,
+              Buf *out) {
         Why why = { .candidates = candidates, .unit = unit };
         int r = 0;
 
         if (lost)
-                r = buf_printf(out, "its machine %.8s is not there, and no other fits: ", lost);
+                r = buf_printf(out, "its machine %.8s is %s, and no other fits: ", lost->id,
+                               lost->is_leaving ? "leaving" : "not there");
         if (r < 0)
                 return r;
 
         if (candidates->cluster->n_present == 0)
-                return buf_append_string(out, "no machine is registered");
+                return buf_append_string(out, candidates->cluster->n_leaving > 0
+                                                      ? "no machine is registered that stays"
+                                                      : "no machine is registered");
         if (unit->requirements->machine_id)
                 return write_named(&why, out);
         if (!list_is_empty(&unit->follows))

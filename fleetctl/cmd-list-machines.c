@@ -30,10 +30,23 @@ static int append_metadata(Buf *cell, const void *row, const void *context) {
         return r;
 }
 
+static int append_state(Buf *cell, const void *row, const void *context) {
+        (void)context;
+        return listing_append_text(cell, ((const Machine *)row)->is_leaving ? "leaving" : NULL);
+}
+
+static const char *tell(const void *row, const char **ret_name) {
+        const Machine *machine = row;
+
+        *ret_name = machine->id;
+        return machine->is_leaving ? "leaves the cluster; its units move to other machines" : NULL;
+}
+
 static const Column columns[] = {
         { "ip", append_ip },
         { "machine", append_machine },
         { "metadata", append_metadata },
+        { "state", append_state },
 };
 
 static bool keeps(const Filter *filter, const void *row) {
@@ -57,6 +70,7 @@ static int run(Cli *cli) {
                 .compare = listing_compare_machines,
                 .init_filter = filter_init_machines,
                 .keeps = keeps,
+                .tell = tell,
                 .complain = complain,
         };
 
@@ -64,7 +78,7 @@ static int run(Cli *cli) {
 }
 
 static const Flag rows[] = {
-        { "fields", "LIST", "machine,ip,metadata", "Columns, of: ip, machine, metadata",
+        { "fields", "LIST", "machine,ip,metadata", "Columns, of: ip, machine, metadata, state",
           offsetof(Options, fields), FLAG_STRING, 0, false },
         { "full", NULL, NULL, "Do not shorten machine IDs", offsetof(Options, full), FLAG_BOOL, 'l',
           false },
@@ -83,7 +97,9 @@ const Command cmd_list_machines = {
         .summary = "List the machines of the cluster",
         .description = "A row for each machine whose fleetd is alive, with its address and its "
                        "metadata. MACHINE\n"
-                       "is the beginning of an ID, and restricts the list to those machines.\n",
+                       "is the beginning of an ID, and restricts the list to those machines. The "
+                       "state of one\n"
+                       "that leaves the cluster is leaving.\n",
         .flags = &flags,
         .args = COMMAND_ARGS_MACHINES,
         .max_args = COMMAND_ARGS_ANY,

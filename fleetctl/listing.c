@@ -210,7 +210,8 @@ static void tell_reasons(const Run *run, Page *page) {
                         (void)printf("%s%s: %s\n", n_told++ ? "" : "\n", name, why);
         }
         if (n_more > 0)
-                (void)printf("... and %zu more: --fields=unit,why\n", n_more);
+                (void)printf("... and %zu more: --fields=%s\n", n_more,
+                             run->listing->kind == LIST_MACHINES ? "machine,state" : "unit,why");
 }
 
 static int print_table(const Run *run, Table *table, Diag *diag) {

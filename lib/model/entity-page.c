@@ -25,6 +25,7 @@ void machine_done(Machine *machine) {
 static void machine_write(const Machine *machine, JsonOut *out) {
         json_out_open(out, '{');
         json_out_string(out, "id", machine->id);
+        json_out_true(out, "leaving", machine->is_leaving);
         if (machine->metadata.n_entries > 0) {
                 json_out_key(out, "metadata");
                 json_out_metadata(out, &machine->metadata);
@@ -40,6 +41,8 @@ static int machine_read(const json_t *object, Machine *machine, Diag *diag) {
                 return diag_set(diag, -EBADMSG, "a machine must be an object");
 
         r = json_in_require_string(object, "id", &machine->id, diag);
+        if (r == 0)
+                r = json_in_get_bool(object, "leaving", &machine->is_leaving, diag);
         if (r == 0)
                 r = json_in_get_metadata(object, "metadata", &machine->metadata, diag);
         if (r == 0)

@@ -45,6 +45,7 @@ typedef struct Machine {
         char *id;          /* machine ID */
         char *primary_ip;  /* or NULL */
         Metadata metadata; /* merged: configured and set over the API */
+        bool is_leaving;   /* ours ("leaving"): it leaves the cluster, and hands its units over */
 } Machine;
 
 /* Free the members (zeroed afterwards). */

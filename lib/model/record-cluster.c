@@ -32,6 +32,7 @@ int machine_record_encode(const MachineRecord *record, char **ret_json) {
         json_out_string(&out, "address", record->address);
         json_out_string(&out, "bootID", record->boot_id);
         json_out_string(&out, "hostname", record->hostname);
+        json_out_true(&out, "leaving", record->is_leaving);
         if (record->metadata.n_entries > 0) {
                 json_out_key(&out, "metadata");
                 json_out_metadata(&out, &record->metadata);
@@ -49,6 +50,8 @@ static int machine_record_read(const json_t *root, MachineRecord *record, Diag *
                 r = json_in_get_string(root, "bootID", &record->boot_id, diag);
         if (r == 0)
                 r = json_in_get_string(root, "hostname", &record->hostname, diag);
+        if (r == 0)
+                r = json_in_get_bool(root, "leaving", &record->is_leaving, diag);
         if (r == 0)
                 r = json_in_get_metadata(root, "metadata", &record->metadata, diag);
         if (r == 0)

@@ -156,6 +156,7 @@ int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
                 json_out_number(&out, "exclusive", record->exclusive_s);
         json_out_string(&out, "file", record->file);
         json_out_number(&out, "generation", record->generation);
+        json_out_true(&out, "leaving", record->is_leaving);
         if (record->restart > 0)
                 json_out_number(&out, "restart", record->restart);
         json_out_close(&out, '}');
@@ -201,6 +202,8 @@ int schedule_record_decode(const char *json, size_t n_bytes, ScheduleRecord *ret
                 r = json_in_get_number(root, "restart", &record.restart, diag);
         if (r == 0)
                 r = get_machines(root, "after", &record.after, diag);
+        if (r == 0)
+                r = json_in_get_bool(root, "leaving", &record.is_leaving, diag);
         if (r < 0)
                 return r;
 

@@ -67,6 +67,7 @@ typedef struct MachineRecord {
         char *version;     /* of fleetd, or NULL */
         char *boot_id;     /* /proc/sys/kernel/random/boot_id (random(4)), or NULL */
         Metadata metadata; /* the configured one */
+        bool is_leaving;   /* it leaves the cluster, and hands its units over */
 } MachineRecord;
 
 /* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
@@ -90,6 +91,8 @@ typedef struct ScheduleRecord {
                           SCHEDULE_AFTER_MAX at most */
         uint64_t exclusive_s; /* the unit is Exclusive, and systemd may take so many seconds to stop
                                  it: it is here only while the machine has its hold. 0 = it is not */
+        bool is_leaving; /* the machine leaves the cluster, and the unit has no other place: it is
+                             stopped there in the end */
 } ScheduleRecord;
 
 /* Copy. Returns 0 or -ENOMEM. */

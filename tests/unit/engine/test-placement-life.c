@@ -133,6 +133,70 @@ START_TEST(test_a_machine_returns) {
 }
 END_TEST
 
+/* A machine that leaves keeps what has no other place, whose row says so, and its copies of global
+ * units. Everything else goes elsewhere without waiting for it, and nothing new comes. When it stays
+ * after all the rows are as before. */
+START_TEST(test_a_machine_leaves) {
+        Cluster cluster;
+
+        cluster_init(&cluster, 1);
+        view_machine(&cluster, "m1", "d=ssd");
+        view_machine(&cluster, "m2", "");
+        view_unit(&cluster, "a", "MachineMetadata=d=ssd", L, 1);
+        view_unit(&cluster, "b", "MachineOf=c.service", L, 1);
+        view_unit(&cluster, "c", "", L, 1);
+        view_unit(&cluster, "g", "Global=true", L, 1);
+        view_row(&cluster, "m1", "c", "", 1);
+        view_plan_all(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m1 c=m1 g=m1,m2");
+        (void)view_commit(&cluster);
+
+        view_machine_leaving(&cluster, "m1");
+        view_plan(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2 c=m2 g=m1,m2");
+        ck_assert_str_eq(view_row_text(&cluster, "m2", "b"), "g1");
+        ck_assert_str_eq(view_row_text(&cluster, "m2", "c"), "g1");
+        ck_assert_str_eq(view_row_text(&cluster, "m1", "a"), "g1 leaving");
+        ck_assert_str_eq(view_row_text(&cluster, "m1", "g"), "g1 leaving");
+        ck_assert_str_eq(view_placement_machine(&cluster, "a"), "m1");
+        ck_assert_str_eq(view_why(&cluster, "a"),
+                         "its machine m1 is leaving, and no other fits: m2: metadata d=ssd wanted, "
+                         "has no d");
+        (void)view_commit(&cluster);
+
+        view_unit(&cluster, "d", "", L, 2);
+        view_unit(&cluster, "e", "MachineID=m1", L, 2);
+        view_unit(&cluster, "h", "Global=true", L, 2);
+        view_plan(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2 c=m2 d=m2 e=- g=m1,m2 h=m2");
+        (void)view_commit(&cluster);
+
+        view_machine_leaving(&cluster, "m2");
+        view_plan(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2 c=m2 d=m2 e=- g=m1,m2 h=m2");
+        ck_assert_str_eq(view_why(&cluster, "d"),
+                         "its machine m2 is leaving, and no other fits: no "
+                         "machine is registered that stays");
+        (void)view_commit(&cluster);
+        view_machine_gone(&cluster, "m1");
+        view_machine_gone(&cluster, "m2");
+        view_plan(&cluster);
+        ck_assert_str_eq(view_row_text(&cluster, "m1", "a"), "g1");
+        ck_assert_str_eq(view_why(&cluster, "a"),
+                         "its machine m1 is not there, and no other fits: no "
+                         "machine is registered");
+        (void)view_commit(&cluster);
+
+        view_machine(&cluster, "m1", "d=ssd");
+        view_machine(&cluster, "m2", "");
+        view_plan(&cluster);
+        ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2 c=m2 d=m2 e=m1 g=m1,m2 h=m1,m2");
+        ck_assert_str_eq(view_why(&cluster, "a"), "");
+        ck_assert_uint_eq(cluster.n_leaving, 0);
+        cluster_done(&cluster);
+}
+END_TEST
+
 /* A new machine gets the global units, and nothing else moves to it. */
 START_TEST(test_a_machine_joins) {
         Cluster cluster;
@@ -261,14 +325,9 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_staying_and_moving,
-                test_life_of_a_unit,
-                test_a_machine_returns,
-                test_a_machine_joins,
-                test_bad_records_freeze,
-                test_bad_machine_records,
-                test_repairs,
-                test_long_rounds,
+                test_staying_and_moving,  test_life_of_a_unit,  test_a_machine_returns,
+                test_a_machine_leaves,    test_a_machine_joins, test_bad_records_freeze,
+                test_bad_machine_records, test_repairs,         test_long_rounds,
         };
 
         return tests_run("engine placement life", tests, ELEMENTSOF(tests));

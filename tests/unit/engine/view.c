@@ -36,6 +36,12 @@ void view_machine(Cluster *cluster, const char *id, const char *metadata) {
         machine_record_done(&record.machine);
 }
 
+void view_machine_leaving(Cluster *cluster, const char *id) {
+        apply(cluster, &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id },
+                                  .mod_revision = 1,
+                                  .machine.is_leaving = true });
+}
+
 void view_machine_gone(Cluster *cluster, const char *id) {
         apply(cluster,
               &(Record){ .key = { .kind = RECORD_MACHINE, .machine = id }, .is_deleted = true });
@@ -253,6 +259,8 @@ const char *view_row_text(const Cluster *cluster, const char *machine, const cha
         for (size_t i = 0; i < row->wanted.after.n_items; i++)
                 n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : " after ",
                                       row->wanted.after.items[i]);
+        if (row->wanted.is_leaving)
+                (void)snprintf(text + n, sizeof(text) - n, " leaving");
         return text;
 }
 

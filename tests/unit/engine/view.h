@@ -6,8 +6,10 @@
 
 #include "engine/cluster.h"
 
-/* A machine is there, with this configured metadata ("k=v,k=v", may be empty); or is gone. */
+/* A machine is there, with this configured metadata ("k=v,k=v", may be empty); leaves the cluster;
+ * or is gone. */
 void view_machine(Cluster *cluster, const char *id, const char *metadata);
+void view_machine_leaving(Cluster *cluster, const char *id);
 void view_machine_gone(Cluster *cluster, const char *id);
 
 /* A machine's record does not parse; lease 0: nobody's. */
@@ -57,7 +59,7 @@ size_t view_commit(Cluster *cluster);
 const char *view_plan_text(const Cluster *cluster);
 
 /* The row wanted for the unit on the machine: "g3", with a restart "g3 r2", with machines that it
- * waits for "g3 after m1,m2"; "" when none is wanted. Static. */
+ * waits for "g3 after m1,m2", in the end on a machine that leaves "g3 leaving"; "" when none is wanted. Static. */
 const char *view_row_text(const Cluster *cluster, const char *machine, const char *unit);
 
 /* The machines that the unit's wanted placement says it left: "m1,m2", or "". Static. */

@@ -115,6 +115,13 @@ static const Row rows[] = {
         { recode_state,
           "{\"generation\":0,\"state\":\"inactive\",\"waits\":\"for the end of the copy\"}", NULL,
           NULL },
+        { recode_schedule,
+          "{\"desired\":\"launched\",\"file\":\"8bde57c6ec0ee8bfbc9bee3787b2151cb33320b7\","
+          "\"generation\":3,\"leaving\":true}",
+          NULL, NULL },
+        { recode_machine, "{\"address\":\"10.0.0.1\",\"leaving\":true}", NULL, NULL },
+        { recode_machine, "{\"leaving\":false}", "{}", NULL },
+        { recode_machine, "{\"leaving\":\"yes\"}", NULL, "\"leaving\" must be true or false" },
         { recode_placement, "{\"generation\":3,\"machine\":\"0c1f\"}", NULL, NULL },
         { recode_placement, "{\"generation\":3,\"why\":\"no machine\"}", NULL, NULL },
         { recode_placement, "{\"generation\":3,\"left\":[\"0c1f\",\"1d2e\"]}", NULL, NULL },
