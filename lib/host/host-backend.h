@@ -77,6 +77,9 @@ typedef struct HostVtable {
         int (*guard_until)(Host *host, uint64_t until_us);
         uint64_t (*guarded_until_us)(const Host *host);
 
+        /* Find out why this process is to end, and host_end_is(), here or later. */
+        void (*ask_end)(Host *host);
+
         /* Let go of the service manager; every operation was abandoned before. */
         void (*close)(Host *host);
 
@@ -89,13 +92,17 @@ struct Host {
         const HostVtable *vtable;
         Loop *loop; /* borrowed */
         HostListener listener;
-        HashMap units;        /* HostUnit.node */
-        HashMap queues;       /* HostQueue.node */
-        List ready;           /* HostOp.ready */
-        List changed;         /* HostEntry.changed */
-        LoopDeferred begin;   /* begins the ready operations */
-        LoopDeferred tell;    /* tells changes */
-        LoopDeferred finish;  /* calls `closed` */
+        HashMap units;                                 /* HostUnit.node */
+        HashMap queues;                                /* HostQueue.node */
+        List ready;                                    /* HostOp.ready */
+        List changed;                                  /* HostEntry.changed */
+        LoopDeferred begin;                            /* begins the ready operations */
+        LoopDeferred tell;                             /* tells changes */
+        LoopDeferred finish;                           /* calls `closed` */
+        LoopDeferred answer;                           /* calls `end_told` */
+        HostEnd end;                                   /* what it is told */
+        void (*end_told)(HostEnd end, void *userdata); /* NULL = nobody asks */
+        void *end_userdata;
         size_t n_pending;     /* requests whose callback has not run */
         bool is_started;      /* host_start() was called */
         bool is_closing;      /* host_close() was called */
@@ -140,6 +147,9 @@ void host_entry_changed(Host *host, HostEntry *entry);
 
 /* The unit has vanished: take it out of the map, tell it, and free it. */
 void host_entry_remove(Host *host, HostEntry *entry);
+
+/* Why this process is to end: the answer to whoever asks. */
+void host_end_is(Host *host, HostEnd end);
 
 /* The service manager is connected and every state known, or not any more (`why` is static). Told
  * after the changes; while it is not so, changes wait. */

@@ -71,6 +71,7 @@ struct FakeMachine {
         uint64_t guarded_until_us; /* 0 = never set since the boot */
         bool is_connected;
         bool is_full;
+        HostEnd end; /* of the daemon */
         void (*observer)(const char *name, bool is_active, void *userdata);
         void *observer_userdata;
 };
@@ -530,6 +531,14 @@ static uint64_t host_fake_guarded_until_us(const Host *base) {
         return container_of(base, const FakeHost, base)->machine->guarded_until_us;
 }
 
+static void host_fake_ask_end(Host *base) {
+        host_end_is(base, container_of(base, FakeHost, base)->machine->end);
+}
+
+void fake_machine_set_end(FakeMachine *machine, HostEnd end) {
+        machine->end = end;
+}
+
 static const HostVtable host_fake_vtable = {
         .op_bytes = sizeof(FakeOp),
         .entry_bytes = sizeof(HostEntry),
@@ -540,6 +549,7 @@ static const HostVtable host_fake_vtable = {
         .forget = host_fake_forget,
         .guard_until = host_fake_guard_until,
         .guarded_until_us = host_fake_guarded_until_us,
+        .ask_end = host_fake_ask_end,
         .close = host_fake_close,
         .free = host_fake_free,
 };

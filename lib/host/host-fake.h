@@ -31,6 +31,9 @@ void fake_machine_set_connected(FakeMachine *machine, bool is_connected);
 /* The machine has no room for further unit files (loads end with HOST_E_LACK), or has again. */
 void fake_machine_set_full(FakeMachine *machine, bool is_full);
 
+/* What the service manager says of the end of the daemon, from now on: HOST_END_UNKNOWN at first. */
+void fake_machine_set_end(FakeMachine *machine, HostEnd end);
+
 /* A unit's process dies by itself: it becomes failed (or inactive when `is_clean`). Does nothing
  * when it does not run. */
 void fake_machine_unit_exit(FakeMachine *machine, const char *name, bool is_clean);

@@ -114,6 +114,17 @@ void systemd_refresh_flush(HostSystemd *host);
 /* Forget what is wanted and what is in flight. */
 void systemd_refresh_clear(HostSystemd *host);
 
+/* host-systemd-end.c: why this process is to end. */
+
+/* See HostVtable. */
+void systemd_end_begin(Host *base);
+
+/* HostSystemd.ask_end's callback: make the next call. */
+void systemd_on_ask_end(LoopDeferred *deferred);
+
+/* Forget that somebody asks. */
+void systemd_end_drop(HostSystemd *host);
+
 /* host-systemd-load.c */
 
 /* Carry out a HOST_VERB_LOAD. */

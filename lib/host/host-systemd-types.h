@@ -31,6 +31,7 @@ enum {
          * may wait for one reload, and a reload for another. */
         SYSTEMD_CALL_TIMEOUT_US = 90 * US_PER_S,
         SYSTEMD_RELOAD_TIMEOUT_US = 300 * US_PER_S,
+        SYSTEMD_END_TIMEOUT_US = US_PER_S, /* of each of the three calls about our end */
 
         SYSTEMD_RETRY_MIN_US = 100 * US_PER_MS, /* back-off of connecting */
         SYSTEMD_RETRY_MAX_US = 2 * US_PER_S,
@@ -142,6 +143,12 @@ struct HostSystemd {
         unsigned n_attempts;    /* since it was last reached */
         LoopTimer retry;        /* connects again, later */
         LoopDeferred relink;    /* connects, or lets go of a useless connection */
+
+        LoopDeferred ask_end;  /* sends the next call about the end of this process */
+        sd_bus_slot *end_slot; /* owned; that call in flight, or NULL */
+        char *end_path;        /* owned; the object that it is about, or NULL */
+        unsigned end_step;     /* which call that is */
+        bool is_end_asked;     /* somebody waits for the answer */
 
         LoopDeferred flush; /* sends what waits */
         SystemdStage stages[_SYSTEMD_STAGE_MAX];

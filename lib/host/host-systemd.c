@@ -226,6 +226,9 @@ static void link_drop(HostSystemd *host) {
         host->link_slot = sd_bus_slot_unref(host->link_slot);
         systemd_refresh_clear(host);
         systemd_stages_clear(host);
+        if (host->is_end_asked)
+                host_end_is(&host->base, HOST_END_UNKNOWN);
+        systemd_end_drop(host);
         loop_defer_cancel(&host->flush);
         loop_defer_cancel(&host->relink);
         bus_glue_detach(&host->glue);
@@ -486,6 +489,7 @@ static const HostVtable host_systemd_vtable = {
         .forget = host_systemd_forget,
         .guard_until = host_systemd_guard_until,
         .guarded_until_us = host_systemd_guarded_until_us,
+        .ask_end = systemd_end_begin,
         .close = host_systemd_close,
         .free = host_systemd_free,
 };
@@ -518,6 +522,7 @@ int host_systemd_new(Host **ret_host, Loop *loop, const HostSystemdOptions *opti
         host->retry.fn = on_retry;
         host->relink.fn = on_relink;
         host->flush.fn = on_flush;
+        host->ask_end.fn = systemd_on_ask_end;
         systemd_stages_init(host);
 
         r = unit_directory_init(&host->directory, options->units_directory);

@@ -402,6 +402,31 @@ static void host_on_finish(LoopDeferred *deferred) {
                 host->closed(host, host->closed_userdata);
 }
 
+static void host_on_answer(LoopDeferred *deferred) {
+        Host *host = container_of(deferred, Host, answer);
+
+        TAKE(host->end_told)(host->end, host->end_userdata);
+}
+
+void host_end_is(Host *host, HostEnd end) {
+        if (!host->end_told || host->is_closing)
+                return;
+
+        host->end = end;
+        loop_defer(host->loop, &host->answer);
+}
+
+void host_ask_end(Host *host, void (*told)(HostEnd end, void *userdata), void *userdata) {
+        assert(!host->end_told);
+
+        host->end_told = told;
+        host->end_userdata = userdata;
+        if (host_is_ready(host))
+                host->vtable->ask_end(host);
+        else
+                host_end_is(host, HOST_END_UNKNOWN);
+}
+
 void host_init(Host *host, Loop *loop, const HostVtable *vtable) {
         uint64_t seed;
 
@@ -415,6 +440,7 @@ void host_init(Host *host, Loop *loop, const HostVtable *vtable) {
         host->begin.fn = host_on_begin;
         host->tell.fn = host_on_tell;
         host->finish.fn = host_on_finish;
+        host->answer.fn = host_on_answer;
         host->lost_why = "not connected yet";
 }
 
@@ -461,6 +487,7 @@ void host_close(Host *host, void (*closed)(Host *host, void *userdata), void *us
         host->is_closing = true;
         host->closed = closed;
         host->closed_userdata = userdata;
+        loop_defer_cancel(&host->answer);
         host_end_all(host, -ECANCELED, "fleetd lets go of the service manager");
         host->vtable->close(host);
         /* Behind the completions, which were deferred before. */
@@ -490,6 +517,7 @@ Host *host_free(Host *host) {
         loop_defer_cancel(&host->begin);
         loop_defer_cancel(&host->tell);
         loop_defer_cancel(&host->finish);
+        loop_defer_cancel(&host->answer);
         host_tell_changes(host);
         host_free_entries(host);
         hash_map_done(&host->queues);

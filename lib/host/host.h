@@ -131,6 +131,17 @@ void host_cancel(HostRequest *request);
 /* Is the request in flight? */
 bool host_request_is_pending(const HostRequest *request);
 
+/* Why this process is to end, as the service manager has it. */
+typedef enum HostEnd {
+        HOST_END_UNKNOWN, /* it runs no job on our service, we are none, or it does not answer */
+        HOST_END_STOP,    /* our service is stopped */
+        HOST_END_RESTART, /* our service is restarted */
+} HostEnd;
+
+/* Ask for that, after a signal to end; not while the last one who asked waits. `told` runs from the
+ * loop, once, some seconds later at most, unless the host is closed before. */
+void host_ask_end(Host *host, void (*told)(HostEnd end, void *userdata), void *userdata);
+
 /* Begin to close: pending requests end with -ECANCELED, nothing is told any more; no unit is
  * touched. Then `closed` runs from the loop, once, and the host may be freed. */
 void host_close(Host *host, void (*closed)(Host *host, void *userdata), void *userdata);

@@ -59,6 +59,7 @@ struct FakeSystemd {
         sd_bus_message *held[HELD_MAX];
         unsigned n_held;
         bool is_job_first, are_jobs_held;
+        const char *own_job; /* type of the job on the caller's own unit, or NULL */
 };
 
 /* Units */
@@ -430,15 +431,40 @@ static int do_subscribe(FakeSystemd *systemd, sd_bus_message *call) {
         return sd_bus_reply_method_return(call, "");
 }
 
+static const char own_unit[] = "/org/freedesktop/systemd1/unit/fleet_2eservice";
+static const char own_job[] = "/org/freedesktop/systemd1/job/7";
+
+static int do_get_by_pid(FakeSystemd *systemd, sd_bus_message *call) {
+        uint32_t pid;
+
+        ck_assert_int_gt(sd_bus_message_read(call, "u", &pid), 0);
+        ck_assert_int_eq((int)pid, (int)getpid());
+        if (!systemd->own_job)
+                return sd_bus_reply_method_errorf(call, no_such_unit, "no unit of yours");
+        return sd_bus_reply_method_return(call, "o", own_unit);
+}
+
+static int do_get_job(FakeSystemd *systemd, sd_bus_message *call, const char *property) {
+        bool has_job = *systemd->own_job != '\0';
+
+        if (streq(property, "Job"))
+                return sd_bus_reply_method_return(call, "v", "(uo)", has_job ? 7 : 0,
+                                                  has_job ? own_job : "/");
+        ck_assert_str_eq(sd_bus_message_get_path(call), own_job);
+        return sd_bus_reply_method_return(call, "v", "s", systemd->own_job);
+}
+
 static int do_get(FakeSystemd *systemd, sd_bus_message *call) {
         _cleanup_(freep) char *name = NULL;
         const char *interface, *property;
         FakeUnit *unit;
 
+        ck_assert_int_gt(sd_bus_message_read(call, "ss", &interface, &property), 0);
+        if (streq(property, "Job") || streq(property, "JobType"))
+                return do_get_job(systemd, call, property);
         ck_assert_int_gt(sd_bus_path_decode(sd_bus_message_get_path(call),
                                             "/org/freedesktop/systemd1/unit", &name),
                          0);
-        ck_assert_int_gt(sd_bus_message_read(call, "ss", &interface, &property), 0);
         unit = unit_get(systemd, name);
         unit_load(unit);
         if (streq(property, "LoadState"))
@@ -462,6 +488,7 @@ static const struct {
 } members[] = {
         { "Subscribe", do_subscribe },
         { "GetUnit", do_get_unit },
+        { "GetUnitByPID", do_get_by_pid },
         { "LinkUnitFiles", do_link },
         { "EnableUnitFiles", do_enable },
         { "DisableUnitFiles", do_disable },
@@ -719,4 +746,8 @@ unsigned fake_systemd_unit_starts(const FakeSystemd *systemd, const char *name) 
         const FakeUnit *unit = unit_find(systemd, name);
 
         return unit ? unit->n_starts : 0;
+}
+
+void fake_systemd_set_own_job(FakeSystemd *systemd, const char *type) {
+        systemd->own_job = type;
 }

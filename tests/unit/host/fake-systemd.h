@@ -50,6 +50,9 @@ void fake_systemd_hold(FakeSystemd *systemd, const char *member);
 /* Carry out and answer what was held. */
 void fake_systemd_release(FakeSystemd *systemd);
 
+/* The type of the job on the unit of whoever calls (static); "" for none, NULL for no unit. */
+void fake_systemd_set_own_job(FakeSystemd *systemd, const char *type);
+
 /* Tell how a job ended before answering the call that asked for it. */
 void fake_systemd_set_jobs_first(FakeSystemd *systemd, bool is_first);
 

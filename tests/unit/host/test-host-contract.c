@@ -318,6 +318,66 @@ static void death_is_told(HarnessKind kind) {
         harness_close(harness);
 }
 
+typedef struct EndTold {
+        HostEnd end;
+        unsigned n_told;
+} EndTold;
+
+static void on_end(HostEnd end, void *userdata) {
+        EndTold *told = userdata;
+
+        told->end = end;
+        told->n_told++;
+}
+
+static bool is_end_told(void *userdata) {
+        return ((EndTold *)userdata)->n_told > 0;
+}
+
+static HostEnd ask_end(Harness *harness) {
+        EndTold told = { 0 };
+
+        host_ask_end(harness->host, on_end, &told);
+        ck_assert_uint_eq(told.n_told, 0);
+        harness_until(harness, is_end_told, &told);
+        ck_assert_uint_eq(told.n_told, 1);
+        return told.end;
+}
+
+/* A stop of our own service is told from a restart of it; where the service manager does not say
+ * so, or is not there, it is neither. One who asks and closes hears nothing. */
+static void end_is_told(HarnessKind kind) {
+        static const struct {
+                const char *job;
+                HostEnd end;
+        } rows[] = {
+                { "stop", HOST_END_STOP },
+                { "restart", HOST_END_RESTART },
+                { "try-restart", HOST_END_RESTART },
+                { "start", HOST_END_UNKNOWN },
+                { "", HOST_END_UNKNOWN },
+                { NULL, HOST_END_UNKNOWN },
+        };
+        Harness *harness = harness_open(kind);
+        EndTold told = { 0 };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                if (kind == HARNESS_FAKE)
+                        fake_machine_set_end(harness->machine, rows[i].end);
+                else
+                        fake_systemd_set_own_job(harness->systemd, rows[i].job);
+                ck_assert_int_eq(ask_end(harness), rows[i].end);
+        }
+
+        harness_set_connected(harness, false);
+        ck_assert_int_eq(ask_end(harness), HOST_END_UNKNOWN);
+        harness_set_connected(harness, true);
+        harness_until_ready(harness);
+        host_ask_end(harness->host, on_end, &told);
+        harness_close(harness);
+        ck_assert_uint_eq(told.n_told, 0);
+}
+
 static void on_both(void (*claim)(HarnessKind kind)) {
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 claim(kinds[i]);
@@ -388,6 +448,11 @@ START_TEST(test_death_is_told) {
 }
 END_TEST
 
+START_TEST(test_end_is_told) {
+        on_both(end_is_told);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_becomes_ready,
@@ -403,6 +468,7 @@ int main(void) {
                 test_loss_is_survived,
                 test_change_does_not_restart,
                 test_death_is_told,
+                test_end_is_told,
         };
 
         return tests_run("host contract", tests, ELEMENTSOF(tests));
