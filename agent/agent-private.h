@@ -3,7 +3,8 @@
 
 /* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what
  * a unit waits for before it comes here), handover.c (what it waits for before it ends here), wait.c
- * (what is the same of both), exclusive.c (what never runs twice), report.c (what goes out). */
+ * (what is the same of both), exclusive.c (what never runs twice), leave.c (the machine leaves),
+ * report.c (what goes out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"
@@ -93,6 +94,13 @@ struct AgentFile {
         List waiters; /* AgentOp.file_node */
 };
 
+/* Is this machine to keep its units? */
+typedef enum AgentStay {
+        AGENT_STAYS,
+        AGENT_HANDS_OVER, /* each unit ends when its successor runs */
+        AGENT_EMPTIES,    /* every unit is stopped */
+} AgentStay;
+
 struct Agent {
         Registry *registry; /* borrowed */
         Host *host;         /* borrowed */
@@ -125,9 +133,14 @@ struct Agent {
         size_t n_hold_writes;      /* in flight */
         size_t n_ending;           /* units that must_stop */
         AgentStats stats;
-        bool was_synced; /* the schedule has been known once: decide */
-        bool was_member; /* there was a lease once: this machine is who it says, decide */
-        bool is_expired; /* the deadline has passed, or the lease was lost */
+        AgentStay stay;
+        size_t n_leaving; /* units still on the host, unless it stays */
+        void (*left)(Agent *agent, void *userdata);
+        void *left_userdata;
+        LoopDeferred leaving; /* calls `left` */
+        bool was_synced;      /* the schedule has been known once: decide */
+        bool was_member;      /* there was a lease once: this machine is who it says, decide */
+        bool is_expired;      /* the deadline has passed, or the lease was lost */
         bool has_lapsed; /* the guard had ended what it guards before this run told it anything */
         bool is_guard_broken; /* the guard could not be told, as was logged */
         bool is_closing;
@@ -142,6 +155,9 @@ void agent_unit_free(AgentUnit *unit);
 /* Decide upon the unit before the next wait. */
 void agent_mark_work(AgentUnit *unit);
 
+/* Decide upon every unit, and report what differs. */
+void agent_mark_all(Agent *agent);
+
 /* Report the unit's state, if it differs, when reports go next. */
 void agent_mark_report(AgentUnit *unit);
 
@@ -153,6 +169,15 @@ void agent_reconsider_op(AgentUnit *unit);
 
 /* A retry timer's callback. */
 void agent_on_retry(LoopTimer *timer);
+
+/* What is desired of the unit, or NULL for nothing: it has no row, or this machine empties itself. */
+const ScheduleRecord *agent_row(const AgentUnit *unit);
+
+/* Every turn, while this machine leaves: go on to the next stage when it is time. */
+void agent_leave_turn(Agent *agent);
+
+/* Agent.leaving's callback. */
+void agent_on_left(LoopDeferred *deferred);
 
 /* Must the unit wait until other machines have ended it? */
 bool agent_must_wait(const AgentUnit *unit);

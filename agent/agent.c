@@ -71,7 +71,7 @@ void agent_mark_work(AgentUnit *unit) {
                 list_append(&unit->agent->to_work, &unit->work_node);
 }
 
-static void agent_mark_all(Agent *agent) {
+void agent_mark_all(Agent *agent) {
         for (HashNode *node = hash_map_first(&agent->units); node;
              node = hash_map_next(&agent->units, node)) {
                 AgentUnit *unit = container_of(node, AgentUnit, node);
@@ -261,8 +261,10 @@ static void on_host_ready(bool is_ready, const char *why, void *userdata) {
 static void on_turn(LoopHook *hook) {
         Agent *agent = container_of(hook, Agent, hook);
 
-        if (!agent->is_closing)
+        if (!agent->is_closing) {
                 agent_work(agent);
+                agent_leave_turn(agent);
+        }
         agent_report(agent);
 }
 
@@ -285,6 +287,7 @@ AgentStats agent_stats(const Agent *agent) {
         stats.n_units = agent->units.n_nodes;
         stats.n_busy = agent->n_ops;
         stats.n_holds = agent->n_holds;
+        stats.n_leaving = agent->n_leaving;
         return stats;
 }
 
@@ -316,6 +319,7 @@ void agent_close_rest(Agent *agent) {
         timer_clear(&agent->report);
         timer_clear(&agent->expiry);
         timer_clear(&agent->mend);
+        loop_defer_cancel(&agent->leaving);
         loop_hook_remove(&agent->hook);
         registry_follow_stop(&agent->follow);
         registry_write_cancel(&agent->write);
@@ -368,6 +372,7 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
                 .expiry.fn = agent_on_expiry,
                 .mend.fn = on_mend,
                 .closing.fn = on_closing,
+                .leaving.fn = agent_on_left,
                 .earlier_lease = options->earlier_lease,
                 .report_interval_us = options->report_interval_us ? options->report_interval_us
                                                                   : AGENT_REPORT_INTERVAL_US,

@@ -36,6 +36,7 @@ enum {
 typedef struct AgentStats {
         uint64_t n_units;    /* known now: scheduled here or on the host */
         uint64_t n_busy;     /* being worked on now */
+        uint64_t n_leaving;  /* still on the host, while this machine leaves the cluster */
         uint64_t n_actions;  /* loads, starts, stops and unloads so far */
         uint64_t n_failures; /* of them */
         uint64_t n_reports;  /* transactions of states so far */
@@ -68,6 +69,15 @@ uint64_t agent_count_late(const Agent *agent);
 /* What it knows of each unit, by name, for a dump of the state. The array is the caller's to free;
  * its strings are borrowed, and good until the loop goes on. Returns 0 or -ENOMEM. */
 int agent_dump(const Agent *agent, DumpUnit **ret_units, size_t *ret_n_units);
+
+/* Leave the cluster, which is known from the machine's record: nothing begins here any more; each
+ * unit ends once its successor runs elsewhere. When all are gone whose row does not say that they
+ * have no other place, and whose successor has not failed, the rest is stopped as by
+ * agent_leave_now(). When nothing is left on the host `left` runs from the loop, once. */
+void agent_leave(Agent *agent, void (*left)(Agent *agent, void *userdata), void *userdata);
+
+/* Wait for no successor any more: stop what is here, and take it away. After agent_leave(). */
+void agent_leave_now(Agent *agent);
 
 /* Begin to close: what is still to report is sent first, for at most a second; no unit is touched.
  * Then `closed` runs from the loop, once, and the agent may be freed. The host is closed with it.

@@ -80,7 +80,7 @@ bool agent_may_run_exclusive(const Agent *agent) {
 }
 
 static bool row_is_exclusive(const AgentUnit *unit) {
-        return unit->has_row && unit->row.exclusive_s > 0;
+        return agent_row(unit) && unit->row.exclusive_s > 0;
 }
 
 static bool is_there(const AgentUnit *unit) {
@@ -477,7 +477,7 @@ void agent_hold_update(AgentUnit *unit, bool must_wait_first) {
              !agent_is_running(host_unit->active)))
                 unit_take(unit);
         else if (unit->hold && !is_wanted &&
-                 (!is_host_there || (unit->has_row && streq(host_unit->hash, unit->row.file))))
+                 (!is_host_there || (agent_row(unit) && streq(host_unit->hash, unit->row.file))))
                 unit_give(unit);
 }
 

@@ -6,7 +6,7 @@
  *
  *   placement/<unit> --> nobody, or it is unclear who   let go; run on
  *                    --> machine N, whose records of the unit are followed:
- *        schedule/N/<unit>   it is not to run there, or N waits for us to end it   let go
+ *        schedule/N/<unit>   it is not to run there, or never twice, or N waits for us   let go
  *        state/N/<unit>      it has come as far as here, or has run and ended      let go
  *                            anything else                                          run on
  *
@@ -127,7 +127,7 @@ static void on_row(Handover *handover, const Record *record) {
         const ScheduleRecord *row = &record->schedule;
 
         handover->must_end = !record->is_deleted && !record->is_bad &&
-                             (row->desired != JOB_STATE_LAUNCHED ||
+                             (row->desired != JOB_STATE_LAUNCHED || row->exclusive_s > 0 ||
                               strlist_has(&row->after, handover->base.unit->agent->machine));
 }
 

@@ -20,6 +20,11 @@ const char *agent_step_to_string(AgentStep step) {
         return names[step];
 }
 
+bool agent_step_brings(AgentStep step) {
+        return step == AGENT_STEP_MEND || step == AGENT_STEP_LOAD || step == AGENT_STEP_WAIT ||
+               step == AGENT_STEP_START || step == AGENT_STEP_RESTART;
+}
+
 bool agent_is_running(const char *active) {
         return *active != '\0' && !streq(active, "inactive") && !streq(active, "failed");
 }

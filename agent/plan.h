@@ -28,6 +28,9 @@ typedef enum AgentStep {
 /* "load", "start"...: for the log. */
 const char *agent_step_to_string(AgentStep step);
 
+/* Does the step bring the unit here, or up? */
+bool agent_step_brings(AgentStep step);
+
 /* What a decision looks at. */
 typedef struct AgentSituation {
         const ScheduleRecord *row; /* what is desired; NULL = nothing: not scheduled here */

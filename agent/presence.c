@@ -51,6 +51,10 @@ struct Presence {
         RegistryFollow follow; /* our record */
         RegistryWrite write;
         LoopTimer retry;
+        StoreRequest farewell; /* ends the lease */
+        LoopDeferred leaving;  /* calls `left` where there is no lease to end */
+        void (*left)(void *userdata);
+        void *left_userdata;
         int64_t revision;        /* of the record in the store, 0 = there is none */
         int64_t record_lease;    /* that it is on */
         char *other;             /* owned: who holds our ID, for the log, or NULL */
@@ -407,7 +411,7 @@ static char *copy_text(const char *text, int *r) {
 
 /* On error nothing changes. */
 static int presence_set_record(Presence *presence, const MachineRecord *record) {
-        _cleanup_(machine_record_done) MachineRecord copy = { 0 };
+        _cleanup_(machine_record_done) MachineRecord copy = { .is_leaving = record->is_leaving };
         char *json;
         int r = 0;
 
@@ -442,6 +446,12 @@ static int64_t ttl_seconds(uint64_t ttl_us) {
         return (int64_t)((ttl_us + US_PER_S - 1) / US_PER_S);
 }
 
+static void on_leaving(LoopDeferred *deferred) {
+        Presence *presence = container_of(deferred, Presence, leaving);
+
+        presence->left(presence->left_userdata);
+}
+
 int presence_new(Presence **ret_presence, Registry *registry, const PresenceOptions *options,
                  const PresenceListener *listener) {
         static const RegistryFollowFns fns = { .on_reset = on_reset,
@@ -459,6 +469,7 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
         presence->loop = registry_loop(registry);
         presence->listener = *listener;
         presence->retry.fn = on_retry;
+        presence->leaving.fn = on_leaving;
         r = presence_copy(presence, options);
         if (r < 0)
                 return r;
@@ -521,6 +532,31 @@ void presence_stop(Presence *presence) {
         lease_stop(&presence->lease);
         registry_follow_stop(&presence->follow);
         registry_write_cancel(&presence->write);
+}
+
+static void on_revoked(StoreRequest *request, int status, const StoreReply *reply) {
+        Presence *presence = container_of(request, Presence, farewell);
+
+        (void)reply;
+        if (status == 0 && presence->lease_path)
+                (void)unlink(presence->lease_path);
+        if (status != 0 && status != STORE_E_NO_LEASE)
+                log_line(LOG_WARNING,
+                         "Cannot end the lease of this machine: %s; it runs out by itself",
+                         store_outcome_to_string(status));
+        presence->left(presence->left_userdata);
+}
+
+void presence_leave(Presence *presence, void (*left)(void *userdata), void *userdata) {
+        int64_t lease = presence->lease.id;
+
+        presence_stop(presence);
+        presence->left = left;
+        presence->left_userdata = userdata;
+        if (lease == 0 ||
+            store_lease_revoke(registry_store(presence->registry), &presence->farewell, lease,
+                               STORE_CALL_TIMEOUT_US, on_revoked) < 0)
+                loop_defer(presence->loop, &presence->leaving);
 }
 
 Presence *presence_free(Presence *presence) {

@@ -64,6 +64,11 @@ const char *presence_rival(const Presence *presence);
 /* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
 uint64_t presence_valid_until_us(const Presence *presence);
 
+/* Leave the cluster: end the lease, with which the machine's record and all that it reports go at
+ * once. `left` runs from the loop, once, when that has an answer, whatever it is: without one the
+ * lease runs out. Nothing else is told from now on, as after presence_stop(). */
+void presence_leave(Presence *presence, void (*left)(void *userdata), void *userdata);
+
 /* Stop renewing and telling; the lease runs out by itself unless a next run of the daemon finds it.
  * Nothing is called afterwards. */
 void presence_stop(Presence *presence);

@@ -50,7 +50,7 @@ static bool host_unit_is_there(const HostUnit *host_unit) {
 
 /* Is there anything to tell of the unit? Else its record goes. */
 static bool unit_has_state(const AgentUnit *unit, const HostUnit *host_unit) {
-        return unit->has_row || unit->is_row_bad || host_unit_is_there(host_unit);
+        return agent_row(unit) || unit->is_row_bad || host_unit_is_there(host_unit);
 }
 
 /* The state as it is now; strings borrowed. */

@@ -353,9 +353,10 @@ static void unit_check_adopted(AgentUnit *unit) {
 }
 
 static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
+        bool empties = unit->agent->stay == AGENT_EMPTIES;
         const AgentSituation situation = {
-                .row = unit->has_row ? &unit->row : NULL,
-                .is_row_bad = unit->is_row_bad,
+                .row = agent_row(unit),
+                .is_row_bad = unit->is_row_bad && !empties,
                 .hash = host_unit ? host_unit->hash : NULL,
                 .active = host_unit ? host_unit->active : "",
                 .done_generation = unit->done_generation,
@@ -364,12 +365,14 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .is_restart_due = unit->row.restart > unit->restarted,
                 .must_wait = agent_must_wait(unit) || agent_hold_is_wanted(unit),
                 /* Who gets it next waits for this machine's hold. */
-                .is_let_go = unit->is_let_go || unit->hold,
+                .is_let_go = unit->is_let_go || unit->hold || empties,
                 .is_barred = unit->is_barred,
                 .must_stop = unit->must_stop,
         };
+        AgentStep step = agent_plan(&situation);
 
-        return agent_plan(&situation);
+        /* What leaves begins nothing. */
+        return unit->agent->stay != AGENT_STAYS && agent_step_brings(step) ? AGENT_STEP_NONE : step;
 }
 
 static void unit_decide(AgentUnit *unit) {
@@ -446,7 +449,7 @@ void agent_reconsider_op(AgentUnit *unit) {
         if (!op || !op_starts(op))
                 return;
         host_unit = host_find(unit->agent->host, unit->name);
-        if (!unit->has_row || unit->row.desired != op->desired || !host_unit ||
+        if (!agent_row(unit) || unit->row.desired != op->desired || !host_unit ||
             !streq(host_unit->hash, unit->row.file) ||
             (op->step == AGENT_STEP_START && unit->row.restart > op->restart))
                 host_cancel(&op->request);

@@ -43,11 +43,21 @@ static void on_change(const char *name, bool is_active, void *userdata) {
         ((SimMachine *)userdata)->n_changes++;
 }
 
-static void machine_join(SimMachine *machine, Registry *registry) {
-        char address[] = "192.0.2.1", version[] = "2.0.0";
+static char address[] = "192.0.2.1", version[] = "2.0.0";
+
+static MachineRecord machine_record(SimMachine *machine) {
         MachineRecord record = { .address = address,
                                  .hostname = machine->hostname,
-                                 .version = version };
+                                 .version = version,
+                                 .is_leaving = machine->is_leaving };
+
+        if (machine->metadata)
+                ck_assert_int_eq(metadata_parse(machine->metadata, &record.metadata, NULL), 0);
+        return record;
+}
+
+static void machine_join(SimMachine *machine, Registry *registry) {
+        MachineRecord record = machine_record(machine);
         const PresenceOptions options = {
                 .machine = machine->id,
                 .record = &record,
@@ -58,8 +68,6 @@ static void machine_join(SimMachine *machine, Registry *registry) {
                 .on_up = on_up, .on_down = on_down, .on_kept = on_kept, .userdata = machine
         };
 
-        if (machine->metadata)
-                ck_assert_int_eq(metadata_parse(machine->metadata, &record.metadata, NULL), 0);
         ck_assert_int_eq(presence_new(&machine->presence, registry, &options, &listener), 0);
         metadata_done(&record.metadata);
 }
@@ -76,7 +84,7 @@ void sim_start(Sim *sim, size_t i) {
         Registry *registry;
 
         ck_assert_ptr_null(machine->agent);
-        machine->is_closing = false;
+        machine->is_closing = machine->is_leaving = machine->has_left = false;
         machine->client = rig_connect_on(&sim->rig, machine->loop);
         registry = sim->rig.registries[machine->client];
         ck_assert_int_eq(host_fake_new(&machine->host, machine->fake, machine->loop), 0);
@@ -105,6 +113,36 @@ static bool is_closed(void *userdata) {
         return ((SimMachine *)userdata)->n_closing == 0;
 }
 
+static void on_agent_left(Agent *agent, void *userdata) {
+        (void)agent;
+        ((SimMachine *)userdata)->has_left = true;
+}
+
+void sim_leave(Sim *sim, size_t i) {
+        SimMachine *machine = &sim->machines[i];
+        MachineRecord record;
+
+        machine->is_leaving = true;
+        record = machine_record(machine);
+        ck_assert_int_eq(presence_update(machine->presence, &record, SIM_TTL_S * US_PER_S), 0);
+        metadata_done(&record.metadata);
+        agent_leave(machine->agent, on_agent_left, machine);
+}
+
+static void on_presence_left(void *userdata) {
+        ((SimMachine *)userdata)->n_closing--;
+}
+
+static void presence_stop_or_leave(Sim *sim, SimMachine *machine) {
+        if (!machine->has_left) {
+                presence_stop(machine->presence);
+                return;
+        }
+        machine->n_closing = 1;
+        presence_leave(machine->presence, on_presence_left, machine);
+        rig_wait(&sim->rig, 10000, is_closed, machine);
+}
+
 void sim_stop(Sim *sim, size_t i) {
         SimMachine *machine = &sim->machines[i];
 
@@ -116,7 +154,7 @@ void sim_stop(Sim *sim, size_t i) {
         agent_close(machine->agent, on_agent_closed, machine);
         engine_close(machine->engine, on_engine_closed, machine);
         rig_wait(&sim->rig, 10000, is_closed, machine);
-        presence_stop(machine->presence);
+        presence_stop_or_leave(sim, machine);
         machine->agent = agent_free(machine->agent);
         machine->engine = engine_free(machine->engine);
         machine->host = host_free(machine->host);

@@ -36,6 +36,8 @@ typedef struct SimMachine {
         Presence *presence;
         ExchangeServer server; /* of its API */
         bool is_closing;       /* it ends */
+        bool is_leaving;       /* it hands its units over... */
+        bool has_left;         /* ...and is done with it */
         unsigned n_closing;    /* parts that have not closed */
         unsigned n_changes;    /* of activity of its units so far */
 } SimMachine;
@@ -60,6 +62,10 @@ void sim_done(Sim *sim);
 void sim_start(Sim *sim, size_t i);
 void sim_stop(Sim *sim, size_t i);
 void sim_crash(Sim *sim, size_t i);
+
+/* The machine begins to leave the cluster, as by `systemctl stop`; `has_left` tells when it is done.
+ * Then, or before, sim_stop() ends the daemon: with its lease, if it has left. */
+void sim_leave(Sim *sim, size_t i);
 
 /* The machine loses power: daemon, units and /run are gone. sim_start() boots it. */
 void sim_power_off(Sim *sim, size_t i);
