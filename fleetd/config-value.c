@@ -9,6 +9,7 @@
 #include "fleetd/config.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -130,7 +131,9 @@ int config_value_seconds(const char *text, void *target, Diag *diag) {
         return 0;
 }
 
-int config_value_ttl(const char *text, void *target, Diag *diag) {
+/* A duration in a range up to a day; `least` says it in words. */
+static int parse_duration(const char *text, uint64_t least_us, const char *least, uint64_t *ret_us,
+                          Diag *diag) {
         uint64_t us;
         int r;
 
@@ -138,15 +141,23 @@ int config_value_ttl(const char *text, void *target, Diag *diag) {
         if (r == -EINVAL)
                 return diag_set(diag, -EINVAL,
                                 "\"%s\" is not a duration such as 15s, 1m30s or 2500ms", text);
-        if (r < 0 || us < (uint64_t)STORE_LEASE_TTL_MIN_S * US_PER_S ||
-            us > (uint64_t)DAY_S * US_PER_S)
-                return diag_set(diag, -EINVAL,
-                                "%s is not in the range from %ds, the shortest lease that etcd "
-                                "grants, to 24h",
-                                text, STORE_LEASE_TTL_MIN_S);
+        if (r < 0 || us < least_us || us > (uint64_t)DAY_S * US_PER_S)
+                return diag_set(diag, -EINVAL, "%s is not in the range from %s to 24h", text,
+                                least);
 
-        *(uint64_t *)target = us;
+        *ret_us = us;
         return 0;
+}
+
+int config_value_ttl(const char *text, void *target, Diag *diag) {
+        static_assert(STORE_LEASE_TTL_MIN_S == 2, "as the message says");
+
+        return parse_duration(text, (uint64_t)STORE_LEASE_TTL_MIN_S * US_PER_S,
+                              "2s, the shortest lease that etcd grants,", target, diag);
+}
+
+int config_value_duration(const char *text, void *target, Diag *diag) {
+        return parse_duration(text, 0, "0", target, diag);
 }
 
 int config_value_string(const char *text, void *target, Diag *diag) {

@@ -24,6 +24,9 @@ int config_value_seconds(const char *text, void *target, Diag *diag);
  * in microseconds. */
 int config_value_ttl(const char *text, void *target, Diag *diag);
 
+/* uint64_t: a duration from 0 to a day, in microseconds. */
+int config_value_duration(const char *text, void *target, Diag *diag);
+
 /* char *: anything. */
 int config_value_string(const char *text, void *target, Diag *diag);
 

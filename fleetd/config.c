@@ -138,6 +138,16 @@ static const ConfigKey keys[] = {
           .initial = "15s",
           .help = "After so long a silence the others consider this machine lost, and its units\n"
                   "run elsewhere. It says that it lives three times in this time. At least 2s." },
+        { .name = "leave_timeout",
+          .parse = config_value_duration,
+          .offset = offsetof(Config, leave_timeout_us),
+          .kind = KIND_UINT64,
+          .initial = "60s",
+          .help = "systemctl stop fleet has the units of this machine run elsewhere before they "
+                  "are\n"
+                  "stopped here. What no other machine runs after so long is stopped all the same. "
+                  "0:\n"
+                  "do not wait for other machines." },
         { .name = "units_directory",
           .parse = config_value_path,
           .offset = offsetof(Config, units_directory),

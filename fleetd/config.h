@@ -40,12 +40,13 @@ typedef struct Config {
         char *public_ip;       /* IPv4 or IPv6 address; empty = found out */
         Metadata metadata;     /* of this machine */
         uint64_t agent_ttl_us; /* after this silence others consider this machine lost; >= 2 s */
-        char *units_directory; /* absolute path */
-        bool systemd_user;     /* the user's service manager in place of the system's */
-        uint16_t token_limit;  /* entries of a page of the API, >= 1 */
-        bool disable_engine;   /* never lead */
-        double etcd_request_timeout;      /* seconds that an ordinary request may take */
-        bool disable_watches;             /* read again and again in place of watching */
+        uint64_t leave_timeout_us;   /* a machine that leaves waits for successors for so long */
+        char *units_directory;       /* absolute path */
+        bool systemd_user;           /* the user's service manager in place of the system's */
+        uint16_t token_limit;        /* entries of a page of the API, >= 1 */
+        bool disable_engine;         /* never lead */
+        double etcd_request_timeout; /* seconds that an ordinary request may take */
+        bool disable_watches;        /* read again and again in place of watching */
         double engine_reconcile_interval; /* seconds between these readings */
         struct {
                 bool flag;

@@ -86,6 +86,7 @@ static MachineRecord machine_record(const Daemon *daemon) {
                 .version = (char *)FLEET_VERSION,
                 .boot_id = daemon->identity->boot_id,
                 .metadata = daemon->config->metadata,
+                .is_leaving = daemon->leave >= LEAVE_HANDS_OVER,
         };
 }
 

@@ -3,8 +3,8 @@
 
 /* The daemon's object, shared by its files: daemon.c (the parts, start and end), daemon-member.c
  * (the connection to the store, and the membership), daemon-store.c (which store), daemon-checkup.c
- * (its part in a checkup), daemon-reload.c (another configuration), daemon-status.c (what it tells
- * of itself). */
+ * (its part in a checkup), daemon-reload.c (another configuration), daemon-leave.c (the end, as far
+ * as units have a part in it), daemon-status.c (what it tells of itself). */
 
 #include "agent/agent.h"
 #include "agent/checkup.h"
@@ -28,7 +28,18 @@ typedef enum DaemonPhase {
         PHASE_MEMBER,
         PHASE_LEADER,
         PHASE_CUT_OFF,
+        PHASE_LEAVING,
 } DaemonPhase;
+
+/* How far the end has come; the stages are in daemon-leave.c. */
+typedef enum DaemonLeave {
+        LEAVE_NOT,
+        LEAVE_ASKS,
+        LEAVE_JOINS,
+        LEAVE_HANDS_OVER,
+        LEAVE_STOPS,
+        LEAVE_DONE,
+} DaemonLeave;
 
 struct Daemon {
         Config *config;           /* borrowed; what is in force */
@@ -54,21 +65,26 @@ struct Daemon {
         Notify notify;
         Output output; /* dumps of the state, to standard output */
 
-        char *address;       /* owned: by which we are known; NULL = none */
-        uint64_t looked_us;  /* when it was looked for last */
-        char endpoint[512];  /* of the connection to etcd, or why there is none */
-        LoopHook status;     /* compares `phase` with what is */
-        LoopTimer patience;  /* set until the store was first reached */
-        LoopTimer deadline;  /* set while closing */
-        StrList troubles;    /* why etcd cannot be reached, as far as it is not logged yet */
-        char trouble[512];   /* the last of all; empty while it can be */
-        char why_out[512];   /* scratch of daemon_report() */
-        bool is_trouble_new; /* not told to the service manager yet */
-        DaemonPhase phase;   /* told last */
-        uint64_t started_us; /* env_wall_us() */
-        uint64_t window_us;  /* when the turns began to be counted */
-        unsigned n_turns;    /* since then */
-        unsigned n_closing;  /* parts that have not said that they are closed */
+        char *address;           /* owned: by which we are known; NULL = none */
+        uint64_t looked_us;      /* when it was looked for last */
+        char endpoint[512];      /* of the connection to etcd, or why there is none */
+        LoopHook status;         /* compares `phase` with what is */
+        LoopTimer patience;      /* set until the store was first reached */
+        LoopTimer deadline;      /* set while closing */
+        LoopTimer leave_beat;    /* set since we were told to end, until we close */
+        DaemonLeave leave;       /* how far that has come */
+        uint64_t leave_until_us; /* when this stage has taken too long */
+        uint64_t member_us;      /* when we were a member last, since then */
+        uint64_t n_leaving_told; /* how many units were still here, as the service manager knows */
+        StrList troubles;        /* why etcd cannot be reached, as far as it is not logged yet */
+        char trouble[512];       /* the last of all; empty while it can be */
+        char why_out[512];       /* scratch of daemon_report() */
+        bool is_trouble_new;     /* not told to the service manager yet */
+        DaemonPhase phase;       /* told last */
+        uint64_t started_us;     /* env_wall_us() */
+        uint64_t window_us;      /* when the turns began to be counted */
+        unsigned n_turns;        /* since then */
+        unsigned n_closing;      /* parts that have not said that they are closed */
         int exit_code;
         bool was_connected; /* ever */
         bool was_busy;      /* in the window before */
@@ -102,6 +118,9 @@ int daemon_update_member(Daemon *daemon);
 
 /* Look, once a minute at most, whether the machine has another address by now. */
 void daemon_look_around(Daemon *daemon);
+
+/* SIGTERM's and SIGINT's handler: end; as a stop of the service has it, leave the cluster first. */
+void daemon_on_end(void *userdata);
 
 /* SIGHUP's handler: read the configuration again and put it in force, or keep the one that is. */
 void daemon_on_reload(void *userdata);

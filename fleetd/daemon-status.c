@@ -37,6 +37,7 @@ static void phase_text(const Daemon *daemon, DaemonPhase phase, char text[PHASE_
                 [PHASE_JOINING] = { "Connected to ", ", joining the cluster" },
                 [PHASE_MEMBER] = { "Member of the cluster", NULL },
                 [PHASE_LEADER] = { "Member of the cluster, leading it", NULL },
+                [PHASE_LEAVING] = { "Leaving the cluster", NULL },
                 [PHASE_CUT_OFF] = { "Lost ", ", trying to reach it again; units run, the API "
                                              "answers 503" },
         };
@@ -47,6 +48,8 @@ static void phase_text(const Daemon *daemon, DaemonPhase phase, char text[PHASE_
 }
 
 static DaemonPhase daemon_phase(const Daemon *daemon) {
+        if (daemon->leave >= LEAVE_HANDS_OVER)
+                return PHASE_LEAVING;
         if (!store_is_connected(daemon->store))
                 return daemon->was_connected ? PHASE_CUT_OFF : PHASE_WAITING;
         if (!daemon->presence || presence_lease(daemon->presence) == 0)
@@ -72,6 +75,21 @@ static void note_turn(Daemon *daemon) {
         daemon->n_turns = 0;
 }
 
+/* On the way out: how many units are still to go. */
+static void tell_leaving(Daemon *daemon) {
+        uint64_t n = agent_stats(daemon->agent).n_leaving;
+        char text[96];
+
+        if (daemon->phase == PHASE_LEAVING && daemon->n_leaving_told == n)
+                return;
+
+        daemon->phase = PHASE_LEAVING;
+        daemon->n_leaving_told = n;
+        (void)snprintf(text, sizeof(text), "Leaving the cluster: %llu units are still here",
+                       (unsigned long long)n);
+        notify_status(text);
+}
+
 static void on_status(LoopHook *hook) {
         Daemon *daemon = container_of(hook, Daemon, status);
         DaemonPhase phase = daemon_phase(daemon);
@@ -80,6 +98,10 @@ static void on_status(LoopHook *hook) {
 
         note_turn(daemon);
         daemon_look_around(daemon);
+        if (phase == PHASE_LEAVING) {
+                tell_leaving(daemon);
+                return;
+        }
         if (phase == daemon->phase && !daemon->is_trouble_new)
                 return;
 

@@ -8,10 +8,11 @@
  *     presence, store connection --> API               (available or 503)
  *     all of them --> status hook --> service manager  (STATUS=)
  *
- * The end: SIGTERM closes the sockets, then API, agent and engine side by side (the engine gives up
- * its leader record, so that another leads at once), then presence and store. The lease is not
- * revoked and no unit is touched: a daemon that is started again goes on with both. All of it has
- * DAEMON_END_US; what has not answered by then is left to the lease.
+ * The end, after what daemon-leave.c does before: closes the sockets, then API, agent and engine
+ * side by side (the engine gives up its leader record, so that another leads at once), then presence
+ * and store. Unless this machine has left the cluster, the lease is not revoked and no unit is
+ * touched: a daemon that is started again goes on with both. All of it has DAEMON_END_US; what has
+ * not answered by then is left to the lease.
  */
 
 #include "fleetd/daemon.h"
@@ -59,10 +60,20 @@ static void on_store_closed(Store *store, void *userdata) {
         loop_exit(daemon->loop, daemon->exit_code);
 }
 
+static void on_presence_left(void *userdata) {
+        Daemon *daemon = userdata;
+
+        store_close(daemon->store, on_store_closed, daemon);
+}
+
 static void on_part_closed(Daemon *daemon) {
         if (--daemon->n_closing > 0)
                 return;
 
+        if (daemon->presence && daemon->leave == LEAVE_DONE) {
+                presence_leave(daemon->presence, on_presence_left, daemon);
+                return;
+        }
         if (daemon->presence)
                 presence_stop(daemon->presence);
         if (daemon->checkup)
@@ -87,9 +98,8 @@ static void on_engine_closed(Engine *engine, void *userdata) {
 static void on_deadline(LoopTimer *timer) {
         Daemon *daemon = container_of(timer, Daemon, deadline);
 
-        log_line(LOG_NOTICE,
-                 "Ending without the last answers from %s or systemd; units keep running",
-                 daemon->store_name);
+        log_line(LOG_NOTICE, "Ending without the last answers from %s or systemd%s",
+                 daemon->store_name, daemon->leave == LEAVE_DONE ? "" : "; units keep running");
         loop_exit(daemon->loop, daemon->exit_code);
 }
 
@@ -100,7 +110,7 @@ void daemon_close(Daemon *daemon, int exit_code) {
 
         daemon->is_closing = true;
         daemon->exit_code = exit_code;
-        notify_stopping();
+        notify_stopping(daemon->leave == LEAVE_DONE);
         loop_hook_remove(&daemon->status);
         timer_clear(&daemon->patience);
         timer_set_in(daemon->loop, &daemon->deadline,
@@ -111,11 +121,6 @@ void daemon_close(Daemon *daemon, int exit_code) {
         api_close(TAKE(daemon->api), on_api_closed, daemon);
         agent_close(daemon->agent, on_agent_closed, daemon);
         engine_close(daemon->engine, on_engine_closed, daemon);
-}
-
-static void on_end_signal(void *userdata) {
-        log_line(LOG_INFO, "Ending as told; units keep running");
-        daemon_close(userdata, EXIT_SUCCESS);
 }
 
 /* The start */
@@ -212,8 +217,8 @@ static int watch_signals(Daemon *daemon) {
         static const struct {
                 int number;
                 void (*fn)(void *userdata);
-        } rows[] = { { SIGTERM, on_end_signal },
-                     { SIGINT, on_end_signal },
+        } rows[] = { { SIGTERM, daemon_on_end },
+                     { SIGINT, daemon_on_end },
                      { SIGHUP, daemon_on_reload },
                      { SIGUSR1, daemon_on_dump } };
 
@@ -266,6 +271,7 @@ static int daemon_start(Daemon *daemon) {
 static void daemon_done(Daemon *daemon) {
         notify_stop(&daemon->notify);
         timer_clear(&daemon->deadline);
+        timer_clear(&daemon->leave_beat);
         for (size_t i = 0; i < ELEMENTSOF(daemon->signals); i++)
                 loop_signal_free(daemon->signals[i]);
         presence_free(daemon->presence);

@@ -45,8 +45,9 @@ static void print_help(const char *program) {
         config_print_help(stdout);
         (void)fputs("\nThe API is served on the sockets that systemd passes (fleet.socket). "
                     "Signals: SIGTERM and SIGINT end the daemon and touch\n"
-                    "no unit, SIGHUP has it read the configuration again, SIGUSR1 has it write its "
-                    "state on standard output.\n",
+                    "no unit, unless systemd is stopping its service: then the machine leaves the "
+                    "cluster. SIGHUP has it read the\n"
+                    "configuration again, SIGUSR1 has it write its state on standard output.\n",
                     stdout);
 }
 

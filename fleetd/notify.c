@@ -67,8 +67,14 @@ void notify_ready(void) {
         (void)sd_notify(false, "READY=1");
 }
 
-void notify_stopping(void) {
-        (void)sd_notify(false, "STOPPING=1\nSTATUS=Ending; units keep running");
+void notify_stopping(bool has_left) {
+        (void)sd_notify(false, has_left
+                                       ? "STOPPING=1\nSTATUS=Left the cluster; no unit is left here"
+                                       : "STOPPING=1\nSTATUS=Ending; units keep running");
+}
+
+void notify_extend(uint64_t us) {
+        (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)us);
 }
 
 void notify_status(const char *text) {

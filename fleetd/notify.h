@@ -25,8 +25,11 @@ void notify_start(Notify *notify, Loop *loop);
 void notify_stop(Notify *notify);
 
 /* Say that the daemon reads its configuration again, up to notify_ready(); that it serves; that it
- * ends; what it is doing, in words. */
+ * ends, and whether its units are gone; what it is doing, in words. */
 void notify_reloading(void);
 void notify_ready(void);
-void notify_stopping(void);
+void notify_stopping(bool has_left);
 void notify_status(const char *text);
+
+/* Ask to be given so much more time to end, counted from now. */
+void notify_extend(uint64_t us);

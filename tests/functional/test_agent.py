@@ -11,11 +11,11 @@ class OneMachine(ClusterTest):
         machine = self.machines[0]
         self.cluster.start({"ours.service": service()}).ok()
         pid = machine.main_pid("ours.service")
-        machine.exec("systemctl", "stop", "fleet.service").ok()
+        machine.end_daemon()
         (machine.root / "run/fleet/units/theirs.service").write_text(service())
         machine.exec("systemctl", "link", "--runtime", "/run/fleet/units/theirs.service").ok()
         machine.exec("systemctl", "start", "theirs.service").ok()
-        machine.exec("systemctl", "start", "fleet.service").ok()
+        machine.begin_daemon()
         wait_for(lambda: machine.unit_files() == ["ours.service"], what="the foreign file is gone")
         wait_for(lambda: machine.show("theirs.service", "LoadState", "ActiveState") == ["not-found", "inactive"])
         self.assertEqual(machine.main_pid("ours.service"), pid)

@@ -49,6 +49,7 @@ class Api(ClusterTest):
         machine.exec("sh", "-c", f"mkdir -p {drop_in} && printf '[Socket]\\nListenStream=127.0.0.1:{PORT}\\n' >{drop_in}/tcp.conf").ok()
         machine.exec("sh", "-c", "systemctl daemon-reload && systemctl stop fleet.service && systemctl restart fleet.socket && systemctl start fleet.service").ok()
         cls.cluster.wait_for_machines(cls.cluster.machines)
+        wait_for(cls.cluster.leader)
 
     @property
     def machine(self):

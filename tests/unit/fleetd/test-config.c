@@ -41,6 +41,7 @@ START_TEST(test_defaults) {
         ck_assert_str_eq(config.public_ip, "");
         ck_assert_uint_eq(config.metadata.n_entries, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
+        ck_assert_uint_eq(config.leave_timeout_us, 60000000);
         ck_assert_str_eq(config.units_directory, "/run/fleet/units/");
         ck_assert(!config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 100);
@@ -67,6 +68,7 @@ START_TEST(test_every_key) {
                               "public_ip=10.0.0.9\n"
                               "metadata=\"region=us-west,az=1,eq=a=b\"\n"
                               "agent_ttl=1m30s\n"
+                              "leave_timeout=0\n"
                               "units_directory=/var/units\n"
                               "systemd_user=true\n"
                               "token_limit=65535\n"
@@ -88,6 +90,7 @@ START_TEST(test_every_key) {
         ck_assert_str_eq(metadata_get(&config.metadata, "eq"), "a=b");
         ck_assert_str_eq(metadata_get(&config.metadata, "region"), "us-west");
         ck_assert_uint_eq(config.agent_ttl_us, 90000000);
+        ck_assert_uint_eq(config.leave_timeout_us, 0);
         ck_assert_str_eq(config.units_directory, "/var/units");
         ck_assert(config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 65535);
@@ -195,6 +198,9 @@ START_TEST(test_bad_values) {
                 { "agent_ttl=1999ms", "agent_ttl: 1999ms is not in the range from 2s" },
                 { "agent_ttl=-15s", "agent_ttl: -15s is not in the range from 2s" },
                 { "agent_ttl=25h", "agent_ttl: 25h is not in the range from 2s" },
+                { "leave_timeout=60", "leave_timeout: \"60\" is not a duration such as 15s" },
+                { "leave_timeout=-1s", "leave_timeout: -1s is not in the range from 0 to 24h" },
+                { "leave_timeout=25h", "leave_timeout: 25h is not in the range from 0 to 24h" },
                 { "units_directory=units", "units_directory: \"units\" is not an absolute path" },
                 { "systemd_user=maybe", "systemd_user: \"maybe\" is neither true nor false" },
                 { "token_limit=0", "token_limit: 0 is not in the range from 1 to 65535" },
@@ -295,6 +301,7 @@ START_TEST(test_reload) {
                 { "metadata=a=b", "metadata", "" },
                 { "agent_ttl=30s", "agent_ttl", "" },
                 { "agent_ttl=15000ms", "", "" },
+                { "leave_timeout=90s", "leave_timeout", "" },
                 { "units_directory=/u/", "", "units_directory" },
                 { "systemd_user=yes", "", "systemd_user" },
                 { "token_limit=7", "token_limit", "" },
