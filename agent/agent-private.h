@@ -170,15 +170,6 @@ void agent_reconsider_op(AgentUnit *unit);
 /* A retry timer's callback. */
 void agent_on_retry(LoopTimer *timer);
 
-/* What is desired of the unit, or NULL for nothing: it has no row, or this machine empties itself. */
-const ScheduleRecord *agent_row(const AgentUnit *unit);
-
-/* Every turn, while this machine leaves: go on to the next stage when it is time. */
-void agent_leave_turn(Agent *agent);
-
-/* Agent.leaving's callback. */
-void agent_on_left(LoopDeferred *deferred);
-
 /* Must the unit wait until other machines have ended it? */
 bool agent_must_wait(const AgentUnit *unit);
 

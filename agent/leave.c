@@ -19,6 +19,7 @@
 #include <syslog.h>
 
 #include "agent/agent-private.h"
+#include "agent/leave.h"
 #include "lib/base/log.h"
 
 const ScheduleRecord *agent_row(const AgentUnit *unit) {
