@@ -155,9 +155,6 @@ void agent_unit_free(AgentUnit *unit);
 /* Decide upon the unit before the next wait. */
 void agent_mark_work(AgentUnit *unit);
 
-/* Decide upon every unit, and report what differs. */
-void agent_mark_all(Agent *agent);
-
 /* Report the unit's state, if it differs, when reports go next. */
 void agent_mark_report(AgentUnit *unit);
 

@@ -5,6 +5,9 @@
 
 #include "agent/agent-private.h"
 
+/* Decide upon every unit, and report what differs. */
+void agent_mark_all(Agent *agent);
+
 /* What is desired of the unit, or NULL for nothing: it has no row, or this machine empties itself. */
 const ScheduleRecord *agent_row(const AgentUnit *unit);
 
