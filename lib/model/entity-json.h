@@ -14,6 +14,10 @@
 #include "lib/model/entity.h"
 #include "lib/model/json-out.h"
 
+/* Machine, and the member "machines" of an object. Reading returns as said above. */
+void machine_list_write(const Machine *machines, size_t n_machines, JsonOut *out);
+int machine_list_read(const json_t *object, Machine **ret_machines, size_t *io_n, Diag *diag);
+
 /* Unit, as said above. */
 void unit_write(const Unit *unit, JsonOut *out);
 int unit_read(const json_t *object, Unit *unit, Diag *diag);

@@ -30,6 +30,8 @@ static void machine_write(const Machine *machine, JsonOut *out) {
                 json_out_key(out, "metadata");
                 json_out_metadata(out, &machine->metadata);
         }
+        if (machine->missing_since_s > 0)
+                json_out_number(out, "missingSince", machine->missing_since_s);
         json_out_string(out, "primaryIP", machine->primary_ip);
         json_out_close(out, '}');
 }
@@ -45,6 +47,8 @@ static int machine_read(const json_t *object, Machine *machine, Diag *diag) {
                 r = json_in_get_bool(object, "leaving", &machine->is_leaving, diag);
         if (r == 0)
                 r = json_in_get_metadata(object, "metadata", &machine->metadata, diag);
+        if (r == 0)
+                r = json_in_get_number(object, "missingSince", &machine->missing_since_s, diag);
         if (r == 0)
                 r = json_in_get_string(object, "primaryIP", &machine->primary_ip, diag);
         return r;
@@ -88,6 +92,12 @@ static void list_write(const Page *page, const char *key, size_t n_entries,
         json_out_open(out, '[');
         write(page, out);
         json_out_close(out, ']');
+}
+
+void machine_list_write(const Machine *machines, size_t n_machines, JsonOut *out) {
+        const Page page = { .machines = (Machine *)machines, .n_machines = n_machines };
+
+        list_write(&page, "machines", n_machines, machines_write, out);
 }
 
 int page_encode(const Page *page, Buf *out) {
@@ -136,20 +146,20 @@ static int begin_list(const json_t *root, const char *key, size_t element_bytes,
         return 0;
 }
 
-static int page_read_machines(const json_t *root, Page *page, Diag *diag) {
+int machine_list_read(const json_t *object, Machine **ret_machines, size_t *io_n, Diag *diag) {
         void *machines;
         json_t *array;
         int r;
 
-        r = begin_list(root, "machines", sizeof(Machine), &array, &machines, diag);
+        r = begin_list(object, "machines", sizeof(Machine), &array, &machines, diag);
         if (r < 0)
                 return r;
 
-        page->machines = machines;
-        while (r == 0 && page->n_machines < json_array_size(array)) {
-                size_t i = page->n_machines++;
+        *ret_machines = machines;
+        while (r == 0 && *io_n < json_array_size(array)) {
+                size_t i = (*io_n)++;
 
-                r = machine_read(json_array_get(array, i), &page->machines[i], diag);
+                r = machine_read(json_array_get(array, i), &(*ret_machines)[i], diag);
                 if (r == -EBADMSG)
                         return diag_wrap(diag, r, "machines[%zu]", i);
         }
@@ -203,7 +213,7 @@ int page_decode(const char *json, size_t n_bytes, Page *ret_page, Diag *diag) {
 
         r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
         if (r == 0)
-                r = page_read_machines(root, &page, diag);
+                r = machine_list_read(root, &page.machines, &page.n_machines, diag);
         if (r == 0)
                 r = page_read_units(root, &page, diag);
         if (r == 0)

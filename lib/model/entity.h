@@ -42,6 +42,9 @@ int unit_decode(const char *json, size_t n_bytes, Unit *ret_unit, Diag *diag);
 
 /* Machine. Strings owned. */
 typedef struct Machine {
+        /* Ours ("missingSince"): seconds since the epoch when it went missing; 0 while it is there. */
+        uint64_t missing_since_s;
+
         char *id;          /* machine ID */
         char *primary_ip;  /* or NULL */
         Metadata metadata; /* merged: configured and set over the API */

@@ -19,6 +19,7 @@
 #include "lib/base/diag.h"
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
+#include "lib/model/entity.h"
 #include "lib/model/job-state.h"
 #include "lib/model/metadata.h"
 #include "lib/model/restarts.h"
@@ -210,3 +211,27 @@ typedef struct ReportRecord {
 void report_record_done(ReportRecord *record);
 int report_record_encode(const ReportRecord *record, char **ret_json);
 int report_record_decode(const char *json, size_t n_bytes, ReportRecord *ret_record, Diag *diag);
+
+/* engine/brake: units are not moved away from machines that are missing, since too many vanished at
+ * once. Written by the leading engine, and there only while that holds. The API shows it, too. */
+typedef struct BrakeRecord {
+        uint64_t since_s;  /* seconds since the epoch */
+        uint64_t limit;    /* so many may vanish at once */
+        Machine *machines; /* owned: the missing ones, as last known, in order of their IDs */
+        size_t n_machines; /* how many */
+} BrakeRecord;
+
+/* Free the members (zeroed afterwards); to JSON; from JSON. As said above. */
+void brake_record_done(BrakeRecord *record);
+int brake_record_encode(const BrakeRecord *record, char **ret_json);
+int brake_record_decode(const char *json, size_t n_bytes, BrakeRecord *ret_record, Diag *diag);
+
+/* evict/<machine>: an operator gives a missing machine up: its units move. Written by the API,
+ * removed by the leading engine when the machine is back, or has no rows any more. */
+typedef struct EvictRecord {
+        uint64_t asked_s; /* seconds since the epoch, for people */
+} EvictRecord;
+
+/* To JSON; from JSON. As said above. */
+int evict_record_encode(const EvictRecord *record, char **ret_json);
+int evict_record_decode(const char *json, size_t n_bytes, EvictRecord *ret_record, Diag *diag);

@@ -30,7 +30,7 @@ typedef struct RegistryFollowFns {
         void (*on_noticed)(RegistryFollow *follow, int64_t revision);
 } RegistryFollowFns;
 
-enum { REGISTRY_FOLLOW_MAX = 8 /* keys of one follower */ };
+enum { REGISTRY_FOLLOW_MAX = 10 /* keys of one follower */ };
 
 /* One of the keys that a follower follows; private to the registry. */
 typedef struct RegistryFollowPart {

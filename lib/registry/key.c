@@ -73,6 +73,14 @@ static int decode_report(const StoreKv *kv, Record *record, Diag *diag) {
         return report_record_decode(kv->value.data, kv->value.n_bytes, &record->report, diag);
 }
 
+static int decode_brake(const StoreKv *kv, Record *record, Diag *diag) {
+        return brake_record_decode(kv->value.data, kv->value.n_bytes, &record->brake, diag);
+}
+
+static int decode_evict(const StoreKv *kv, Record *record, Diag *diag) {
+        return evict_record_decode(kv->value.data, kv->value.n_bytes, &record->evict, diag);
+}
+
 typedef struct RecordFormat {
         const char *word; /* first component of the key */
         bool has_machine;
@@ -82,6 +90,8 @@ typedef struct RecordFormat {
 
 static const RecordFormat formats[_RECORD_KIND_MAX] = {
         [RECORD_CHECKUP] = { "checkup/ask", false, false, decode_checkup },
+        [RECORD_BRAKE] = { "engine/brake", false, false, decode_brake },
+        [RECORD_EVICT] = { "evict/", true, false, decode_evict },
         [RECORD_LEADER] = { "engine/leader", false, false, decode_leader },
         [RECORD_FILE] = { "file/", false, true, decode_file },
         [RECORD_HELD] = { "held/", true, true, decode_hold },
@@ -332,6 +342,9 @@ void record_done(Record *record) {
         case RECORD_HELD:
         case RECORD_HOLD:
                 hold_record_done(&record->hold);
+                break;
+        case RECORD_BRAKE:
+                brake_record_done(&record->brake);
                 break;
         default:
                 break;

@@ -47,7 +47,9 @@ enum {
 /* The kinds of records, in the order of their keys' first components. */
 typedef enum RecordKind {
         RECORD_CHECKUP,   /* checkup/ask */
+        RECORD_BRAKE,     /* engine/brake */
         RECORD_LEADER,    /* engine/leader */
+        RECORD_EVICT,     /* evict/<machine> */
         RECORD_FILE,      /* file/<sha1> */
         RECORD_HELD,      /* held/<machine>/<unit> */
         RECORD_HOLD,      /* hold/<unit> */
@@ -66,8 +68,9 @@ typedef enum RecordKind {
  * NULL} is one machine's schedule, {RECORD_UNIT} all units. Strings borrowed. */
 typedef struct RecordKey {
         RecordKind kind;
-        const char *machine; /* for HELD, MACHINE, METADATA, REPORT, SCHEDULE, STATE; or NULL */
-        const char *unit;    /* unit name; for FILE the hash, for REMOVED the slot, for REPORT the
+        const char
+                *machine; /* for EVICT, HELD, MACHINE, METADATA, REPORT, SCHEDULE, STATE; or NULL */
+        const char *unit; /* unit name; for FILE the hash, for REMOVED the slot, for REPORT the
                              lease in hexadecimal; or NULL */
 } RecordKey;
 
@@ -95,6 +98,8 @@ typedef struct Record {
                 CheckupRecord checkup;
                 ReportRecord report;
                 HoldRecord hold; /* HELD, HOLD */
+                BrakeRecord brake;
+                EvictRecord evict;
         };
 } Record;
 

@@ -279,6 +279,21 @@ void registry_write_delete_hold(RegistryWrite *write, const char *unit, const ch
                               (RecordKey){ .kind = RECORD_HELD, .machine = machine, .unit = unit });
 }
 
+void registry_write_put_brake(RegistryWrite *write, const BrakeRecord *record) {
+        char *json = NULL;
+        int r = brake_record_encode(record, &json);
+
+        write_put_json(write, (RecordKey){ .kind = RECORD_BRAKE }, r, json, 0);
+}
+
+void registry_write_put_evict(RegistryWrite *write, const char *machine,
+                              const EvictRecord *record) {
+        char *json = NULL;
+        int r = evict_record_encode(record, &json);
+
+        write_put_json(write, (RecordKey){ .kind = RECORD_EVICT, .machine = machine }, r, json, 0);
+}
+
 void registry_write_delete(RegistryWrite *write, RecordKey key) {
         WriteItem *item = write_add(write);
 

@@ -76,6 +76,8 @@ void registry_write_put_report(RegistryWrite *write, const char *machine, const 
 /* Both records of a hold, hold/ and held/; and their removal. */
 void registry_write_put_hold(RegistryWrite *write, const char *unit, const HoldRecord *record);
 void registry_write_delete_hold(RegistryWrite *write, const char *unit, const char *machine);
+void registry_write_put_brake(RegistryWrite *write, const BrakeRecord *record);
+void registry_write_put_evict(RegistryWrite *write, const char *machine, const EvictRecord *record);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */
