@@ -285,6 +285,33 @@ void cluster_mark_machine_dirty(Cluster *cluster, ClusterMachine *machine) {
         cluster_mark_waiting_dirty(cluster);
 }
 
+void cluster_hold_machine(Cluster *cluster, const char *id, bool is_held) {
+        HashNode *node = hash_map_get(&cluster->machines, id);
+        ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
+
+        if (!machine || machine->is_held == is_held)
+                return;
+
+        machine->is_held = is_held;
+        for (ListNode *row = list_first(&machine->rows); row; row = list_next(&machine->rows, row))
+                cluster_mark_dirty(cluster, container_of(row, ClusterRow, machine_node)->unit);
+}
+
+bool cluster_has_evictable(const ClusterMachine *machine) {
+        for (ListNode *node = list_first(&machine->rows); node;
+             node = list_next(&machine->rows, node)) {
+                const ClusterUnit *unit = container_of(node, ClusterRow, machine_node)->unit;
+
+                /* One that fits nowhere else has been looked at since the machine went. */
+                if (unit->is_known && !unit->is_bad && unit->requirements &&
+                    !unit->requirements->global && unit->record.desired != JOB_STATE_INACTIVE &&
+                    unit->has_stored && unit->stored.machine && !unit->stored.why &&
+                    streq(unit->stored.machine, machine->id))
+                        return true;
+        }
+        return false;
+}
+
 void cluster_set_waiting(Cluster *cluster, ClusterUnit *unit, bool is_waiting) {
         if (is_waiting && !list_node_is_linked(&unit->waiting_node))
                 list_append(&cluster->waiting, &unit->waiting_node);

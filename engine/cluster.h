@@ -48,6 +48,7 @@ struct ClusterMachine {
         size_t n_wanted;     /* rows wanted: its load (contract section 6) */
         size_t n_conflicts;  /* of them, how many belong to units with Conflicts */
         size_t n_replaces;   /* of them, how many belong to units with Replaces */
+        bool is_held;        /* it is missing, and keeps its units for now (engine/brake.h) */
         size_t heap_index;   /* in Cluster.present, while present */
         uint32_t rank;       /* in Cluster.by_id, while that is sorted */
         bool has_record;     /* its record is there: Exclusive units may run there */
@@ -159,6 +160,12 @@ void cluster_mark_dirty(Cluster *cluster, ClusterUnit *unit);
 
 /* Plan the waiting units in the next round. */
 void cluster_mark_waiting_dirty(Cluster *cluster);
+
+/* A machine that is missing keeps its units from now on, or no more. */
+void cluster_hold_machine(Cluster *cluster, const char *id, bool is_held);
+
+/* Is a unit there, and placed on this machine, that would move if the machine were lost? */
+bool cluster_has_evictable(const ClusterMachine *machine);
 
 /* Plan every unit in the next round. */
 void cluster_mark_all_dirty(Cluster *cluster);

@@ -128,6 +128,7 @@ static void on_closing(LoopDeferred *deferred) {
         timer_clear(&election->timer);
         registry_write_clear(&election->write);
         free(TAKE(election->leader));
+        free(TAKE(election->predecessor));
         election->closed(election);
 }
 
@@ -187,6 +188,10 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         election->is_bad = record->is_bad;
         if (!record->is_deleted && !record->is_bad)
                 election->leader = strdup(record->leader.machine);
+        if (election->leader && !streq(election->leader, election->machine)) {
+                free(election->predecessor);
+                election->predecessor = strdup(election->leader);
+        }
         if (election->is_synced)
                 election_reconsider(election);
 }

@@ -24,6 +24,7 @@ struct Election {
         RegistryWrite write;    /* creating or removing it */
         LoopTimer timer;        /* spreads candidates, and waits after failures */
         char *leader;           /* owned: machine ID of the leader as far as known, or NULL */
+        char *predecessor;      /* owned: that of the last leader but this machine, or NULL */
         int64_t leader_created; /* create revision of its record; 0 = there is none */
         int64_t seen;           /* revision of the newest change of the record that we know of */
         int64_t listed;         /* revision of the last complete list */

@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <syslog.h>
 
+#include "engine/brake.h"
 #include "engine/cluster.h"
 #include "engine/commit.h"
 #include "engine/election.h"
@@ -51,7 +52,8 @@ struct Engine {
         char *machine;      /* owned */
         Election election;
         Cluster cluster;
-        Holds holds;           /* of Exclusive units */
+        Holds holds; /* of Exclusive units */
+        Brake brake;
         RegistryFollow follow; /* the whole view, while leading */
         RegistryWrite commit;
         LeftCheck left;
@@ -68,6 +70,7 @@ struct Engine {
         bool is_synced;         /* the view is complete */
         bool is_tainted; /* a commit was in flight when the list began: it may or may not be in it
                           */
+        bool is_brake_in_flight; /* the commit tells of the brake */
         bool is_election_closed;
         void (*closed)(Engine *engine, void *userdata);
         void *closed_userdata;
@@ -106,7 +109,8 @@ static void engine_mend_later(Engine *engine) {
 
 static void engine_maybe_closed(Engine *engine) {
         if (engine->is_election_closed && !registry_write_is_pending(&engine->commit) &&
-            !left_is_busy(&engine->left) && !holds_is_busy(&engine->holds))
+            !left_is_busy(&engine->left) && !holds_is_busy(&engine->holds) &&
+            !brake_is_pending(&engine->brake))
                 loop_defer(engine->loop, &engine->closing);
 }
 
@@ -124,6 +128,10 @@ static void on_holds_idle(Holds *holds) {
         engine_maybe_closed(container_of(holds, Engine, holds));
 }
 
+static void on_pulse_ended(Brake *brake) {
+        engine_maybe_closed(container_of(brake, Engine, brake));
+}
+
 /* Commits */
 
 static void on_committed(RegistryWrite *write, int status, int64_t revision) {
@@ -132,6 +140,9 @@ static void on_committed(RegistryWrite *write, int status, int64_t revision) {
         engine_maybe_closed(engine);
         if (own_writes_ended(&engine->own, revision))
                 engine_mend_later(engine);
+        if (status != 0 && engine->is_brake_in_flight)
+                brake_unwritten(&engine->brake);
+        engine->is_brake_in_flight = false;
         if (status == 0 && engine->is_tainted && engine->election.fence > 0)
                 engine_read_again(engine);
         if (status == 0 || status == -ECANCELED)
@@ -178,6 +189,19 @@ static void engine_commit(Engine *engine) {
         engine->stats.n_explained += counts->n_explained;
 }
 
+/* Writes what the brake has to tell. */
+static void engine_commit_brake(Engine *engine) {
+        engine->in_flight = (CommitCounts){ 0 };
+        registry_write_begin(&engine->commit, engine->registry);
+        registry_write_if_created_at(&engine->commit, leader_key, engine->election.fence);
+        brake_fill(&engine->brake, &engine->cluster, &engine->commit);
+        engine->is_brake_in_flight = registry_write_commit(&engine->commit, on_committed) == 0;
+        if (engine->is_brake_in_flight)
+                engine->stats.n_commits++;
+        else
+                engine_read_again_later(engine);
+}
+
 /* Plans a round. What it leaves comes when the commit has ended, or else in the next turn. */
 static void engine_plan(Engine *engine) {
         int r;
@@ -200,8 +224,8 @@ static void on_more(LoopDeferred *deferred) {
 static void on_turn(LoopHook *hook) {
         Engine *engine = container_of(hook, Engine, hook);
         Env *env = loop_env(engine->loop);
-        bool plans = !list_is_empty(&engine->cluster.dirty);
         uint64_t begin_us;
+        bool plans;
 
         if (!engine->is_synced || engine->election.fence == 0)
                 return;
@@ -209,6 +233,8 @@ static void on_turn(LoopHook *hook) {
         if (registry_write_is_pending(&engine->commit))
                 return;
 
+        brake_turn(&engine->brake, &engine->cluster);
+        plans = !list_is_empty(&engine->cluster.dirty);
         begin_us = env_now_us(env);
         if (plans)
                 engine_plan(engine);
@@ -218,6 +244,9 @@ static void on_turn(LoopHook *hook) {
                 left_turn(&engine->left);
         if (plans)
                 metrics_observe(&engine->stats.plans, env_now_us(env) - begin_us);
+        if (!registry_write_is_pending(&engine->commit) &&
+            brake_has_news(&engine->brake, &engine->cluster))
+                engine_commit_brake(engine);
 }
 
 /* Unused files */
@@ -292,6 +321,7 @@ static void on_reset(RegistryFollow *follow) {
         engine->is_tainted = registry_write_is_pending(&engine->commit);
         cluster_done(&engine->cluster);
         holds_reset(&engine->holds);
+        brake_on_reset(&engine->brake);
 }
 
 /* Tells of a machine that goes, before the view knows it. */
@@ -320,6 +350,8 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         r = cluster_apply(&engine->cluster, record);
         if (r == 0)
                 r = holds_apply(&engine->holds, record);
+        if (r == 0)
+                r = brake_on_record(&engine->brake, record);
         if (r < 0) {
                 log_line(LOG_ERR, "Cannot keep the view of the cluster: %s", strerror(-r));
                 engine_read_again(engine);
@@ -342,6 +374,8 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         engine->cluster.is_settled = true;
         holds_synced(&engine->holds);
         cluster_mark_all_dirty(&engine->cluster);
+        if (brake_on_synced(&engine->brake, &engine->cluster) < 0)
+                engine_read_again_later(engine);
 }
 
 static void on_noticed(RegistryFollow *follow, int64_t revision) {
@@ -378,6 +412,8 @@ static void engine_begin(Engine *engine) {
                                                .on_noticed = on_noticed,
                                                .on_synced = on_synced };
         static const RegistryFollowKey keys[] = {
+                { .key = { .kind = RECORD_BRAKE }, .is_noticed = true },
+                { .key = { .kind = RECORD_EVICT } },
                 { .key = { .kind = RECORD_FILE } },
                 { .key = { .kind = RECORD_HOLD } },
                 { .key = { .kind = RECORD_MACHINE } },
@@ -390,6 +426,7 @@ static void engine_begin(Engine *engine) {
 
         log_line(LOG_NOTICE, "This machine leads the cluster");
         holds_begin(&engine->holds, engine->election.fence);
+        brake_begin(&engine->brake, engine->election.predecessor);
         engine->stats.n_elections++;
         engine->stats.leader_since_us = env_wall_us(loop_env(engine->loop));
         r = registry_follow_start(engine->registry, &engine->follow, keys, ELEMENTSOF(keys), &fns);
@@ -414,6 +451,7 @@ static void engine_end(Engine *engine) {
         registry_write_cancel(&engine->commit);
         left_stop(&engine->left);
         holds_end(&engine->holds);
+        brake_end(&engine->brake);
         cluster_done(&engine->cluster);
 }
 
@@ -464,6 +502,8 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 return r;
         }
 
+        brake_init(&engine->brake, registry, engine->machine, seed, on_pulse_ended);
+        brake_set(&engine->brake, options->eviction_limit, options->ttl_us);
         loop_hook_add(engine->loop, &engine->hook);
         *ret_engine = engine;
         return 0;
@@ -473,7 +513,12 @@ void engine_set_disabled(Engine *engine, bool is_disabled) {
         election_set_disabled(&engine->election, is_disabled);
 }
 
+void engine_set_evictions(Engine *engine, EvictRule limit, uint64_t ttl_us) {
+        brake_set(&engine->brake, limit, ttl_us);
+}
+
 void engine_set_lease(Engine *engine, int64_t lease) {
+        brake_set_lease(&engine->brake, lease);
         election_set_lease(&engine->election, lease);
 }
 
@@ -488,6 +533,9 @@ EngineStats engine_stats(const Engine *engine) {
         stats.n_machines = engine->cluster.n_present;
         holds_count(&engine->holds, &stats.n_holds, &stats.n_holds_lost);
         stats.n_holds_removed = engine->holds.n_removed;
+        stats.n_missing = engine->brake.roll.n_missing;
+        stats.n_held = brake_n_held(&engine->brake);
+        stats.is_holding = engine->brake.roll.is_holding;
         for (HashNode *node = hash_map_first(&engine->cluster.units); node;
              node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
@@ -517,6 +565,7 @@ Engine *engine_free(Engine *engine) {
         if (!engine)
                 return NULL;
 
+        brake_done(&engine->brake);
         registry_write_clear(&engine->commit);
         holds_done(&engine->holds);
         free(engine->machine);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/evict.h"
 #include "lib/base/macro.h"
 #include "lib/base/metrics.h"
 #include "lib/registry/registry.h"
@@ -20,8 +21,10 @@ typedef struct Engine Engine;
 
 /* How it shall work. Strings are copied. */
 typedef struct EngineOptions {
-        const char *machine; /* machine ID */
-        bool is_disabled;    /* never lead (disable_engine, contract section 8) */
+        const char *machine;      /* machine ID */
+        bool is_disabled;         /* never lead (disable_engine, contract section 8) */
+        EvictRule eviction_limit; /* how many machines may vanish at once (engine/evict.h) */
+        uint64_t ttl_us;          /* agent_ttl: "at once" is within twice this time. > 0 */
 } EngineOptions;
 
 /* Numbers for /metrics. */
@@ -46,6 +49,9 @@ typedef struct EngineStats {
         uint64_t n_machines;           /* in view */
         uint64_t n_units;              /* in view */
         uint64_t n_unplaced;           /* desired, but nowhere */
+        uint64_t n_missing;            /* machines that vanished, as far as they count */
+        uint64_t n_held;               /* of them, those that keep their units */
+        bool is_holding;               /* all evictions are held */
 } EngineStats;
 
 /* Make an engine; `registry` is borrowed and must outlive it. It begins to follow engine/leader at
@@ -55,6 +61,9 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
 /* Stand for leader, or never (disable_engine): who leads then resigns, and another is elected at
  * once. */
 void engine_set_disabled(Engine *engine, bool is_disabled);
+
+/* Take in another limit and time: see EngineOptions. */
+void engine_set_evictions(Engine *engine, EvictRule limit, uint64_t ttl_us);
 
 /* The lease to lead on (presence), 0 when there is none at the moment: then it neither leads nor
  * stands. */

@@ -24,6 +24,7 @@
 #include "engine/placement.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "engine/candidates.h"
 #include "engine/fit.h"
@@ -136,10 +137,38 @@ static void settle_global(Cluster *cluster, ClusterUnit *unit) {
         }
 }
 
+/* Leaves the unit on a machine that is missing and may come back. Who asks for something meanwhile
+ * is told why it does not happen; nothing is written for the others. */
+static int keep_held(Cluster *cluster, ClusterUnit *unit, ClusterRow *current) {
+        const PlacementRecord *known = unit->has_wanted ? &unit->wanted : &unit->stored;
+        const char *id = current->machine->id;
+        char why[192];
+        int r;
+
+        r = cluster_want_row(cluster, unit, current->machine, current);
+        if (r < 0)
+                return r;
+
+        cluster_set_waiting(cluster, unit, false);
+        list_remove(&unit->unplaced_node);
+        if (known->generation == unit->record.generation && known->machine &&
+            streq(known->machine, id))
+                return cluster_want_placement(cluster, unit, id, known->why);
+        (void)snprintf(why, sizeof(why),
+                       "machine %.8s is missing, and keeps its units until it is back or given up "
+                       "(fleetctl list-machines, fleetctl evict)",
+                       id);
+        return cluster_want_placement(cluster, unit, id, why);
+}
+
 /* Leaves the unit where it is, if it can be there; drops its rows if it cannot. One on a machine
  * that is lost keeps the row until there is another. */
 static int settle_single(Cluster *cluster, ClusterUnit *unit) {
         ClusterRow *current = current_row(unit);
+
+        unit->is_pending = false;
+        if (current && !current->machine->is_present && current->machine->is_held)
+                return keep_held(cluster, unit, current);
 
         unit->is_pending = true;
         if (!current || !current->machine->is_present)

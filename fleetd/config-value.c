@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/evict.h"
 #include "fleetd/duration.h"
 #include "lib/base/env.h"
 #include "lib/base/macro.h"
@@ -113,6 +114,31 @@ int config_value_page_size(const char *text, void *target, Diag *diag) {
                 return r;
 
         *(uint16_t *)target = (uint16_t)number;
+        return 0;
+}
+
+int config_value_evictions(const char *text, void *target, Diag *diag) {
+        size_t n_bytes = strlen(text);
+        bool is_percent = n_bytes > 0 && text[n_bytes - 1] == '%';
+        char digits[16];
+        long number;
+        int r;
+
+        if (is_percent)
+                n_bytes--;
+        if (n_bytes == 0 || n_bytes >= sizeof(digits))
+                return diag_set(diag, -EINVAL,
+                                "\"%s\" is neither a number of machines nor a share of them (33%%)",
+                                text);
+
+        memcpy(digits, text, n_bytes);
+        digits[n_bytes] = '\0';
+        r = read_integer(digits, is_percent, is_percent ? 100 : UINT16_MAX, &number, diag);
+        if (r < 0)
+                return r;
+
+        *(EvictRule *)target = is_percent ? (EvictRule){ .percent = (unsigned)number }
+                                          : (EvictRule){ .count = (unsigned)number };
         return 0;
 }
 

@@ -17,6 +17,9 @@ int config_value_verbosity(const char *text, void *target, Diag *diag);
 /* uint16_t: 1 to 65535. */
 int config_value_page_size(const char *text, void *target, Diag *diag);
 
+/* EvictRule: a number of machines from 0 to 65535, or a share of them from 1% to 100%. */
+int config_value_evictions(const char *text, void *target, Diag *diag);
+
 /* double: a number of seconds, from 0.1 to a day. */
 int config_value_seconds(const char *text, void *target, Diag *diag);
 

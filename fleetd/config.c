@@ -43,6 +43,7 @@ typedef enum ConfigKind {
         KIND_UINT16,
         KIND_UINT64,
         KIND_SECONDS, /* double */
+        KIND_RULE,    /* EvictRule */
         _KIND_MAX,
 } ConfigKind;
 
@@ -174,6 +175,16 @@ static const ConfigKey keys[] = {
           .kind = KIND_BOOL,
           .initial = "false",
           .help = "Never lead the cluster. At least one machine must be able to." },
+        { .name = "eviction_limit",
+          .parse = config_value_evictions,
+          .offset = offsetof(Config, eviction_limit),
+          .kind = KIND_RULE,
+          .initial = "33%",
+          .help = "When more machines than this vanish within twice agent_ttl, no unit is moved\n"
+                  "away from them until they are back, or fleetctl evict gives them up: a share\n"
+                  "of the machines, rounded and never less than 2, or a number of them. 0: no\n"
+                  "unit ever moves without fleetctl evict; 100%: they always move. What the\n"
+                  "leader has counts, so every machine of a cluster should have the same." },
         { .name = "verbosity",
           .parse = config_value_verbosity,
           .offset = offsetof(Config, verbosity),
@@ -386,6 +397,7 @@ static const size_t kind_sizes[_KIND_MAX] = {
         [KIND_METADATA] = sizeof(Metadata), [KIND_BOOL] = sizeof(bool),
         [KIND_INT] = sizeof(int),           [KIND_UINT16] = sizeof(uint16_t),
         [KIND_UINT64] = sizeof(uint64_t),   [KIND_SECONDS] = sizeof(double),
+        [KIND_RULE] = sizeof(EvictRule),
 };
 
 static bool key_is_same(const ConfigKey *key, const Config *config, const Config *other) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "engine/evict.h"
 #include "lib/base/diag.h"
 #include "lib/base/strlist.h"
 #include "lib/model/metadata.h"
@@ -48,6 +49,10 @@ typedef struct Config {
         double etcd_request_timeout; /* seconds that an ordinary request may take */
         bool disable_watches;        /* read again and again in place of watching */
         double engine_reconcile_interval; /* seconds between these readings */
+
+        /* So many machines may vanish at once. */
+        EvictRule eviction_limit;
+
         struct {
                 bool flag;
                 char *text;

@@ -30,6 +30,7 @@ void daemon_apply(Daemon *daemon, const Config *config) {
                                                      : 0);
         api_set_token_limit(daemon->api, config->token_limit);
         engine_set_disabled(daemon->engine, config->disable_engine);
+        engine_set_evictions(daemon->engine, config->eviction_limit, config->agent_ttl_us);
 }
 
 /* "a, b, c". */

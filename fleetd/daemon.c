@@ -234,7 +234,9 @@ static int watch_signals(Daemon *daemon) {
 /* Everything that is closed rather than freed once it was made. */
 static int daemon_start(Daemon *daemon) {
         const EngineOptions engine_options = { .machine = daemon->identity->machine,
-                                               .is_disabled = daemon->config->disable_engine };
+                                               .is_disabled = daemon->config->disable_engine,
+                                               .eviction_limit = daemon->config->eviction_limit,
+                                               .ttl_us = daemon->config->agent_ttl_us };
         const ApiOptions api_options = {
                 .token_limit = daemon->config->token_limit,
                 .metrics = daemon_on_metrics,

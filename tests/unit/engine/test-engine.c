@@ -45,7 +45,10 @@ static void on_lease(Lease *lease, LeaseEvent event) {
 
 static void node_start(Fixture *f, size_t i, bool is_disabled, int64_t adopt) {
         Node *node = &f->nodes[i];
-        const EngineOptions options = { .machine = node->machine, .is_disabled = is_disabled };
+        const EngineOptions options = { .machine = node->machine,
+                                        .is_disabled = is_disabled,
+                                        .eviction_limit = { .percent = 100 },
+                                        .ttl_us = TTL_S * US_PER_S };
 
         *node = (Node){ 0 };
         (void)snprintf(node->machine, sizeof(node->machine), "e%zu", i);

@@ -45,6 +45,7 @@ START_TEST(test_defaults) {
         ck_assert_str_eq(config.units_directory, "/run/fleet/units/");
         ck_assert(!config.systemd_user);
         ck_assert_uint_eq(config.token_limit, 100);
+        ck_assert_uint_eq(config.eviction_limit.percent, 33);
         ck_assert(!config.disable_engine);
         ck_assert_double_eq(config.etcd_request_timeout, 2.5);
         ck_assert(!config.disable_watches);
@@ -203,6 +204,11 @@ START_TEST(test_bad_values) {
                 { "leave_timeout=25h", "leave_timeout: 25h is not in the range from 0 to 24h" },
                 { "units_directory=units", "units_directory: \"units\" is not an absolute path" },
                 { "systemd_user=maybe", "systemd_user: \"maybe\" is neither true nor false" },
+                { "eviction_limit=0%", "eviction_limit: 0 is not in the range from 1 to 100" },
+                { "eviction_limit=101%", "eviction_limit: 101 is not in the range from 1 to 100" },
+                { "eviction_limit=65536", "eviction_limit: 65536 is not in the range" },
+                { "eviction_limit=%", "eviction_limit: \"%\" is neither a number of machines nor" },
+                { "eviction_limit=a third", "eviction_limit: \"a third\" is not a whole number" },
                 { "token_limit=0", "token_limit: 0 is not in the range from 1 to 65535" },
                 { "token_limit=65536", "token_limit: 65536 is not in the range from 1 to 65535" },
                 { "token_limit=99999999999999999999",
@@ -305,6 +311,8 @@ START_TEST(test_reload) {
                 { "units_directory=/u/", "", "units_directory" },
                 { "systemd_user=yes", "", "systemd_user" },
                 { "token_limit=7", "token_limit", "" },
+                { "eviction_limit=3", "eviction_limit", "" },
+                { "eviction_limit=033%", "", "" },
                 { "disable_engine=yes", "disable_engine", "" },
                 { "disable_watches=yes", "disable_watches", "" },
                 { "enable_grpc=yes", "", "" },
