@@ -35,6 +35,7 @@ typedef enum ApiClass {
         API_CLASS_OTHER, /* no route, or none looked for */
         API_CLASS_DISCOVERY,
         API_CLASS_DOCTOR,
+        API_CLASS_EVICTIONS,
         API_CLASS_MACHINES,
         API_CLASS_METRICS,
         API_CLASS_STATE,
@@ -188,6 +189,8 @@ bool api_page_token(Api *api, HttpExchange *exchange, PageToken *ret_token);
 
 /* Handlers */
 void api_doctor(Api *api, HttpExchange *exchange, const char *name);
+void api_evictions_list(Api *api, HttpExchange *exchange, const char *name);
+void api_eviction_put(Api *api, HttpExchange *exchange, const char *name);
 void api_discovery(Api *api, HttpExchange *exchange, const char *name);
 void api_metrics(Api *api, HttpExchange *exchange, const char *name);
 void api_machines_list(Api *api, HttpExchange *exchange, const char *name);

@@ -13,11 +13,12 @@ enum { METRICS_MAX_BYTES = 1024 * 1024 };
 
 static int append_requests(Buf *out, const Api *api) {
         static const char *const classes[_API_CLASS_MAX] = {
-                [API_CLASS_OTHER] = "other",     [API_CLASS_DISCOVERY] = "discovery",
-                [API_CLASS_DOCTOR] = "doctor",   [API_CLASS_MACHINES] = "machines",
-                [API_CLASS_METRICS] = "metrics", [API_CLASS_STATE] = "state",
-                [API_CLASS_STATES] = "states",   [API_CLASS_UNIT] = "unit",
-                [API_CLASS_UNITS] = "units",     [API_CLASS_WAIT] = "wait",
+                [API_CLASS_OTHER] = "other",       [API_CLASS_DISCOVERY] = "discovery",
+                [API_CLASS_DOCTOR] = "doctor",     [API_CLASS_EVICTIONS] = "evictions",
+                [API_CLASS_MACHINES] = "machines", [API_CLASS_METRICS] = "metrics",
+                [API_CLASS_STATE] = "state",       [API_CLASS_STATES] = "states",
+                [API_CLASS_UNIT] = "unit",         [API_CLASS_UNITS] = "units",
+                [API_CLASS_WAIT] = "wait",
         };
         MetricsSample sample = { .family = "fleet_http_requests_total",
                                  .kind = "counter",

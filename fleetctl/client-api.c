@@ -355,6 +355,38 @@ static int api_get_states(Client *client, const char *unit, Page *ret_page, Diag
         return fetch_all(client, &query, ret_page, diag);
 }
 
+static int api_held(Client *client, BrakeRecord *ret_held, Diag *diag) {
+        HttpRequest request = { .method = "GET", .path = "/fleet/v1/evictions" };
+        int r = http_run(api_client(client)->http, &request, 1, diag);
+
+        if (r == 0 && request.status != HTTP_STATUS_NOT_FOUND)
+                r = api_reply_check(&request, diag);
+        if (r == 0 && request.status != HTTP_STATUS_NOT_FOUND) {
+                r = brake_record_decode(request.reply.data ? request.reply.data : "",
+                                        request.reply.n_bytes, ret_held, diag);
+                if (r < 0)
+                        r = reply_not_understood(&request, r, diag);
+        }
+        buf_done(&request.reply);
+        return r;
+}
+
+static int api_evict(Client *client, const char *machine, Diag *diag) {
+        _cleanup_(buf_done) Buf path = buf_make(PATH_MAX_BYTES);
+        HttpRequest request = { .method = "PUT" };
+        int r;
+
+        r = append_parameter(&path, "/fleet/v1/evictions/", machine);
+        if (r < 0)
+                return r;
+        request.path = path.data;
+        r = http_run(api_client(client)->http, &request, 1, diag);
+        if (r == 0)
+                r = change_check(&request, diag);
+        buf_done(&request.reply);
+        return r;
+}
+
 static int api_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag) {
         HttpRequest request = { .method = "GET", .path = "/fleet/v1/doctor", .is_slow = true };
         int r = http_run(api_client(client)->http, &request, 1, diag);
@@ -398,6 +430,8 @@ int client_new(const Options *options, HttpRelay *relay, Client **ret_client, Di
                 .wait_units = api_wait_units,
                 .list = api_list,
                 .get_states = api_get_states,
+                .held = api_held,
+                .evict = api_evict,
                 .diagnose = api_diagnose,
                 .free = api_free,
         };

@@ -55,6 +55,14 @@ int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *di
         return client->vtable->get_states(client, unit, ret_page, diag);
 }
 
+int client_held(Client *client, BrakeRecord *ret_held, Diag *diag) {
+        return client->vtable->held(client, ret_held, diag);
+}
+
+int client_evict(Client *client, const char *machine, Diag *diag) {
+        return client->vtable->evict(client, machine, diag);
+}
+
 int client_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag) {
         assert(client);
         assert(ret_diagnosis);

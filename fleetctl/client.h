@@ -17,6 +17,7 @@
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
 #include "lib/model/entity.h"
+#include "lib/model/record.h"
 
 typedef struct Client Client;
 typedef struct ClientWaiter ClientWaiter;
@@ -44,6 +45,8 @@ typedef struct ClientVtable {
                           Diag *diag);
         int (*list)(Client *client, ListKind kind, Page *ret_page, Diag *diag);
         int (*get_states)(Client *client, const char *unit, Page *ret_page, Diag *diag);
+        int (*held)(Client *client, BrakeRecord *ret_held, Diag *diag);
+        int (*evict)(Client *client, const char *machine, Diag *diag);
         int (*diagnose)(Client *client, Diagnosis *ret_diagnosis, Diag *diag);
         void (*free)(Client *client);
 } ClientVtable;
@@ -81,6 +84,14 @@ int client_list(Client *client, ListKind kind, Page *ret_page, Diag *diag);
 
 /* Read what the machines report of one unit. The caller calls page_done(), also after an error. */
 int client_get_states(Client *client, const char *unit, Page *ret_page, Diag *diag);
+
+/* Read which machines are missing and keep their units, because too many vanished at once (GET
+ * /fleet/v1/evictions); none from a server that does not know. The caller calls brake_record_done().
+ */
+int client_held(Client *client, BrakeRecord *ret_held, Diag *diag);
+
+/* Give up a machine that is missing: its units move (PUT /fleet/v1/evictions/MACHINE). */
+int client_evict(Client *client, const char *machine, Diag *diag);
 
 /* Have the cluster looked over (GET /fleet/v1/doctor). The caller calls diagnosis_done(). */
 int client_diagnose(Client *client, Diagnosis *ret_diagnosis, Diag *diag);

@@ -2,9 +2,27 @@
 
 /* list-machines: who is in the cluster now. */
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
 #include "fleetctl/label.h"
 #include "fleetctl/listing.h"
 #include "fleetctl/output.h"
+
+enum { HELD_MAX_BYTES = 1024 * 1024 };
+
+/* "missing since 2026-02-03 04:05:06", in local time. */
+static int append_since(Buf *cell, uint64_t seconds) {
+        time_t at = (time_t)seconds;
+        struct tm tm;
+        char text[32];
+
+        if (!localtime_r(&at, &tm) || strftime(text, sizeof(text), "%F %T", &tm) == 0)
+                return buf_append_string(cell, "missing");
+        return buf_printf(cell, "missing since %s", text);
+}
 
 static int append_ip(Buf *cell, const void *row, const void *context) {
         (void)context;
@@ -30,9 +48,14 @@ static int append_metadata(Buf *cell, const void *row, const void *context) {
         return r;
 }
 
+/* "leaving", or since when it is missing; nothing of one that is there. */
 static int append_state(Buf *cell, const void *row, const void *context) {
+        const Machine *machine = row;
+
         (void)context;
-        return listing_append_text(cell, ((const Machine *)row)->is_leaving ? "leaving" : NULL);
+        if (machine->missing_since_s > 0)
+                return append_since(cell, machine->missing_since_s);
+        return listing_append_text(cell, machine->is_leaving ? "leaving" : NULL);
 }
 
 static const char *tell(const void *row, const char **ret_name) {
@@ -48,6 +71,55 @@ static const Column columns[] = {
         { "metadata", append_metadata },
         { "state", append_state },
 };
+
+/* Machines that are missing and keep their units. */
+static int add_missing(Client *client, Page *page, Diag *diag) {
+        _cleanup_(brake_record_done) BrakeRecord held = { 0 };
+        Machine *all;
+        int r;
+
+        r = client_held(client, &held, diag);
+        if (r < 0 || held.n_machines == 0)
+                return r;
+
+        all = reallocarray(page->machines, page->n_machines + held.n_machines, sizeof(*all));
+        if (!all)
+                return -ENOMEM;
+        page->machines = all;
+        for (size_t i = 0; i < held.n_machines; i++) {
+                all[page->n_machines++] = held.machines[i];
+                held.machines[i] = (Machine){ 0 };
+        }
+        return 0;
+}
+
+/* Who reads the table for machines that are there, and all scripts of old do, finds no others in it.
+ * A person is told of them beside it. */
+static void tell_held(Cli *cli) {
+        _cleanup_(brake_record_done) BrakeRecord held = { 0 };
+        _cleanup_(buf_done) Buf text = buf_make(HELD_MAX_BYTES);
+        Diag diag = { 0 };
+
+        if (client_held(cli->client, &held, &diag) < 0 || held.n_machines == 0)
+                return;
+
+        (void)fprintf(stderr,
+                      "\nMissing, %zu, and keep their units, since more than %" PRIu64
+                      " vanished at once (eviction_limit):\n",
+                      held.n_machines, held.limit);
+        for (size_t i = 0; i < held.n_machines; i++) {
+                const Machine *machine = &held.machines[i];
+
+                if (label_append(&text, machine->id, machine->primary_ip, cli->options.full) < 0 ||
+                    buf_append_string(&text, "\t") < 0 ||
+                    append_since(&text, machine->missing_since_s) < 0 ||
+                    buf_append_string(&text, "\n") < 0)
+                        return;
+        }
+        (void)fwrite(text.data, 1, text.n_bytes, stderr);
+        (void)fprintf(stderr, "They go on where they were when they are back. Units of one that "
+                              "will not come back move after: fleetctl evict MACHINE\n");
+}
 
 static bool keeps(const Filter *filter, const void *row) {
         return filter_keeps_machine(filter, row);
@@ -69,12 +141,21 @@ static int run(Cli *cli) {
                 .row_bytes = sizeof(Machine),
                 .compare = listing_compare_machines,
                 .init_filter = filter_init_machines,
+                .complete = add_missing,
                 .keeps = keeps,
                 .tell = tell,
                 .complain = complain,
         };
 
-        return listing_run(cli, &listing);
+        const char *fields = cli->options.fields;
+        int code = listing_run(cli, &listing);
+        bool is_json = false;
+
+        (void)output_is_json(&cli->options, &is_json, &(Diag){ 0 });
+        if (code == EXIT_OK && !is_json && !cli->options.no_legend &&
+            !(fields && strstr(fields, "state")))
+                tell_held(cli);
+        return code;
 }
 
 static const Flag rows[] = {

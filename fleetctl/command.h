@@ -55,4 +55,5 @@ const Command *command_find(const char *name);
 /* The rows, each in its cmd-*.c. */
 extern const Command cmd_submit, cmd_load, cmd_start, cmd_stop, cmd_unload, cmd_restart,
         cmd_destroy, cmd_cat, cmd_list_units, cmd_list_unit_files, cmd_list_machines, cmd_status,
-        cmd_journal, cmd_doctor, cmd_ssh, cmd_fd_forward, cmd_version, cmd_verify, cmd_help;
+        cmd_journal, cmd_doctor, cmd_evict, cmd_ssh, cmd_fd_forward, cmd_version, cmd_verify,
+        cmd_help;

@@ -15,8 +15,8 @@ const Command *const commands[] = {
         &cmd_journal,       &cmd_ssh,
         &cmd_list_units,    &cmd_list_unit_files,
         &cmd_list_machines, &cmd_doctor,
-        &cmd_fd_forward,    &cmd_version,
-        &cmd_help,
+        &cmd_evict,         &cmd_fd_forward,
+        &cmd_version,       &cmd_help,
 };
 const size_t n_commands = ELEMENTSOF(commands);
 

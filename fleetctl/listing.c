@@ -145,6 +145,7 @@ typedef struct Run {
         Client *client;         /* borrowed; NULL until it is needed */
         Filter filter;
         bool is_json;
+        bool is_complete; /* rows that the server's list lacks are shown, too */
 } Run;
 
 static void run_done(Run *run) {
@@ -155,6 +156,8 @@ static int fetch(const Run *run, Page *page, Diag *diag) {
         int r;
 
         r = client_list(run->client, run->listing->kind, page, diag);
+        if (r == 0 && run->is_complete && run->listing->complete)
+                r = run->listing->complete(run->client, page, diag);
         if (r == 0)
                 page_select(run->listing, &run->filter, page);
         return r;
@@ -258,6 +261,7 @@ int listing_run(Cli *cli, const Listing *listing) {
         r = cli_client(cli, &run.client);
         if (r < 0)
                 return EXIT_FAILED;
+        run.is_complete = run.is_json || table_has_column(&table, "state");
 
         r = run.is_json ? print_json(&run, &diag) : print_table(&run, &table, &diag);
         return r < 0 ? listing->complain(r, &diag) : EXIT_OK;

@@ -23,7 +23,10 @@ typedef struct Listing {
         int (*compare)(const void *a, const void *b); /* order of the rows, for qsort(3) */
         const char *machine_columns[2]; /* these need the machines' addresses; NULL where unused */
         int (*init_filter)(Filter *filter, const Options *options, const StrList *words,
-                           Diag *diag);                              /* of filter.h */
+                           Diag *diag); /* of filter.h */
+        /* Add rows that a list of the server's lacks, where they are told apart: in JSON, and where
+           the column "state" is shown; may be NULL. */
+        int (*complete)(Client *client, Page *page, Diag *diag);
         bool (*keeps)(const Filter *filter, const void *row);        /* is it to be shown? */
         const char *(*tell)(const void *row, const char **ret_name); /* why the row is not where it
                                                                      should be, or NULL; may be

@@ -41,6 +41,14 @@ static int append_leadership(const EngineStats *stats, Buf *out) {
                   "Holds taken from machines that were lost.", (double)stats->n_holds_removed },
                 { "fleet_engine_unplaced_units", "", "gauge",
                   "Units that shall be somewhere and fit nowhere.", (double)stats->n_unplaced },
+                { "fleet_engine_evictions_held", "", "gauge",
+                  "1 while too many machines are missing for units to be moved away from them.",
+                  stats->is_holding },
+                { "fleet_engine_missing_machines", "", "gauge",
+                  "Machines that vanished within twice agent_ttl, or while evictions are held.",
+                  (double)stats->n_missing },
+                { "fleet_engine_held_machines", "", "gauge",
+                  "Of them, those that keep their units.", (double)stats->n_held },
         };
 
         return metrics_append(out, samples, ELEMENTSOF(samples));
