@@ -165,6 +165,11 @@ static int on_machine(Brake *brake, const Record *record) {
 
         if (!record->is_deleted && record->is_bad && record->lease == 0)
                 return 0;
+        /* It goes because somebody wants that, and its units have been handed over. */
+        if (!record->is_deleted && !record->is_bad && record->machine.is_leaving) {
+                roll_left(&brake->roll, id);
+                return 0;
+        }
         if (!record->is_deleted)
                 return roll_seen(&brake->roll, id, record->is_bad ? NULL : &record->machine,
                                  record->lease);
@@ -235,7 +240,7 @@ static int brake_find_missing(Brake *brake, const Cluster *cluster) {
              node = hash_map_next(&cluster->machines, node)) {
                 const ClusterMachine *machine = container_of(node, ClusterMachine, node);
 
-                if (!machine->is_present && cluster_has_evictable(machine))
+                if (!machine->is_present && !machine->is_leaving && cluster_has_evictable(machine))
                         r = roll_add_missing(&brake->roll, machine->id, NULL, now_us(brake),
                                              wall_us(brake));
         }

@@ -412,7 +412,7 @@ static void engine_begin(Engine *engine) {
                                                .on_noticed = on_noticed,
                                                .on_synced = on_synced };
         static const RegistryFollowKey keys[] = {
-                { .key = { .kind = RECORD_BRAKE }, .is_noticed = true },
+                { .key = { .kind = RECORD_BRAKE }, .is_list_only = true },
                 { .key = { .kind = RECORD_EVICT } },
                 { .key = { .kind = RECORD_FILE } },
                 { .key = { .kind = RECORD_HOLD } },

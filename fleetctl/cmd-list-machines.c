@@ -178,9 +178,13 @@ const Command cmd_list_machines = {
         .summary = "List the machines of the cluster",
         .description = "A row for each machine whose fleetd is alive, with its address and its "
                        "metadata. MACHINE\n"
-                       "is the beginning of an ID, and restricts the list to those machines. The "
-                       "state of one\n"
-                       "that leaves the cluster is leaving.\n",
+                       "is the beginning of an ID, and restricts the list to those machines. "
+                       "Machines that\n"
+                       "are missing and keep their units (see evict) are told beside the table, on "
+                       "stderr;\n"
+                       "they are in the list with -o json, marked by missingSince, and with the "
+                       "column state, which also says \"leaving\" of one that leaves the "
+                       "cluster.\n",
         .flags = &flags,
         .args = COMMAND_ARGS_MACHINES,
         .max_args = COMMAND_ARGS_ANY,
