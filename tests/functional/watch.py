@@ -55,8 +55,13 @@ class Watch:
         now = time.monotonic()
         with self._lock:
             found = {unit: {} for unit in self._history}
-            for machine in os.listdir(self._lab.state / "machine"):
-                self._look_at(machine, found)
+            machines = os.listdir(self._lab.state / "machine")
+            # One machine is seen after the other: what went over from the second to the first in between is on none. So whoever
+            # seems to be nowhere is looked for once more.
+            for _ in range(2):
+                missing = {unit: copies for unit, copies in found.items() if not copies}
+                for machine in machines if missing else ():
+                    self._look_at(machine, missing)
             for unit, copies in found.items():
                 history = self._history[unit]
                 if not history or history[-1][1] != copies:
