@@ -38,7 +38,7 @@ class OneMachine(ClusterTest):
             "replaced": lambda: machine.exec("sh", "-c", "cp /etc/hostname /run/x && mv /run/x /run/fleet/units/runs.service").ok(),
             "removed": (folder / "runs.service").unlink,
             "a link": lambda: machine.exec("ln", "-sf", "/etc/hostname", "/run/fleet/units/runs.service").ok(),
-            "the folder removed": lambda: machine.exec("rm", "-r", "/run/fleet/units").ok(),
+            "the folder removed": lambda: machine.exec("sh", "-c", "mv /run/fleet/units /run/fleet/gone && rm -r /run/fleet/gone").ok(),
             "reloaded meanwhile": lambda: ((folder / "runs.service").write_text(service("/bin/sleep 1", description="by hand")), machine.exec("systemctl", "daemon-reload")),
         }
         for what, damage in damages.items():
