@@ -43,7 +43,9 @@ enum {
         ENGINE_SWEEP_US = 60 * US_PER_S,      /* look for unused files */
         ENGINE_FILE_GRACE_US = 60 * US_PER_S, /* an unused file is kept for so long */
         ENGINE_MEND_US = US_PER_S,            /* after others changed what is ours */
-        ENGINE_RETRY_US = US_PER_S,           /* after a commit that the store did not take */
+        ENGINE_FRESH_US = US_PER_S, /* a list that took longer is waited with for as long */
+        ENGINE_CATCH_UP_MAX_US = 5 * US_PER_S,
+        ENGINE_RETRY_US = US_PER_S, /* after a commit that the store did not take */
 };
 
 struct Engine {
@@ -60,9 +62,10 @@ struct Engine {
         LoopHook hook; /* plans once a turn */
         LoopTimer relist;
         LoopTimer sweep;
-        LoopTimer retry; /* set: read again then */
-        LoopTimer mend;  /* set: others changed what is ours: read again then */
-        OwnWrites own;   /* commits, to notice what others do to rows and placements */
+        LoopTimer retry;    /* set: read again then */
+        LoopTimer catch_up; /* set: the list is complete, and was long under way */
+        LoopTimer mend;     /* set: others changed what is ours: read again then */
+        OwnWrites own;      /* commits, to notice what others do to rows and placements */
         LoopDeferred closing;
         LoopDeferred more; /* queued: there is more to plan in the next turn */
         EngineStats stats;
@@ -317,6 +320,7 @@ static void on_sweep(LoopTimer *timer) {
 static void on_reset(RegistryFollow *follow) {
         Engine *engine = container_of(follow, Engine, follow);
 
+        timer_clear(&engine->catch_up);
         engine->is_synced = false;
         engine->is_tainted = registry_write_is_pending(&engine->commit);
         cluster_done(&engine->cluster);
@@ -358,8 +362,25 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         }
 }
 
+/* The view is what the store has. */
+static void engine_believe(Engine *engine) {
+        engine->is_synced = true;
+        engine->cluster.is_settled = true;
+        holds_synced(&engine->holds);
+        cluster_mark_all_dirty(&engine->cluster);
+        if (brake_on_synced(&engine->brake, &engine->cluster) < 0)
+                engine_read_again_later(engine);
+}
+
+static void on_catch_up(LoopTimer *timer) {
+        engine_believe(container_of(timer, Engine, catch_up));
+}
+
+/* A list is as of its first page. What has happened since comes by the watches, a moment later; to
+ * plan before that would take units from machines that have come back meanwhile. */
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Engine *engine = container_of(follow, Engine, follow);
+        const uint64_t age_us = loop_now_us(engine->loop) - follow->read_us;
 
         /* Read again when the commit has ended; on_committed() sees to it where that is still to
          * come. */
@@ -370,12 +391,11 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         }
 
         log_line(LOG_DEBUG, "View of the cluster complete at revision %lld", (long long)revision);
-        engine->is_synced = true;
-        engine->cluster.is_settled = true;
-        holds_synced(&engine->holds);
-        cluster_mark_all_dirty(&engine->cluster);
-        if (brake_on_synced(&engine->brake, &engine->cluster) < 0)
-                engine_read_again_later(engine);
+        if (age_us > ENGINE_FRESH_US)
+                timer_set_in(engine->loop, &engine->catch_up,
+                             age_us < ENGINE_CATCH_UP_MAX_US ? age_us : ENGINE_CATCH_UP_MAX_US);
+        else
+                engine_believe(engine);
 }
 
 static void on_noticed(RegistryFollow *follow, int64_t revision) {
@@ -447,6 +467,7 @@ static void engine_end(Engine *engine) {
         timer_clear(&engine->relist);
         timer_clear(&engine->sweep);
         timer_clear(&engine->retry);
+        timer_clear(&engine->catch_up);
         timer_clear(&engine->mend);
         registry_write_cancel(&engine->commit);
         left_stop(&engine->left);
@@ -481,6 +502,7 @@ int engine_new(Engine **ret_engine, Registry *registry, const EngineOptions *opt
                 .relist.fn = on_relist,
                 .sweep.fn = on_sweep,
                 .retry.fn = on_retry,
+                .catch_up.fn = on_catch_up,
                 .mend.fn = on_mend,
                 .closing.fn = on_closing,
                 .more.fn = on_more,

@@ -222,6 +222,7 @@ static void on_page(StoreRequest *request, int status, const StoreReply *reply) 
                 if (!follow_check_revision(follow, page, reply->revision))
                         return;
                 follow->revision = reply->revision;
+                follow->read_us = loop_now_us(follow->registry->loop);
         }
         for (size_t i = 0; i < reply->n_kvs; i++)
                 if (!follow_tell(follow, &reply->kvs[i], false))

@@ -55,6 +55,7 @@ struct RegistryFollow {
         LoopTimer retry;
         uint64_t backoff_us;
         uint64_t patience_us; /* deadline of a page */
+        uint64_t read_us;     /* loop_now_us() when the revision of the list was told */
         LoopDeferred restart;
         ListNode node;  /* in the registry's list */
         bool *is_alive; /* told by registry_follow_stop() to the code that is telling a record */
