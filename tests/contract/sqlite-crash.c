@@ -163,8 +163,9 @@ static void on_listed(StoreRequest *request, int status, const StoreReply *reply
         for (size_t k = 0; k < reply->n_kvs; k++) {
                 char key[32];
 
-                check->last_number = (uint32_t)strtoul((const char *)reply->kvs[k].key.data + 4,
-                                                       NULL, 10);
+                (void)snprintf(key, sizeof(key), "%.*s", (int)reply->kvs[k].key.n_bytes,
+                               (const char *)reply->kvs[k].key.data);
+                check->last_number = (uint32_t)strtoul(key + 4, NULL, 10);
                 if (i == n_reports)
                         continue;
                 key_of(key, sizeof(key), reports[i].number);
