@@ -4,7 +4,8 @@
  *
  * A state answers the request when its generation has reached the one that the unit had when the
  * wait began. A request by someone else in the meantime has a larger generation; when it wants
- * something else, what this client waits for will not come, and it is told so.
+ * something else, what this client waits for will not come, and it is told so; when it wants the
+ * same, its answer is waited for.
  */
 
 #include "api/wait.h"
@@ -40,11 +41,23 @@ static bool is_overruled(const WaitUnit *unit, JobState wanted, const char **ret
         return true;
 }
 
+/* The generation that a state must have reached. Who asked for the same in the meantime has to be
+ * answered, too: an answer to what was asked between the two says nothing of either. */
+static uint64_t awaited_generation(const WaitUnit *unit, WaitTarget target) {
+        const JobState wanted = target == WAIT_LOADED ? JOB_STATE_LOADED : JOB_STATE_LAUNCHED;
+
+        if (is_global(unit))
+                return unit->hint_generation;
+        return unit->record.desired == wanted && unit->record.generation > unit->generation
+                       ? unit->record.generation
+                       : unit->generation;
+}
+
 static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, WaitTarget target,
                                const char **ret_why) {
         const char *active = state->active ? state->active : "";
 
-        if (state->generation < (is_global(unit) ? unit->hint_generation : unit->generation)) {
+        if (state->generation < awaited_generation(unit, target)) {
                 *ret_why = state->waits;
                 return state->waits ? WAIT_HELD_UP : WAIT_PENDING;
         }

@@ -273,6 +273,27 @@ START_TEST(test_outcomes) {
 }
 END_TEST
 
+/* Somebody asked for something else and then for the same again, and this client heard of neither: the
+ * state that answers the first of them, of a unit that is about to start, is not its start. */
+START_TEST(test_asked_again_meanwhile) {
+        Fixture *f = start();
+        Client client;
+
+        put_unit(f, "a.service", "launched", 5);
+        put(f, "/fleet/placement/a.service", "{\"generation\":5,\"machine\":\"m1\"}");
+        client = wait_open(f, LAUNCH);
+        put_unit(f, "a.service", "launched", 7);
+        put_state(f, "a.service", "launched", "inactive", 6, NULL);
+        fixture_settle(f, &client);
+        ck_assert_ptr_null(strstr(client.text, "reached"));
+        put_state(f, "a.service", "launched", "active", 7, NULL);
+        fixture_settle(f, &client);
+        expect_line(&client, "\"outcome\":\"reached\"");
+        client_close(&client);
+        fixture_free(f);
+}
+END_TEST
+
 /* Unknown units, global units, and units that another request wants elsewhere end at once, each in
  * its way. */
 START_TEST(test_special_units) {
@@ -491,6 +512,7 @@ int main(void) {
                                        test_held_up,
                                        test_lost_machine,
                                        test_one_copy_of_a_global_unit,
+                                       test_asked_again_meanwhile,
                                        test_outcomes,
                                        test_special_units,
                                        test_departure,
