@@ -41,6 +41,6 @@ int store_sqlite_new(Store **ret_store, SqliteStore *sqlite);
  * who is there now? Returns 0, or a negative errno with a message, as opening it does. */
 int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, Diag *diag);
 
-/* Forget history below `revision` before anything else is carried out; not beyond the current
- * revision. */
+/* Forget history below `revision`, not beyond the current one, in steps of some milliseconds that go
+ * along with what else is carried out. */
 void sqlite_store_compact(SqliteStore *sqlite, int64_t revision);
