@@ -56,8 +56,8 @@ bool agent_is_running(const char *active);
  * ends; 1 = it comes up; 2 = it is up. */
 unsigned agent_progress(const char *active);
 
-/* Decide. What is not scheduled here any more and runs goes on until it is let go. A request, told by its generation, is carried out once: what becomes of the unit
- * afterwards by itself, or by an operator's hand, is not undone (contract section 7.2). Changed
- * content waits until the old copy has ended (design: stop runs to its end before a successor
- * starts). */
+/* Decide. What is not scheduled here any more and runs goes on until it is let go. A request, told
+ * by its generation, is carried out once: what becomes of the unit afterwards by itself, or by an
+ * operator's hand, is not undone (contract section 7.2). Changed content waits until the old copy
+ * has ended (design: stop runs to its end before a successor starts). */
 AgentStep agent_plan(const AgentSituation *situation);
