@@ -22,6 +22,10 @@ bool mirror_unit_is_absent(const MirrorUnit *unit) {
         return true;
 }
 
+bool mirror_unit_is_wanted(const MirrorUnit *unit) {
+        return unit->exists && unit->desired != JOB_STATE_INACTIVE;
+}
+
 /* The IDs of simulated machines are a digit, 32 times. */
 int mirror_machine(const Mirror *mirror, const char *id, size_t n_id) {
         int machine = n_id == 32 ? id[0] - '0' : -1;
@@ -81,7 +85,7 @@ MirrorKey mirror_key(Mirror *mirror, StoreBytes bytes) {
 
 static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uint64_t now_us) {
         UnitRecord record = { 0 };
-        bool existed = unit->exists;
+        bool existed = unit->exists, was_wanted = mirror_unit_is_wanted(unit);
 
         unit->changed_us = now_us;
         unit->exists = !is_deletion && unit_record_decode((const char *)value.data, value.n_bytes,
@@ -95,10 +99,13 @@ static void apply_unit(MirrorUnit *unit, StoreBytes value, bool is_deletion, uin
         unit->generation = record.generation;
         unit->restart = record.restart;
         unit->created_us = existed ? unit->created_us : now_us;
+        if (!was_wanted && mirror_unit_is_wanted(unit))
+                unit->wanted_us = now_us;
         unit_record_done(&record);
 }
 
-/* So long a leader may go on believing that a machine is lost which has come back. */
+/* So long a leader may go on believing that a machine is lost which has come back, or that a unit is
+ * to be nowhere which is asked for again. */
 enum { LEADER_LAG_US = 10 * US_PER_S };
 
 static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64_t now_us) {
@@ -120,6 +127,14 @@ static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64
                         row->after |= 1U << (record.after.items[i][0] - '0');
         }
         schedule_record_done(&record);
+}
+
+/* Why a row went, as far as the leader knew. */
+static void explain_removal(MirrorRow *row, const MirrorUnit *unit, const MirrorMachine *machine,
+                            uint64_t now_us) {
+        row->was_lost = !machine->is_present || now_us < machine->present_us + LEADER_LAG_US;
+        row->was_unwanted = !mirror_unit_is_wanted(unit) ||
+                            now_us < unit->wanted_us + LEADER_LAG_US;
 }
 
 static void apply_placement(MirrorUnit *unit, StoreBytes value, bool is_deletion) {
@@ -182,10 +197,12 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                 break;
         case MIRROR_SCHEDULE:
                 if (key->unit && machine) {
-                        apply_row(&key->unit->rows[key->machine], value, is_deletion, now_us);
-                        key->unit->rows[key->machine].was_lost =
-                                is_deletion && (!machine->is_present ||
-                                                now_us < machine->present_us + LEADER_LAG_US);
+                        MirrorRow *row = &key->unit->rows[key->machine];
+
+                        apply_row(row, value, is_deletion, now_us);
+                        row->was_lost = row->was_unwanted = false;
+                        if (is_deletion)
+                                explain_removal(row, key->unit, machine, now_us);
                 }
                 break;
         case MIRROR_PLACEMENT:

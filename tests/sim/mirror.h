@@ -22,7 +22,8 @@ typedef struct MirrorRow {
         uint64_t restart;
         unsigned after;         /* machines that it waits for, as a set of bits */
         uint64_t same_since_us; /* since when it has said the same */
-        bool was_lost; /* it was removed while its machine was lost, as far as the leader knew */
+        bool was_lost; /* it was removed while its machine was lost, as far as the leader knew... */
+        bool was_unwanted; /* ...or while the unit was to be nowhere, or both */
 } MirrorRow;
 
 /* A unit. */
@@ -36,6 +37,7 @@ typedef struct MirrorUnit {
         uint64_t created_us; /* when it last began to exist */
         uint64_t removed_us; /* when it was last destroyed; 0 = never */
         uint64_t changed_us; /* when it was last written or removed */
+        uint64_t wanted_us;  /* since when it is to be somewhere; 0 = never was */
         uint64_t absent_us;  /* when no machine had it last, or was to have it; 0 = not seen */
         bool has_placement;  /* it has a placement record */
         bool is_placed;      /* the placement names a machine... */
@@ -68,6 +70,9 @@ MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
 
 /* Is it scheduled nowhere, and reported by no machine? */
 bool mirror_unit_is_absent(const MirrorUnit *unit);
+
+/* Is it to be somewhere, loaded or launched? */
+bool mirror_unit_is_wanted(const MirrorUnit *unit);
 
 /* The number of the machine with this ID, or -1. */
 int mirror_machine(const Mirror *mirror, const char *id, size_t n_id);

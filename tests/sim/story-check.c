@@ -192,12 +192,14 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
 }
 
 /* A copy ends whose machine was lost: does another one run, as far as the store has it, or wait for
- * this one to end, or has this a cause of its own? */
+ * this one to end, or has this a cause of its own? A unit that its user took back ends there, however
+ * late that machine hears of it, and though the user wants it again by then. */
 static void check_last_copy(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
         if (!is_plain(unit) || !record->exists || record->desired != JOB_STATE_LAUNCHED ||
-            !record->rows[machine].was_lost || record->changed_us + CAUSE_US >= now_us(story))
+            !record->rows[machine].was_lost || record->rows[machine].was_unwanted ||
+            record->changed_us + CAUSE_US >= now_us(story))
                 return;
         for (size_t i = 0; i < story->options.n_machines; i++)
                 if (fake_machine_unit_is_active(story->sim.machines[i].fake, unit->name) ||
