@@ -126,7 +126,7 @@ static void on_activity(const char *name, bool is_active, void *userdata) {
 
 /* The course */
 
-static void set_up(Story *story) {
+void story_begin(Story *story, const StoryOptions *options) {
         static const StoryKind specials[] = {
                 STORY_FOLLOWER,  STORY_GLOBAL,    STORY_LONER,         STORY_LONER,
                 STORY_ZONED,     STORY_ZONED,     STORY_ZONED,         STORY_ONESHOT,
@@ -134,6 +134,7 @@ static void set_up(Story *story) {
                 STORY_SLOW_STOP, STORY_EXCLUSIVE, STORY_EXCLUSIVE_SLOW
         };
 
+        *story = (Story){ .options = *options, .random_state = options->seed };
         sim_init(&story->sim, story->options.seed, story->options.n_machines, false);
         memory_store_set_observer(story->sim.rig.memory, on_commit, story);
         story->mirror.n_machines = story->options.n_machines;
@@ -253,19 +254,22 @@ static void play_calm(Story *story) {
         check_memory(story);
 }
 
-bool story_play(Story *story, const StoryOptions *options) {
-        *story = (Story){ .options = *options, .random_state = options->seed };
-        set_up(story);
-        run_for_us(story, 5 * US_PER_S);
-        play_trouble(story);
-        if (!story->is_violated)
-                play_calm(story);
+void story_end(Story *story) {
         story->is_over = true;
         memory_store_set_observer(story->sim.rig.memory, NULL, NULL);
-        for (size_t i = 0; i < options->n_machines; i++) {
+        for (size_t i = 0; i < story->options.n_machines; i++) {
                 story->machines[i].is_dying = true;
                 story_end_fault(story, i);
         }
         sim_done(&story->sim);
+}
+
+bool story_play(Story *story, const StoryOptions *options) {
+        story_begin(story, options);
+        run_for_us(story, 5 * US_PER_S);
+        play_trouble(story);
+        if (!story->is_violated)
+                play_calm(story);
+        story_end(story);
         return !story->is_violated;
 }

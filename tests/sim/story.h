@@ -150,6 +150,11 @@ struct Story {
  * with the seed. */
 bool story_play(Story *story, const StoryOptions *options);
 
+/* The parts of that for a test which tells a story of its own: the cluster of a story at its
+ * beginning, watched; and all of it cleared away. */
+void story_begin(Story *story, const StoryOptions *options);
+void story_end(Story *story);
+
 /* A number below `bound`, from the story's dice. */
 uint64_t story_draw(Story *story, uint64_t bound);
 
