@@ -200,9 +200,11 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                         MirrorRow *row = &key->unit->rows[key->machine];
 
                         apply_row(row, value, is_deletion, now_us);
-                        row->was_lost = row->was_unwanted = false;
-                        if (is_deletion)
+                        row->was_lost = row->was_unwanted = row->was_unseen = false;
+                        if (is_deletion) {
                                 explain_removal(row, key->unit, machine, now_us);
+                                row->was_unseen = !key->unit->has_state[key->machine];
+                        }
                 }
                 break;
         case MIRROR_PLACEMENT:

@@ -24,6 +24,7 @@ typedef struct MirrorRow {
         uint64_t same_since_us; /* since when it has said the same */
         bool was_lost; /* it was removed while its machine was lost, as far as the leader knew... */
         bool was_unwanted; /* ...or while the unit was to be nowhere, or both */
+        bool was_unseen;   /* it was removed while the store had no state of it */
 } MirrorRow;
 
 /* A unit. */

@@ -119,20 +119,32 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                 check_row(story, key, is_deletion);
 }
 
-/* Is the machine there, as it has been for a while, and well? So what it is to do it knows, and what
- * it does others know. */
-static bool is_in_touch(const Story *story, size_t machine) {
+/* Is the machine there, and well, as it was all the while since some time before then? So what it
+ * was to do then it knew, and what it did others knew. */
+static bool was_in_touch(const Story *story, size_t machine, uint64_t then_us) {
         const MirrorMachine *record = &story->mirror.machines[machine];
         const StoryMachine *m = &story->machines[machine];
-        const uint64_t then_us = now_us(story) - IN_TOUCH_US;
 
+        then_us -= IN_TOUCH_US;
         return m->fault == STORY_FINE && m->fine_us < then_us && record->is_present &&
                record->absent_us < then_us && story->quorum_us < then_us &&
                !story->no_quorum_until_us && !story->is_full_until_us;
 }
 
+static bool is_in_touch(const Story *story, size_t machine) {
+        return was_in_touch(story, machine, now_us(story));
+}
+
+/* Has the leader looked for a copy there, and rightly found no word of it? An agent that is well
+ * reports what it begins within half a second, and the leader believes after one that there is
+ * nothing; an agent whose connection is bad can begin and be heard of later. */
+static bool is_unheard_of(const Story *story, const MirrorRow *row, size_t machine) {
+        return row->was_unseen && !was_in_touch(story, machine, row->same_since_us);
+}
+
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? One
- * that has lost its row while its machine was lost ends when this one runs. */
+ * that has lost its row while its machine was lost, or could not tell of it, ends when this one
+ * runs. */
 static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
@@ -142,6 +154,7 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
                 const MirrorRow *row = &record->rows[i];
 
                 if (i != machine && is_in_touch(story, i) && !row->was_lost &&
+                    !is_unheard_of(story, row, i) &&
                     fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,
                                       "%s starts on machine %zu, and still runs on machine %zu",
