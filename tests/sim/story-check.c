@@ -188,6 +188,16 @@ void story_check_exclusive(Story *story, const StoryUnit *unit) {
                               machines[0], machines[1]);
 }
 
+/* Had the unit lost its row shortly before it ended by itself, and got it back, while the machine was
+ * in trouble? Then it was being stopped, and is started as its new row says. */
+static bool was_being_stopped(const Story *story, size_t machine, const StoryUnit *unit,
+                              const MirrorRow *row) {
+        const StoryMachine *m = &story->machines[machine];
+
+        return row->same_since_us + IN_TOUCH_US > unit->exited_us[machine] &&
+               (m->fault != STORY_FINE || m->fine_us > row->same_since_us);
+}
+
 /* A unit that has ended by itself comes up again. Has somebody asked for that, as far as the store
  * has it? */
 static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
@@ -199,7 +209,8 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
                 return;
         if (unit->has_exited[machine] && row->exists && record->has_state[machine] &&
             row->same_since_us < unit->exited_us[machine] && row->generation > 0 &&
-            record->state_generation[machine] == row->generation)
+            record->state_generation[machine] == row->generation &&
+            !was_being_stopped(story, machine, unit, row))
                 story_violate(story, "%s had ended on machine %zu, and nobody asked for it again",
                               unit->name, machine);
 }
