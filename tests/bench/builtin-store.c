@@ -74,7 +74,7 @@ static int compare(const void *a, const void *b) {
 static void run(unsigned n_writers, size_t n_ops_each) {
         static Writer writers[IN_FLIGHT_MAX];
         uint64_t began_us = env_now_us(env_system());
-        size_t n_turns = 0;
+        size_t n_turns = 0, median, high;
 
         n_ops = n_ops_each;
         n_done = 0;
@@ -90,11 +90,13 @@ static void run(unsigned n_writers, size_t n_ops_each) {
         }
 
         qsort(turns, n_turns, sizeof(*turns), compare);
+        median = n_turns / 2;
+        high = n_turns * 99 / 100;
         (void)printf(
                 "%3u in flight, %3zu keys each: %6.0f commits/s; a turn takes %.2f ms, at most "
                 "%.2f in 99 of 100, %.2f at worst\n",
-                n_writers, n_ops_each, (double)n_done / SECONDS, (double)turns[n_turns / 2] / 1000,
-                (double)turns[n_turns * 99 / 100] / 1000, (double)turns[n_turns - 1] / 1000);
+                n_writers, n_ops_each, (double)n_done / SECONDS, (double)turns[median] / 1000,
+                (double)turns[high] / 1000, (double)turns[n_turns - 1] / 1000);
 }
 
 int main(void) {

@@ -171,17 +171,17 @@ bool story_fits(const Story *story, const StoryUnit *unit, size_t machine);
 bool story_stays_up(const StoryUnit *unit);
 
 /* story-trouble.c: something goes wrong; the leader's connection breaks while it is slow; what has
- * lasted its time ends, or (`is_all`) everything; a machine's fault ends. */
+ * lasted its time ends, or (`is_all`) everything; the fault of machine `i` ends. */
 void story_trouble_comes(Story *story);
 void story_disturb_leader(Story *story);
 void story_end_trouble(Story *story, bool is_all);
-void story_end_fault(Story *story, size_t machine);
+void story_end_fault(Story *story, size_t i);
 
-/* What the daemon's client of the store writes is the machine's. */
-void story_own_client(Story *story, size_t machine);
+/* What the client of the store of machine `i` writes is that machine's. */
+void story_own_client(Story *story, size_t i);
 
 /* The machine's daemon starts, with the machine's way to the store. */
-void story_start_daemon(Story *story, size_t machine);
+void story_start_daemon(Story *story, size_t i);
 
 /* story-look.c: held at every look. */
 void story_look(Story *story);
