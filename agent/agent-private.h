@@ -213,8 +213,8 @@ int agent_exclusive_starts(AgentUnit *unit);
 /* The host has stopped the unit. */
 void agent_exclusive_stopped(AgentUnit *unit);
 
-/* Did the guard end the unit while no daemon ran here? */
-bool agent_was_interrupted(const AgentUnit *unit);
+/* If the guard ended the unit while no daemon ran here: take it off the machine, to be begun anew. */
+void agent_end_interrupted(AgentUnit *unit);
 
 /* Have the Exclusive units stopped if the deadline has passed; or now, since the lease was lost. */
 void agent_exclusive_check(Agent *agent);

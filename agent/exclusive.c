@@ -137,7 +137,8 @@ static void hold_retry_later(AgentHold *hold) {
 
 /* The unit must end here, and go: nothing speaks for it any more. */
 static void unit_bar(AgentUnit *unit) {
-        unit->hold->is_sure = false;
+        if (unit->hold)
+                unit->hold->is_sure = false;
         unit->done_generation = 0;
         free(TAKE(unit->why));
         agent_give_up_start(unit);
@@ -244,6 +245,15 @@ static int agent_extend_guard(Agent *agent) {
         return r;
 }
 
+/* The same for what runs. What a lapse has ended leaves the machine before the guard hears of another
+ * time (agent_end_interrupted()): a run of the daemon that ends before that must be found out by the
+ * next. So the first to tell it is then a start. */
+static void agent_keep_guard(Agent *agent) {
+        agent_note_lapse(agent);
+        if (!agent->has_lapsed || agent->guarded_until_us > 0)
+                (void)agent_extend_guard(agent);
+}
+
 void agent_set_valid_until(Agent *agent, uint64_t until_us, uint64_t ttl_us) {
         uint64_t margin_us = ttl_us / MARGIN_PART < MARGIN_MAX_US ? ttl_us / MARGIN_PART
                                                                   : MARGIN_MAX_US;
@@ -265,7 +275,7 @@ void agent_set_valid_until(Agent *agent, uint64_t until_us, uint64_t ttl_us) {
         agent->is_expired = false;
         agent_watch_deadline(agent);
         if (agent->n_holds > 0)
-                (void)agent_extend_guard(agent);
+                agent_keep_guard(agent);
 }
 
 int agent_exclusive_starts(AgentUnit *unit) {
@@ -496,7 +506,7 @@ static AgentHold *hold_get(AgentUnit *unit) {
         agent->n_holds++;
         agent_watch_deadline(agent);
         if (agent_may_run_exclusive(agent))
-                (void)agent_extend_guard(agent);
+                agent_keep_guard(agent);
         return unit->hold;
 }
 
@@ -513,13 +523,11 @@ void agent_adopt_hold(AgentUnit *unit, const Record *record) {
         agent_mark_work(unit);
 }
 
-bool agent_was_interrupted(const AgentUnit *unit) {
-        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
-
+void agent_end_interrupted(AgentUnit *unit) {
         agent_note_lapse(unit->agent);
-        return unit->agent->has_lapsed && row_is_exclusive(unit) &&
-               unit->row.desired == JOB_STATE_LAUNCHED &&
-               (!host_unit || agent_progress(host_unit->active) == 0);
+        if (unit->agent->has_lapsed && row_is_exclusive(unit) &&
+            unit->row.desired == JOB_STATE_LAUNCHED)
+                unit_bar(unit);
 }
 
 void agent_hold_close(AgentUnit *unit) {

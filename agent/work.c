@@ -343,10 +343,8 @@ static void unit_recover(AgentUnit *unit, const HostUnit *host_unit) {
 
 /* What an earlier run had done is not begun again, but for what the guard has ended since. */
 static void unit_check_adopted(AgentUnit *unit) {
-        if (unit->is_adopted && agent_was_interrupted(unit)) {
-                unit->done_generation = 0;
-                free(TAKE(unit->why));
-        }
+        if (unit->is_adopted)
+                agent_end_interrupted(unit);
         /* It did not come here before it was free to. */
         if (unit->is_adopted && unit->done_generation > 0)
                 unit->is_free = true;

@@ -143,6 +143,36 @@ START_TEST(test_a_crash_in_time_touches_nothing) {
 }
 END_TEST
 
+/* What the guard ended while the daemon was away comes back, even when the daemon ends again before
+ * it can write anything: the store is full, and still says that the unit is active. */
+START_TEST(test_what_the_guard_ended_survives_a_second_crash) {
+        size_t machine;
+        Sim sim;
+
+        begin(&sim, 1);
+        machine = where(&sim);
+        sim_crash(&sim, machine);
+        for (int i = 0; i < TTL_MS && sim_copies(&sim, unit) > 0; i += 5)
+                run_alone(&sim, 5);
+        memory_store_set_quorum(sim.rig.memory, false);
+        memory_store_set_quorum(sim.rig.memory, true);
+        memory_store_set_full(sim.rig.memory, true);
+        for (int i = 0; i < 2; i++) {
+                sim_start(&sim, machine);
+                run_alone(&sim, STOP_MS + 1000);
+                sim_crash(&sim, machine);
+        }
+        ck_assert_uint_eq(sim_copies(&sim, unit), 0);
+        ck_assert_ptr_nonnull(strstr(holder(&sim), sim.machines[machine].id));
+        sim_start(&sim, machine);
+        run_alone(&sim, 1000);
+        memory_store_set_full(sim.rig.memory, false);
+        run_until_active(&sim, TTL_MS);
+        ck_assert_uint_eq(where(&sim), machine);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A leader that is elected meanwhile begins to count anew. */
 START_TEST(test_a_new_leader_counts_anew) {
         size_t machine, leader = SIM_MACHINES_MAX;
@@ -243,6 +273,7 @@ int main(void) {
                                        test_failover,
                                        test_alone,
                                        test_a_crash_in_time_touches_nothing,
+                                       test_what_the_guard_ended_survives_a_second_crash,
                                        test_a_new_leader_counts_anew,
                                        test_an_exclusive_unit_moves,
                                        test_a_foreign_hold,
