@@ -167,13 +167,15 @@ bool story_is_exclusive(const StoryUnit *unit) {
 }
 
 /* Has the store ended the machine's lease before its time, and the machine may not know? What leases
- * promise is all that it has to go by. */
+ * promise is all that it has to go by. One whose trouble was over by then, at the same moment or not
+ * long before, hears of it with its next renewal: what was on its way still is, and its watch may
+ * not be there again. */
 static bool is_betrayed(const Story *story, size_t machine) {
         const StoryMachine *m = &story->machines[machine];
 
         return m->expired_us > 0 && m->expired_us + EARLY_US > now_us(story) &&
-               (m->fault != STORY_FINE || m->fine_us > m->expired_us || story->no_quorum_until_us ||
-                story->quorum_us > m->expired_us);
+               (m->fault != STORY_FINE || m->fine_us + WELL_US > m->expired_us ||
+                story->no_quorum_until_us || story->quorum_us + WELL_US > m->expired_us);
 }
 
 void story_check_exclusive(Story *story, const StoryUnit *unit) {
