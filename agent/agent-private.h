@@ -213,7 +213,7 @@ int agent_exclusive_starts(AgentUnit *unit);
 /* The host has stopped the unit. */
 void agent_exclusive_stopped(AgentUnit *unit);
 
-/* If the guard ended the unit while no daemon ran here: take it off the machine, to be begun anew. */
+/* If the guard, or a daemon that ended meanwhile, has stopped the unit: begin it anew. */
 void agent_end_interrupted(AgentUnit *unit);
 
 /* Have the Exclusive units stopped if the deadline has passed; or now, since the lease was lost. */

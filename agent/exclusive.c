@@ -524,8 +524,11 @@ void agent_adopt_hold(AgentUnit *unit, const Record *record) {
 }
 
 void agent_end_interrupted(AgentUnit *unit) {
+        const HostUnit *host_unit = host_find(unit->agent->host, unit->name);
+        bool is_ending = host_unit && streq(host_unit->active, "deactivating");
+
         agent_note_lapse(unit->agent);
-        if (unit->agent->has_lapsed && row_is_exclusive(unit) &&
+        if ((unit->agent->has_lapsed || is_ending) && row_is_exclusive(unit) &&
             unit->row.desired == JOB_STATE_LAUNCHED)
                 unit_bar(unit);
 }
