@@ -630,4 +630,6 @@ class FdForward(RemoteTest):
 
 if __name__ == "__main__":
     test_commands.FLEETCTL = os.path.abspath(sys.argv.pop(1))
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # a background process ignores them, and fleetctl would
     unittest.main()
