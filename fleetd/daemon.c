@@ -70,14 +70,14 @@ static void on_part_closed(Daemon *daemon) {
         if (--daemon->n_closing > 0)
                 return;
 
+        if (daemon->checkup)
+                checkup_stop(daemon->checkup);
         if (daemon->presence && daemon->leave == LEAVE_DONE) {
                 presence_leave(daemon->presence, on_presence_left, daemon);
                 return;
         }
         if (daemon->presence)
                 presence_stop(daemon->presence);
-        if (daemon->checkup)
-                checkup_stop(daemon->checkup);
         store_close(daemon->store, on_store_closed, daemon);
 }
 
