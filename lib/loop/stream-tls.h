@@ -18,6 +18,16 @@ typedef struct StreamTls {
         const char *protocol;  /* what is spoken over it (ALPN) */
 } StreamTls;
 
+/* How to do TLS as a server: TLS 1.2 or later. */
+typedef struct StreamTlsServer {
+        const char *module;         /* as above */
+        const char *cert_path;      /* PEM, our certificate and those between it and its CA */
+        const char *key_path;       /* PEM, its key */
+        const char *client_ca_path; /* PEM, who may vouch for clients, which then have to show a
+                                       certificate; NULL = anybody may come */
+        const char *protocol;       /* what is spoken over it (ALPN) */
+} StreamTlsServer;
+
 /* Connect to a TCP port and do the handshake; `timeout_us` bounds all of it. STREAM_CONNECTED
  * comes when the server has proven itself. Whatever goes wrong on the way there, a missing file
  * or module included, is a STREAM_CLOSED, and stream_explanation() says what. Returns 0 or
