@@ -76,6 +76,8 @@ typedef struct StoreKv {
         StoreBytes value;
         int64_t create_revision; /* of the commit that created it; 0 in a deletion */
         int64_t mod_revision;    /* of the commit that last changed it, or deleted it */
+        int64_t version;         /* how often it was put since it was created, that included; 0 in a
+                                    deletion */
         int64_t lease;           /* 0 = none */
 } StoreKv;
 
