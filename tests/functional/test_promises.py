@@ -47,7 +47,8 @@ class PromiseTest(ClusterTest):
     def wait_whole(self):
         """All machines are in the cluster, and units can be started."""
         self.cluster.wait_for_machines(self.machines, 30)
-        self.cluster.start({"whole.service": service()}).ok()
+        # Members that have just found each other may elect once more, and whoever asks meanwhile is told so.
+        wait_for(lambda: self.cluster.start({"whole.service": service()}).ok() is not None, 20, "units can be started")
 
 
 class Daemons(PromiseTest):
