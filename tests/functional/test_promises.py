@@ -140,6 +140,18 @@ class Store(PromiseTest):
         self.wait_whole()
         self.assert_nothing_stopped(watch)
 
+    def test_answers_that_take_five_seconds(self):
+        # Longer than any deadline: to the machines it is as if there were no etcd.
+        watch = self.start_units()
+        for machine in self.machines:
+            machine.delay(2500)
+        let_pass(4 * TTL_S)
+        for machine in self.machines:
+            machine.delay(0)
+        self.wait_whole()
+        let_pass(2 * TTL_S)
+        self.assert_nothing_stopped(watch)
+
     def test_two_of_three_members_do_not_hear_each_other(self):
         # They depose each other, in turns: there is a leader most of the time.
         watch = self.start_units()
