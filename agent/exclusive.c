@@ -421,6 +421,7 @@ static void hold_write(AgentHold *hold, HoldWrite what) {
         HoldRecord record = { .machine = agent->machine, .stop_s = unit->row.exclusive_s };
 
         registry_write_begin(&hold->write, agent->registry);
+        registry_write_if_open(&hold->write);
         registry_write_if_modified_at(&hold->write, key, hold->revision);
         if (what == HOLD_TAKING) {
                 const RecordKey row = { .kind = RECORD_SCHEDULE,

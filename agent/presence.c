@@ -9,6 +9,7 @@
  *       ours by its name       this machine booted again, or lost its lease file: likewise -> UP
  *       one that is broken     nobody's: likewise -> UP
  *       another's              another machine uses our ID: say so, wait until it goes
+ *       the store is closed    its records are being moved: say so, wait until it is open
  *
  * A machine whose agent_ttl changes moves: a lease of the new time is granted while the old one is
  * kept, the record is rewritten on it, and then the listener is told; the old lease runs out.
@@ -57,6 +58,7 @@ struct Presence {
         void *left_userdata;
         int64_t revision;        /* of the record in the store, 0 = there is none */
         int64_t record_lease;    /* that it is on */
+        char *why_closed;        /* owned: why the store is closed, or NULL */
         char *other;             /* owned: who holds our ID, for the log, or NULL */
         int64_t adopted;         /* lease of an earlier run of this daemon, or 0 */
         int64_t up_lease;        /* that we are up on, while is_up */
@@ -70,6 +72,7 @@ struct Presence {
         bool is_outdated;        /* ours has changed since the write in flight was begun */
         bool is_ours;            /* it is this machine's, by its name */
         bool was_listed;
+        bool was_closed_listed;
         bool is_set_back; /* the store is behind what it told before */
         bool is_synced;
         bool is_up;
@@ -213,6 +216,7 @@ static void presence_register(Presence *presence) {
         presence->sent_lease = presence->lease.id;
         presence->is_outdated = false;
         registry_write_begin(&presence->write, presence->registry);
+        registry_write_if_open(&presence->write);
         registry_write_if_modified_at(&presence->write, key, presence->revision);
         registry_write_put_machine(&presence->write, presence->machine, &presence->record,
                                    presence->lease.id);
@@ -268,8 +272,8 @@ static void presence_reconsider(Presence *presence) {
         if (presence->is_up && !presence_is_still_up(presence, lease))
                 presence_set_down(presence, "its lease has ended");
 
-        if (lease == 0 || !presence->is_synced || registry_write_is_pending(&presence->write) ||
-            timer_is_set(&presence->retry))
+        if (lease == 0 || !presence->is_synced || presence->why_closed ||
+            registry_write_is_pending(&presence->write) || timer_is_set(&presence->retry))
                 return;
 
         if (presence_is_kept_out(presence))
@@ -342,15 +346,53 @@ static bool same_text(const char *a, const char *b) {
         return a && b && streq(a, b);
 }
 
+/* `why` is NULL when the store is open. Each change is told once. */
+static void presence_set_closed(Presence *presence, const char *why) {
+        LogSubject subject = { .machine = presence->machine };
+        bool was_closed = presence->why_closed;
+
+        if (!was_closed && !why)
+                return;
+
+        free(TAKE(presence->why_closed));
+        if (why) {
+                /* Without memory for the reason it is closed all the same. */
+                presence->why_closed = strdup(why);
+                if (!presence->why_closed) {
+                        registry_follow_restart(&presence->follow);
+                        return;
+                }
+        }
+        if (was_closed == (why != NULL))
+                return;
+
+        if (why)
+                log_about(LOG_WARNING, &subject,
+                          "The store is closed: %s. Units keep running, and nothing can be changed "
+                          "until it is open again",
+                          why);
+        else
+                log_about(LOG_NOTICE, &subject, "The store is open again");
+        if (presence->listener.on_closed)
+                presence->listener.on_closed(why != NULL, presence->listener.userdata);
+}
+
+static void presence_on_closed_record(Presence *presence, const Record *record) {
+        presence->was_closed_listed = !record->is_deleted;
+        presence_set_closed(presence, record->is_deleted ? NULL
+                                      : record->is_bad   ? "nobody can read why"
+                                                         : record->closed.why);
+        if (presence->is_synced)
+                presence_reconsider(presence);
+}
+
 static void on_reset(RegistryFollow *follow) {
         Presence *presence = container_of(follow, Presence, follow);
 
-        presence->is_synced = presence->was_listed = false;
+        presence->is_synced = presence->was_listed = presence->was_closed_listed = false;
 }
 
-static void on_record(RegistryFollow *follow, const Record *record) {
-        Presence *presence = container_of(follow, Presence, follow);
-
+static void presence_on_machine_record(Presence *presence, const Record *record) {
         /* The answer to our own write may have come before the watch's older news. */
         if (record->mod_revision < presence->revision)
                 return;
@@ -370,9 +412,22 @@ static void on_record(RegistryFollow *follow, const Record *record) {
                 presence_reconsider(presence);
 }
 
+static void on_record(RegistryFollow *follow, const Record *record) {
+        Presence *presence = container_of(follow, Presence, follow);
+
+        if (record->key.kind == RECORD_CLOSED)
+                presence_on_closed_record(presence, record);
+        else if (record->key.kind == RECORD_MACHINE)
+                presence_on_machine_record(presence, record);
+        else if (!record->is_bad)
+                registry_set_base(presence->registry, (int64_t)record->origin.revision);
+}
+
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Presence *presence = container_of(follow, Presence, follow);
 
+        if (!presence->was_closed_listed)
+                presence_set_closed(presence, NULL);
         presence->is_set_back = false;
         if (!presence->was_listed && revision >= presence->revision)
                 presence->revision = 0;
@@ -459,7 +514,12 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
                                                .on_synced = on_synced,
                                                .on_set_back = on_set_back };
         _cleanup_(presence_freep) Presence *presence = calloc(1, sizeof(*presence));
-        RegistryFollowKey key = { .key = { .kind = RECORD_MACHINE, .machine = options->machine } };
+        const RegistryFollowKey keys[] = {
+                { .key = { .kind = RECORD_MACHINE, .machine = options->machine } },
+                { .key = { .kind = RECORD_CLOSED } },
+                /* Written before the store was opened. */
+                { .key = { .kind = RECORD_ORIGIN }, .is_list_only = true },
+        };
         int r;
 
         if (!presence)
@@ -476,7 +536,7 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
 
         if (presence->lease_path)
                 presence->adopted = presence_earlier_lease(presence->lease_path);
-        r = registry_follow_start(registry, &presence->follow, &key, 1, &fns);
+        r = registry_follow_start(registry, &presence->follow, keys, ELEMENTSOF(keys), &fns);
         if (r < 0)
                 return r;
         lease_start(&presence->lease, registry_store(registry), presence->loop,
@@ -520,6 +580,10 @@ const char *presence_rival(const Presence *presence) {
         if (!presence->is_synced || !presence_is_kept_out(presence))
                 return NULL;
         return presence->other ? presence->other : "(unknown)";
+}
+
+const char *presence_why_closed(const Presence *presence) {
+        return presence->why_closed;
 }
 
 uint64_t presence_valid_until_us(const Presence *presence) {
@@ -566,6 +630,7 @@ Presence *presence_free(Presence *presence) {
         registry_write_clear(&presence->write);
         machine_record_done(&presence->record);
         free(presence->json);
+        free(presence->why_closed);
         free(presence->other);
         free(presence->machine);
         free(presence->lease_path);

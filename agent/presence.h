@@ -27,6 +27,10 @@ typedef struct PresenceListener {
         /* The lease was renewed: it cannot have ended for the others before `until_us`
            (env_now_us()); it is for `ttl_us`. Told after on_up(), too. */
         void (*on_kept)(uint64_t until_us, uint64_t ttl_us, void *userdata);
+        /* The store is closed: its records are on their way to another one, or from one. A machine
+         * that is registered stays so, and nothing lasting may be written; one that is not waits. Told
+         * also when it is open again. May be NULL. */
+        void (*on_closed)(bool is_closed, void *userdata);
         void *userdata;
 } PresenceListener;
 
@@ -60,6 +64,9 @@ int64_t presence_held_lease(const Presence *presence);
 /* Who keeps this machine out of the cluster by having its ID, for people; NULL when nobody does.
  * Borrowed until the loop goes on. */
 const char *presence_rival(const Presence *presence);
+
+/* Why the store is closed, for people; NULL while it is open. Borrowed until the loop goes on. */
+const char *presence_why_closed(const Presence *presence);
 
 /* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
 uint64_t presence_valid_until_us(const Presence *presence);

@@ -207,6 +207,7 @@ static void doctor_ask(DoctorCall *doctor) {
         doctor->view.asked_ms = wall_ms(doctor);
         doctor->is_asking = true;
         registry_write_begin(&call->write, call->api->registry);
+        registry_write_if_open(&call->write);
         registry_write_put_checkup(&call->write, &record);
         api_call_write(call, on_asked);
 }

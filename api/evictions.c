@@ -92,6 +92,7 @@ static void on_rows(ApiCall *call, const RegistryPage *page) {
 
         evict->n_attempts++;
         registry_write_begin(&call->write, call->api->registry);
+        registry_write_if_open(&call->write);
         registry_write_if_absent(&call->write,
                                  (RecordKey){ .kind = RECORD_MACHINE, .machine = evict->machine });
         registry_write_if_absent(&call->write,

@@ -260,6 +260,7 @@ static void on_patch_read(ApiCall *call, const RegistryPage *page) {
 
         patch->n_attempts++;
         registry_write_begin(&call->write, call->api->registry);
+        registry_write_if_open(&call->write);
         registry_write_if_modified_at(&call->write,
                                       (RecordKey){ .kind = RECORD_METADATA, .machine = machine },
                                       record ? record->mod_revision : 0);

@@ -56,6 +56,7 @@ static void on_unit(ApiCall *call, const RegistryPage *page) {
 
         delete->n_attempts++;
         registry_write_begin(&call->write, call->api->registry);
+        registry_write_if_open(&call->write);
         registry_write_if_modified_at(&call->write, key, page->records->mod_revision);
         registry_write_delete_unit(&call->write, delete->name);
         api_call_write(call, on_deleted);

@@ -154,6 +154,7 @@ static void write_units(WriteCall *write) {
         RegistryWrite *txn = &write->call.write;
 
         registry_write_begin(txn, write->call.api->registry);
+        registry_write_if_open(txn);
         compare_units(write);
         compare_removals(write);
         for (size_t i = 0; i < write->n_changes; i++) {
@@ -260,7 +261,8 @@ static int unit_take(ApiCall *call, size_t i, const RegistryPage *page) {
         if (!record_is_as_sent(change, record))
                 write->is_as_sent = false;
 
-        refusal = unit_change_decide(change, record, write->revision, &diag);
+        refusal = unit_change_decide(change, record,
+                                     registry_base(call->api->registry) + write->revision, &diag);
         if (refusal < 0)
                 return refusal;
         /* A second copy of what may yet be carried out must be the same, so that it does not matter

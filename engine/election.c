@@ -95,10 +95,12 @@ static void on_removed(RegistryWrite *write, int status, int64_t revision) {
 static void election_create(Election *election) {
         int64_t known = election->seen > election->listed ? election->seen : election->listed;
         LeaderRecord record = { .machine = (char *)election->machine,
-                                .epoch = (uint64_t)known + 1 };
+                                .epoch = (uint64_t)(registry_base(election->registry) + known) +
+                                         1 };
 
         election->fence_lease = election->lease;
         registry_write_begin(&election->write, election->registry);
+        registry_write_if_open(&election->write);
         registry_write_if_absent(&election->write, leader_key);
         registry_write_put_leader(&election->write, &record, election->lease);
         if (registry_write_commit(&election->write, on_created) < 0)

@@ -22,7 +22,15 @@ enum {
 
 static void update_available(Daemon *daemon) {
         api_set_available(daemon->api, store_is_connected(daemon->store) && daemon->presence &&
-                                               presence_lease(daemon->presence) != 0);
+                                               presence_lease(daemon->presence) != 0 &&
+                                               !presence_why_closed(daemon->presence));
+}
+
+/* The lease to lead on: nobody leads a cluster whose store is closed. */
+static void update_engine(Daemon *daemon) {
+        engine_set_lease(daemon->engine, presence_why_closed(daemon->presence)
+                                                 ? 0
+                                                 : presence_lease(daemon->presence));
 }
 
 static void on_up(int64_t lease, void *userdata) {
@@ -31,7 +39,7 @@ static void on_up(int64_t lease, void *userdata) {
         if (daemon->is_closing)
                 return;
         agent_set_lease(daemon->agent, lease);
-        engine_set_lease(daemon->engine, lease);
+        update_engine(daemon);
         update_available(daemon);
 }
 
@@ -40,6 +48,16 @@ static void on_kept(uint64_t until_us, uint64_t ttl_us, void *userdata) {
 
         if (!daemon->is_closing)
                 agent_set_valid_until(daemon->agent, until_us, ttl_us);
+}
+
+static void on_closed(bool is_closed, void *userdata) {
+        Daemon *daemon = userdata;
+
+        (void)is_closed;
+        if (daemon->is_closing)
+                return;
+        update_engine(daemon);
+        update_available(daemon);
 }
 
 static void on_down(void *userdata) {
@@ -91,9 +109,11 @@ static MachineRecord machine_record(const Daemon *daemon) {
 }
 
 static int join(Daemon *daemon) {
-        const PresenceListener listener = {
-                .on_up = on_up, .on_down = on_down, .on_kept = on_kept, .userdata = daemon
-        };
+        const PresenceListener listener = { .on_up = on_up,
+                                            .on_down = on_down,
+                                            .on_kept = on_kept,
+                                            .on_closed = on_closed,
+                                            .userdata = daemon };
         PresenceOptions options = {
                 .machine = daemon->identity->machine,
                 .ttl_us = daemon->config->agent_ttl_us,

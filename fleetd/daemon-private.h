@@ -28,6 +28,7 @@ typedef enum DaemonPhase {
         PHASE_MEMBER,
         PHASE_LEADER,
         PHASE_CUT_OFF,
+        PHASE_CLOSED,
         PHASE_LEAVING,
 } DaemonPhase;
 

@@ -37,6 +37,10 @@ static void phase_text(const Daemon *daemon, DaemonPhase phase, char text[PHASE_
                 [PHASE_JOINING] = { "Connected to ", ", joining the cluster" },
                 [PHASE_MEMBER] = { "Member of the cluster", NULL },
                 [PHASE_LEADER] = { "Member of the cluster, leading it", NULL },
+                [PHASE_CLOSED] = { "The store is closed, its records are being moved; units run, "
+                                   "the "
+                                   "API answers 503",
+                                   NULL },
                 [PHASE_LEAVING] = { "Leaving the cluster", NULL },
                 [PHASE_CUT_OFF] = { "Lost ", ", trying to reach it again; units run, the API "
                                              "answers 503" },
@@ -52,6 +56,8 @@ static DaemonPhase daemon_phase(const Daemon *daemon) {
                 return PHASE_LEAVING;
         if (!store_is_connected(daemon->store))
                 return daemon->was_connected ? PHASE_CUT_OFF : PHASE_WAITING;
+        if (daemon->presence && presence_why_closed(daemon->presence))
+                return PHASE_CLOSED;
         if (!daemon->presence || presence_lease(daemon->presence) == 0)
                 return PHASE_JOINING;
         return engine_is_leading(daemon->engine) ? PHASE_LEADER : PHASE_MEMBER;

@@ -81,6 +81,14 @@ static int decode_evict(const StoreKv *kv, Record *record, Diag *diag) {
         return evict_record_decode(kv->value.data, kv->value.n_bytes, &record->evict, diag);
 }
 
+static int decode_closed(const StoreKv *kv, Record *record, Diag *diag) {
+        return closed_record_decode(kv->value.data, kv->value.n_bytes, &record->closed, diag);
+}
+
+static int decode_origin(const StoreKv *kv, Record *record, Diag *diag) {
+        return origin_record_decode(kv->value.data, kv->value.n_bytes, &record->origin, diag);
+}
+
 typedef struct RecordFormat {
         const char *word; /* first component of the key */
         bool has_machine;
@@ -90,6 +98,7 @@ typedef struct RecordFormat {
 
 static const RecordFormat formats[_RECORD_KIND_MAX] = {
         [RECORD_CHECKUP] = { "checkup/ask", false, false, decode_checkup },
+        [RECORD_CLOSED] = { "closed", false, false, decode_closed },
         [RECORD_BRAKE] = { "engine/brake", false, false, decode_brake },
         [RECORD_EVICT] = { "evict/", true, false, decode_evict },
         [RECORD_LEADER] = { "engine/leader", false, false, decode_leader },
@@ -98,6 +107,7 @@ static const RecordFormat formats[_RECORD_KIND_MAX] = {
         [RECORD_HOLD] = { "hold/", false, true, decode_hold },
         [RECORD_MACHINE] = { "machine/", true, false, decode_machine },
         [RECORD_METADATA] = { "metadata/", true, false, decode_metadata },
+        [RECORD_ORIGIN] = { "origin", false, false, decode_origin },
         [RECORD_PLACEMENT] = { "placement/", false, true, decode_placement },
         [RECORD_REMOVED] = { "removed/", false, true, decode_removed },
         [RECORD_REPORT] = { "report/", true, true, decode_report },
@@ -342,6 +352,9 @@ void record_done(Record *record) {
         case RECORD_HELD:
         case RECORD_HOLD:
                 hold_record_done(&record->hold);
+                break;
+        case RECORD_CLOSED:
+                closed_record_done(&record->closed);
                 break;
         case RECORD_BRAKE:
                 brake_record_done(&record->brake);

@@ -29,6 +29,7 @@ struct Registry {
         uint64_t call_timeout_us;       /* of ordinary reads and writes */
         uint64_t poll_us;               /* followers list again so often; 0 = they watch */
         int64_t seen;                   /* the newest revision that the store has told */
+        int64_t base;                   /* registry_base() */
 };
 
 /* The store has told this revision. */

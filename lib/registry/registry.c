@@ -66,6 +66,14 @@ Registry *registry_free(Registry *registry) {
         return NULL;
 }
 
+int64_t registry_base(const Registry *registry) {
+        return registry->base;
+}
+
+void registry_set_base(Registry *registry, int64_t base) {
+        registry->base = base;
+}
+
 void registry_set_call_timeout(Registry *registry, uint64_t timeout_us) {
         assert(timeout_us > 0);
 

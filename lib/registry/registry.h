@@ -12,6 +12,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/macro.h"
+#include "lib/model/record-move.h"
 #include "lib/model/record.h"
 #include "lib/store/store.h"
 
@@ -47,6 +48,7 @@ enum {
 /* The kinds of records, in the order of their keys' first components. */
 typedef enum RecordKind {
         RECORD_CHECKUP,   /* checkup/ask */
+        RECORD_CLOSED,    /* closed */
         RECORD_BRAKE,     /* engine/brake */
         RECORD_LEADER,    /* engine/leader */
         RECORD_EVICT,     /* evict/<machine> */
@@ -55,6 +57,7 @@ typedef enum RecordKind {
         RECORD_HOLD,      /* hold/<unit> */
         RECORD_MACHINE,   /* machine/<machine> */
         RECORD_METADATA,  /* metadata/<machine> */
+        RECORD_ORIGIN,    /* origin */
         RECORD_PLACEMENT, /* placement/<unit> */
         RECORD_REMOVED,   /* removed/<slot>, four hexadecimal digits of the names that share it */
         RECORD_REPORT,    /* report/<machine>/<lease> */
@@ -100,6 +103,8 @@ typedef struct Record {
                 HoldRecord hold; /* HELD, HOLD */
                 BrakeRecord brake;
                 EvictRecord evict;
+                ClosedRecord closed;
+                OriginRecord origin;
         };
 } Record;
 
@@ -122,6 +127,14 @@ void registry_set_polling(Registry *registry, uint64_t interval_us);
 /* The store has told this revision, in an answer that did not come by way of the registry. A store
  * that is behind the newest one was set back (RegistryFollowFns.on_set_back). */
 void registry_note_revision(Registry *registry, int64_t revision);
+
+/* How far the store's revision is behind those of the stores that the records were in before (the
+ * record `origin`); 0 unless they were moved. What must grow over a move, as generations, is counted
+ * from the sum of this and the revision. */
+int64_t registry_base(const Registry *registry);
+
+/* Who has read `origin` tells it. */
+void registry_set_base(Registry *registry, int64_t base);
 
 /* The store below, for leases and its state. Borrowed. */
 Store *registry_store(const Registry *registry);

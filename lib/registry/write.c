@@ -117,6 +117,10 @@ void registry_write_if_modified_at(RegistryWrite *write, RecordKey key, int64_t 
         write_compare(write, &key, STORE_COMPARE_MOD, STORE_COMPARE_EQUAL, revision);
 }
 
+void registry_write_if_open(RegistryWrite *write) {
+        registry_write_if_absent(write, (RecordKey){ .kind = RECORD_CLOSED });
+}
+
 void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit, int64_t revision) {
         char slot[REMOVED_SLOT_BYTES];
         RecordKey key = { .kind = RECORD_REMOVED };
@@ -292,6 +296,20 @@ void registry_write_put_evict(RegistryWrite *write, const char *machine,
         int r = evict_record_encode(record, &json);
 
         write_put_json(write, (RecordKey){ .kind = RECORD_EVICT, .machine = machine }, r, json, 0);
+}
+
+void registry_write_put_closed(RegistryWrite *write, const ClosedRecord *record) {
+        char *json = NULL;
+        int r = closed_record_encode(record, &json);
+
+        write_put_json(write, (RecordKey){ .kind = RECORD_CLOSED }, r, json, 0);
+}
+
+void registry_write_put_origin(RegistryWrite *write, const OriginRecord *record) {
+        char *json = NULL;
+        int r = origin_record_encode(record, &json);
+
+        write_put_json(write, (RecordKey){ .kind = RECORD_ORIGIN }, r, json, 0);
 }
 
 void registry_write_delete(RegistryWrite *write, RecordKey key) {

@@ -54,6 +54,10 @@ void registry_write_if_unchanged_since(RegistryWrite *write, RecordKey key, cons
  * every conflict. */
 void registry_write_if_not_removed_since(RegistryWrite *write, const char *unit, int64_t revision);
 
+/* Nobody moves the records to another store, or from one (the record `closed`). What writes records
+ * that last compares it, since after a move it would be lost. */
+void registry_write_if_open(RegistryWrite *write);
+
 /* Operations. Errors (-ENOMEM, -ENOBUFS for more bytes than any store takes, -ERANGE for a number
  * that JSON cannot hold) are kept and told by the commit. `lease` 0 = none. */
 void registry_write_put_file(RegistryWrite *write, const char *hash, const char *text,
@@ -78,6 +82,8 @@ void registry_write_put_hold(RegistryWrite *write, const char *unit, const HoldR
 void registry_write_delete_hold(RegistryWrite *write, const char *unit, const char *machine);
 void registry_write_put_brake(RegistryWrite *write, const BrakeRecord *record);
 void registry_write_put_evict(RegistryWrite *write, const char *machine, const EvictRecord *record);
+void registry_write_put_closed(RegistryWrite *write, const ClosedRecord *record);
+void registry_write_put_origin(RegistryWrite *write, const OriginRecord *record);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */

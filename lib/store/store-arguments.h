@@ -12,6 +12,7 @@ typedef struct StoreArguments {
         StoreRange range; /* borrows from `bytes` */
         StoreTxn txn;     /* borrows from `bytes` */
         int64_t number;   /* the lease, or the TTL of one to grant */
+        int64_t lease;    /* of one to grant: its number; 0 = whichever */
         void *bytes;      /* owned */
         size_t n_bytes;   /* of it */
 } StoreArguments;

@@ -15,7 +15,9 @@ typedef struct StoreVtable {
         int (*range)(Store *store, StoreRequest *request, const StoreRange *range,
                      uint64_t timeout_us);
         int (*txn)(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us);
-        int (*lease_grant)(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us);
+        /* `lease` 0 = of whatever number. */
+        int (*lease_grant)(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
+                           uint64_t timeout_us);
         int (*lease_keep_alive)(Store *store, StoreRequest *request, int64_t lease,
                                 uint64_t timeout_us);
         int (*lease_revoke)(Store *store, StoreRequest *request, int64_t lease,

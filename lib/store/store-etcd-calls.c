@@ -262,11 +262,12 @@ int etcd_calls_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uin
         return call ? call_begin(call, etcd_encode_txn(&call->grpc, txn)) : -ENOMEM;
 }
 
-int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
                            uint64_t timeout_us) {
         EtcdCall *call = call_new(etcd_of(store), request, &method_grant, timeout_us);
 
-        return call ? call_begin(call, etcd_encode_lease_grant(&call->grpc, ttl_s)) : -ENOMEM;
+        return call ? call_begin(call, etcd_encode_lease_grant(&call->grpc, lease, ttl_s))
+                    : -ENOMEM;
 }
 
 int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,

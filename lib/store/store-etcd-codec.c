@@ -335,9 +335,10 @@ int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn) {
         return call_add(call, &request.base);
 }
 
-int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s) {
+int etcd_encode_lease_grant(GrpcCall *call, int64_t lease, int64_t ttl_s) {
         Etcd__LeaseGrantRequest request = ETCD__LEASE_GRANT_REQUEST__INIT;
 
+        request.id = lease;
         request.ttl = ttl_s;
         return call_add(call, &request.base);
 }

@@ -53,7 +53,7 @@ int etcd_encode_range(GrpcCall *call, const StoreRange *range);
 int etcd_encode_txn(GrpcCall *call, const StoreTxn *txn);
 
 /* LeaseGrantRequest; the store chooses the ID. */
-int etcd_encode_lease_grant(GrpcCall *call, int64_t ttl_s);
+int etcd_encode_lease_grant(GrpcCall *call, int64_t lease, int64_t ttl_s);
 /* LeaseRevokeRequest. */
 int etcd_encode_lease_revoke(GrpcCall *call, int64_t lease);
 /* LeaseTimeToLiveRequest. */

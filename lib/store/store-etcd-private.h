@@ -163,7 +163,8 @@ void etcd_link_reauthenticate(EtcdStore *etcd,
 int etcd_calls_range(Store *store, StoreRequest *request, const StoreRange *range,
                      uint64_t timeout_us);
 int etcd_calls_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us);
-int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us);
+int etcd_calls_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
+                           uint64_t timeout_us);
 int etcd_calls_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us);
 int etcd_calls_lease_look(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us);

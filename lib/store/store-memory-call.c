@@ -163,7 +163,8 @@ static int memory_call_grant_lease(MemoryCall *call) {
         MemoryLease *lease;
         int r;
 
-        r = memory_lease_add(&call->memory->data, call->arguments.number, &lease);
+        r = memory_lease_add(&call->memory->data, call->arguments.lease, call->arguments.number,
+                             &lease);
         if (r != 0)
                 return r;
 
@@ -352,40 +353,44 @@ int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
 }
 
 static int memory_call_start_number(Store *store, StoreRequest *request, StoreKind kind,
-                                    int64_t number, uint64_t timeout_us) {
+                                    int64_t lease, int64_t number, uint64_t timeout_us) {
         MemoryCall *call = memory_call_new(store, kind);
 
         if (!call)
                 return -ENOMEM;
 
+        call->arguments.lease = lease;
         call->arguments.number = number;
         memory_call_start(call, request, timeout_us);
         return 0;
 }
 
-int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
                              uint64_t timeout_us) {
-        return memory_call_start_number(store, request, STORE_KIND_LEASE_GRANT, ttl_s, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_GRANT, lease, ttl_s,
+                                        timeout_us);
 }
 
 int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                                   uint64_t timeout_us) {
-        return memory_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, lease,
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, 0, lease,
                                         timeout_us);
 }
 
 int store_memory_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us) {
-        return memory_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, lease, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, 0, lease,
+                                        timeout_us);
 }
 
 int store_memory_lease_look(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us) {
-        return memory_call_start_number(store, request, STORE_KIND_LEASE_LOOK, lease, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_LEASE_LOOK, 0, lease,
+                                        timeout_us);
 }
 
 int store_memory_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
-        return memory_call_start_number(store, request, STORE_KIND_STATUS, 0, timeout_us);
+        return memory_call_start_number(store, request, STORE_KIND_STATUS, 0, 0, timeout_us);
 }
 
 /* ---- when clients go */

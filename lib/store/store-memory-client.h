@@ -55,7 +55,7 @@ void store_memory_watch_resume(StoreWatch *watch);
 int store_memory_range(Store *store, StoreRequest *request, const StoreRange *range,
                        uint64_t timeout_us);
 int store_memory_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us);
-int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+int store_memory_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
                              uint64_t timeout_us);
 int store_memory_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                                   uint64_t timeout_us);

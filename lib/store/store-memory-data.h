@@ -139,11 +139,11 @@ uint64_t memory_data_next_sequence(const MemoryData *data);
 /* The change of a number that is still there. */
 const MemoryChange *memory_data_change(const MemoryData *data, uint64_t sequence);
 
-/* store-memory-lease.c: the lease, or NULL; make one (0, STORE_E_INVALID for a TTL that is too long,
- * or -ENOMEM); end one with its keys, in one
+/* store-memory-lease.c: the lease, or NULL; make one, of this number or (0) of whichever (0, STORE_E_INVALID
+ * for a TTL that is too long or a number that is taken, or -ENOMEM); end one with its keys, in one
  * commit (0 or -ENOMEM: it is still there); hang a key on a lease or, with NULL, on none. */
 MemoryLease *memory_lease_find(const MemoryData *data, int64_t id);
-int memory_lease_add(MemoryData *data, int64_t ttl_s, MemoryLease **ret_lease);
+int memory_lease_add(MemoryData *data, int64_t id, int64_t ttl_s, MemoryLease **ret_lease);
 int memory_lease_end(MemoryData *data, MemoryLease *lease, uint64_t now_us);
 void memory_key_set_lease(MemoryKey *key, MemoryLease *lease);
 void memory_leases_done(MemoryData *data);

@@ -13,18 +13,20 @@ MemoryLease *memory_lease_find(const MemoryData *data, int64_t id) {
         return lease ? container_of(lease, MemoryLease, lease) : NULL;
 }
 
-int memory_lease_add(MemoryData *data, int64_t ttl_s, MemoryLease **ret_lease) {
+int memory_lease_add(MemoryData *data, int64_t id, int64_t ttl_s, MemoryLease **ret_lease) {
         MemoryLease *lease;
 
         ttl_s = store_lease_grantable_ttl_s(ttl_s);
-        if (ttl_s == 0)
+        if (ttl_s == 0 || (id != 0 && memory_lease_find(data, id)))
                 return STORE_E_INVALID;
 
         lease = calloc(1, sizeof(*lease));
         if (!lease)
                 return -ENOMEM;
 
-        lease->lease.id = ++data->last_lease;
+        while (id == 0 || (id == data->last_lease && memory_lease_find(data, id)))
+                id = ++data->last_lease;
+        lease->lease.id = id;
         lease->lease.ttl_s = ttl_s;
         if (store_leases_add(&data->leases, &lease->lease, store_lease_ttl_us(&lease->lease)) < 0) {
                 free(lease);

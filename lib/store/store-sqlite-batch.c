@@ -95,15 +95,16 @@ static int64_t sqlite_draw_lease_id(const SqliteStore *sqlite) {
 static int batch_grant(SqliteBatch *batch, SqliteCall *call) {
         SqliteStore *sqlite = batch->sqlite;
         int64_t ttl_s = store_lease_grantable_ttl_s(call->arguments.number);
+        int64_t id = call->arguments.lease;
         SqliteLease *lease;
 
-        if (ttl_s == 0)
+        if (ttl_s == 0 || (id != 0 && store_leases_find(&sqlite->leases, id)))
                 return STORE_E_INVALID;
 
         lease = calloc(1, sizeof(*lease));
         if (!lease)
                 return -ENOMEM;
-        lease->lease.id = sqlite_draw_lease_id(sqlite);
+        lease->lease.id = id ? id : sqlite_draw_lease_id(sqlite);
         lease->lease.ttl_s = ttl_s;
         if (store_leases_add(&sqlite->leases, &lease->lease, store_lease_ttl_us(&lease->lease)) <
             0) {

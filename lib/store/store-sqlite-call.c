@@ -117,38 +117,42 @@ int store_sqlite_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
 }
 
 static int sqlite_call_start_number(Store *store, StoreRequest *request, StoreKind kind,
-                                    int64_t number, uint64_t timeout_us) {
+                                    int64_t lease, int64_t number, uint64_t timeout_us) {
         SqliteCall *call = sqlite_call_new(store, kind);
 
         if (!call)
                 return -ENOMEM;
 
+        call->arguments.lease = lease;
         call->arguments.number = number;
         sqlite_call_start(call, request, timeout_us);
         return 0;
 }
 
-int store_sqlite_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+int store_sqlite_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
                              uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_GRANT, ttl_s, timeout_us);
+        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_GRANT, lease, ttl_s,
+                                        timeout_us);
 }
 
 int store_sqlite_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                                   uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, lease,
+        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, 0, lease,
                                         timeout_us);
 }
 
 int store_sqlite_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
                               uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, lease, timeout_us);
+        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, 0, lease,
+                                        timeout_us);
 }
 
 int store_sqlite_lease_look(Store *store, StoreRequest *request, int64_t lease,
                             uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_LOOK, lease, timeout_us);
+        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_LOOK, 0, lease,
+                                        timeout_us);
 }
 
 int store_sqlite_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_STATUS, 0, timeout_us);
+        return sqlite_call_start_number(store, request, STORE_KIND_STATUS, 0, 0, timeout_us);
 }

@@ -82,7 +82,7 @@ void sqlite_store_wake(SqliteStore *sqlite);
 int store_sqlite_range(Store *store, StoreRequest *request, const StoreRange *range,
                        uint64_t timeout_us);
 int store_sqlite_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us);
-int store_sqlite_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s,
+int store_sqlite_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
                              uint64_t timeout_us);
 int store_sqlite_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
                                   uint64_t timeout_us);

@@ -82,15 +82,26 @@ int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t
         return store_began(store, request, r);
 }
 
-int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
-                      StoreDone done) {
+static int grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
+                 uint64_t timeout_us, StoreDone done) {
         int r = store_begin(store, request, STORE_KIND_LEASE_GRANT, done);
 
         assert(ttl_s > 0);
         if (r < 0)
                 return r;
         return store_began(store, request,
-                           store->vtable->lease_grant(store, request, ttl_s, timeout_us));
+                           store->vtable->lease_grant(store, request, lease, ttl_s, timeout_us));
+}
+
+int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
+                      StoreDone done) {
+        return grant(store, request, 0, ttl_s, timeout_us, done);
+}
+
+int store_lease_grant_as(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
+                         uint64_t timeout_us, StoreDone done) {
+        assert(lease > 0);
+        return grant(store, request, lease, ttl_s, timeout_us, done);
 }
 
 int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,

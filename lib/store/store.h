@@ -176,6 +176,11 @@ int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t
 int store_lease_grant(Store *store, StoreRequest *request, int64_t ttl_s, uint64_t timeout_us,
                       StoreDone done);
 
+/* Grant a lease that has this number: one that a daemon holds from another store, and finds again in
+ * this one. STORE_E_INVALID when there is one of that number. Returns as store_range(). */
+int store_lease_grant_as(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
+                         uint64_t timeout_us, StoreDone done);
+
 /* Keep a lease alive once. STORE_E_NO_LEASE when it has ended. Returns as store_range(). */
 int store_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease, uint64_t timeout_us,
                            StoreDone done);

@@ -19,6 +19,24 @@ START_TEST(test_grant) {
 }
 END_TEST
 
+/* A lease can be granted with the number that it has elsewhere, and is one like others; not twice. */
+START_TEST(test_grant_as) {
+        const int64_t number = unknown_lease - 1;
+
+        ck_assert_int_eq(lease_keep_alive(number)->status, STORE_E_NO_LEASE);
+        ck_assert_int_eq(lease_grant_as(number, 40)->status, 0);
+        ck_assert_int_eq(lease_keep_alive(number)->reply.lease_ttl_s, 40);
+        ck_assert_int_eq(lease_grant_as(number, 40)->status, STORE_E_INVALID);
+        (void)put_with_lease("a", "v", number);
+        ck_assert_int_eq(list("a")->kvs[0].lease, number);
+        ck_assert_int_eq(lease_revoke(number)->status, 0);
+        ck_assert_uint_eq(list("a")->n_kvs, 0);
+        ck_assert_int_eq(lease_grant_as(number, 40)->status, 0);
+        ck_assert_int_eq(lease_revoke(number)->status, 0);
+        ck_assert_int_ne(lease_grant(30)->reply.lease, number);
+}
+END_TEST
+
 /* A TTL below the least is raised, and the reply says so. */
 START_TEST(test_least_ttl) {
         ck_assert_int_eq(lease_grant(1)->reply.lease_ttl_s, STORE_LEASE_TTL_MIN_S);
@@ -188,6 +206,7 @@ TCase *lease_cases(void) {
 
         tcase_add_checked_fixture(cases, harness_set_up, harness_tear_down);
         tcase_add_test(cases, test_grant);
+        tcase_add_test(cases, test_grant_as);
         tcase_add_test(cases, test_least_ttl);
         tcase_add_test(cases, test_lease_is_shown);
         tcase_add_test(cases, test_expiry);

@@ -497,6 +497,16 @@ Call *lease_grant(int64_t ttl_s) {
         return call;
 }
 
+Call *lease_grant_as(int64_t lease, int64_t ttl_s) {
+        Call *call = call_new();
+
+        ck_assert_int_eq(store_lease_grant_as(harness_store(), &call->request, lease, ttl_s,
+                                              STORE_CALL_TIMEOUT_US, call_done),
+                         0);
+        (void)call_wait(call);
+        return call;
+}
+
 Call *lease_keep_alive(int64_t lease) {
         Call *call = call_new();
 

@@ -125,6 +125,7 @@ int call_wait(Call *call);
 Call *range(StoreRange arguments);
 Call *txn(const StoreCompare *compares, size_t n_compares, const StoreOp *ops, size_t n_ops);
 Call *lease_grant(int64_t ttl_s);
+Call *lease_grant_as(int64_t lease, int64_t ttl_s);
 Call *lease_keep_alive(int64_t lease);
 Call *lease_revoke(int64_t lease);
 Call *lease_look(int64_t lease);

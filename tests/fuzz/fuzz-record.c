@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "lib/model/record-move.h"
 #include "lib/model/record.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -94,6 +95,30 @@ static char *recode_state(const char *json, size_t n_bytes) {
         return text;
 }
 
+static char *recode_closed(const char *json, size_t n_bytes) {
+        _cleanup_(closed_record_done) ClosedRecord record = { 0 };
+        char *text = NULL;
+        Diag diag = { 0 };
+        int r = closed_record_decode(json, n_bytes, &record, &diag);
+
+        if (r < 0)
+                return refuse(r, &diag);
+        fuzz_require(closed_record_encode(&record, &text) == 0, "a record can be encoded");
+        return text;
+}
+
+static char *recode_origin(const char *json, size_t n_bytes) {
+        OriginRecord record = { 0 };
+        char *text = NULL;
+        Diag diag = { 0 };
+        int r = origin_record_decode(json, n_bytes, &record, &diag);
+
+        if (r < 0)
+                return refuse(r, &diag);
+        fuzz_require(origin_record_encode(&record, &text) == 0, "a record can be encoded");
+        return text;
+}
+
 static char *recode_leader(const char *json, size_t n_bytes) {
         _cleanup_(leader_record_done) LeaderRecord record = { 0 };
         char *text = NULL;
@@ -146,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         static const Recode recodes[] = { recode_unit,     recode_schedule,  recode_machine,
                                           recode_metadata, recode_placement, recode_state,
                                           recode_leader,   recode_checkup,   recode_report,
-                                          recode_hold };
+                                          recode_hold,     recode_closed,    recode_origin };
 
         for (size_t i = 0; i < ELEMENTSOF(recodes); i++) {
                 _cleanup_(freep) char *text = recodes[i]((const char *)data, n_bytes);

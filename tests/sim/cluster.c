@@ -27,6 +27,16 @@ static void on_kept(uint64_t until_us, uint64_t ttl_us, void *userdata) {
                 agent_set_valid_until(machine->agent, until_us, ttl_us);
 }
 
+static void on_closed(bool is_closed, void *userdata) {
+        SimMachine *machine = userdata;
+        int64_t lease = is_closed ? 0 : presence_lease(machine->presence);
+
+        if (machine->is_closing)
+                return;
+        engine_set_lease(machine->engine, lease);
+        api_set_available(machine->server.api, lease != 0);
+}
+
 static void on_down(void *userdata) {
         SimMachine *machine = userdata;
 
@@ -64,9 +74,11 @@ static void machine_join(SimMachine *machine, Registry *registry) {
                 .ttl_us = SIM_TTL_S * US_PER_S,
                 .lease_path = machine->lease_path,
         };
-        const PresenceListener listener = {
-                .on_up = on_up, .on_down = on_down, .on_kept = on_kept, .userdata = machine
-        };
+        const PresenceListener listener = { .on_up = on_up,
+                                            .on_down = on_down,
+                                            .on_kept = on_kept,
+                                            .on_closed = on_closed,
+                                            .userdata = machine };
 
         ck_assert_int_eq(presence_new(&machine->presence, registry, &options, &listener), 0);
         metadata_done(&record.metadata);

@@ -9,8 +9,8 @@
 #include "tests/sim/story.h"
 
 enum {
-        REST_WATCHES = 4,         /* of a daemon: leader, schedule, states, its own record */
-        REST_WATCHES_LEADER = 12, /* and all that it plans by: see engine/engine.c */
+        REST_WATCHES = 5, /* of a daemon: leader, schedule, states, its own record, closed */
+        REST_WATCHES_LEADER = 13, /* and all that it plans by: see engine/engine.c */
         KEPT_WATCHES = 3, /* for each copy that waits for its successor: placement, row, state */
         IN_TOUCH_US = 10 *
                       US_PER_S, /* a daemon that is well has heard of everything after so long */

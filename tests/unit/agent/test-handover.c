@@ -54,7 +54,7 @@ static void expect_gone(Sim *sim) {
         rig_run_ms(&sim->rig, STEP_MS);
         ck_assert_str_eq(sim_state(sim, 0, "a.service"), "");
         ck_assert_uint_eq(agent_stats(sim->machines[0].agent).n_units, 0);
-        ck_assert_uint_eq(store_stats(sim->rig.stores[sim->machines[0].client]).n_watches, 4);
+        ck_assert_uint_eq(store_stats(sim->rig.stores[sim->machines[0].client]).n_watches, 5);
         sim_done(sim);
 }
 

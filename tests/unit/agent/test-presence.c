@@ -286,6 +286,102 @@ START_TEST(test_wiped_store_comes_back) {
 }
 END_TEST
 
+static int answered; /* the status of the last request */
+
+static void on_answer(int status, const Buf *body, void *userdata) {
+        (void)body;
+        (void)userdata;
+        answered = status;
+}
+
+/* Have a user submit a unit; returns what the API answered. */
+static int submit(Sim *sim, const char *path) {
+        answered = 0;
+        exchange_send(&sim->machines[0].server, "PUT", path,
+                      "{\"desiredState\":\"inactive\",\"options\":[{\"section\":\"Service\","
+                      "\"name\":\"ExecStart\",\"value\":\"/bin/true\"}]}",
+                      on_answer, NULL);
+        rig_run_ms(&sim->rig, STEP_MS);
+        return answered;
+}
+
+static const char closed[] = "{\"why\":\"its records are being moved\"}";
+
+/* A store that is closed while the machine is a member: it stays one, its units run, and nobody
+ * changes anything; also not a request that was on its way when it was closed. */
+START_TEST(test_closed_store) {
+        int64_t lease;
+        Sim sim;
+
+        set_up(&sim);
+        lease = lease_of(&sim);
+        ck_assert_int_eq(submit(&sim, "/fleet/v1/units/b.service"), 201);
+        rig_set(&sim.rig, "closed", closed);
+        ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 503);
+        rig_run_ms(&sim.rig, 60000);
+        ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 503);
+        ck_assert(!rig_has(&sim.rig, "unit/c.service"));
+        ck_assert_str_eq(presence_why_closed(sim.machines[0].presence),
+                         "its records are being moved");
+        ck_assert_int_eq(lease_of(&sim), lease);
+        ck_assert(rig_has(&sim.rig, machine_key));
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+
+        rig_remove(&sim.rig, "closed");
+        rig_run_ms(&sim.rig, 1);
+        ck_assert_ptr_null(presence_why_closed(sim.machines[0].presence));
+        ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 201);
+        ck_assert_int_eq(lease_of(&sim), lease);
+        sim_done(&sim);
+}
+END_TEST
+
+/* A daemon that finds a closed store waits, and takes nothing there for the truth; without a reason
+ * that can be read, too. */
+START_TEST(test_waits_for_an_open_store) {
+        static const char *const records[] = { closed, "nonsense" };
+
+        for (size_t i = 0; i < ELEMENTSOF(records); i++) {
+                Sim sim;
+
+                set_up(&sim);
+                sim_crash(&sim, 0);
+                rig_run_ms(&sim.rig, 2 * SIM_TTL_S * 1000);
+                rig_set(&sim.rig, "closed", records[i]);
+                sim_remove_row(&sim, 0, "a.service");
+                sim_start(&sim, 0);
+                rig_run_ms(&sim.rig, 60000);
+                ck_assert_int_eq(lease_of(&sim), 0);
+                ck_assert(!rig_has(&sim.rig, machine_key));
+                ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 503);
+                ck_assert(fake_machine_unit_is_active(sim.machines[0].fake, "a.service"));
+
+                sim_set_row(&sim, 0, "a.service", plain, LAUNCHED, 1);
+                rig_remove(&sim.rig, "closed");
+                rig_run_ms(&sim.rig, STEP_MS);
+                ck_assert_int_ne(lease_of(&sim), 0);
+                ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+                sim_done(&sim);
+        }
+}
+END_TEST
+
+/* Records that came from another store have generations that its revisions allowed; a new unit's is
+ * above them. */
+START_TEST(test_generations_after_a_move) {
+        Sim sim;
+
+        set_up(&sim);
+        sim_crash(&sim, 0);
+        rig_set(&sim.rig, "origin", "{\"revision\":5000000}");
+        sim_start(&sim, 0);
+        rig_run_ms(&sim.rig, STEP_MS);
+        ck_assert_int_eq(submit(&sim, "/fleet/v1/units/b.service"), 201);
+        ck_assert_ptr_nonnull(strstr(rig_get(&sim.rig, "unit/b.service"), "\"generation\":50000"));
+        sim_done(&sim);
+}
+END_TEST
+
 static int change(void *context) {
         Sim *sim = context;
         MachineRecord record = { .address = (char *)"192.0.2.9",
@@ -332,6 +428,9 @@ int main(void) {
                 test_store_is_put_back_a_little,
                 test_wiped_store_comes_back,
                 test_outage_is_told_once,
+                test_closed_store,
+                test_waits_for_an_open_store,
+                test_generations_after_a_move,
         };
 
         return tests_run("presence", tests, ELEMENTSOF(tests));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "lib/model/record-move.h"
 #include "lib/model/record.h"
 
 #include <errno.h>
@@ -57,6 +58,20 @@ static int recode_hold(const char *json, size_t n_bytes, char **ret_json, Diag *
         int r = hold_record_decode(json, n_bytes, &record, diag);
 
         return r < 0 ? r : hold_record_encode(&record, ret_json);
+}
+
+static int recode_closed(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
+        _cleanup_(closed_record_done) ClosedRecord record = { 0 };
+        int r = closed_record_decode(json, n_bytes, &record, diag);
+
+        return r < 0 ? r : closed_record_encode(&record, ret_json);
+}
+
+static int recode_origin(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
+        OriginRecord record = { 0 };
+        int r = origin_record_decode(json, n_bytes, &record, diag);
+
+        return r < 0 ? r : origin_record_encode(&record, ret_json);
 }
 
 static int recode_leader(const char *json, size_t n_bytes, char **ret_json, Diag *diag) {
@@ -154,6 +169,11 @@ static const Row rows[] = {
           NULL },
         { recode_metadata, "{\"b\":\"2\",\"a\":\"1\"}", "{\"a\":\"1\",\"b\":\"2\"}", NULL },
         { recode_metadata, "{}", NULL, NULL },
+        { recode_closed, "{\"why\":\"moved\"}", NULL, NULL },
+        { recode_closed, "{}", NULL, "\"why\" is missing or empty" },
+        { recode_origin, "{\"revision\":4711}", NULL, NULL },
+        { recode_origin, "{\"revision\":-1}", NULL,
+          "\"revision\" must be an integer that is not negative" },
         { recode_machine, "{\"address\":null,\"metadata\":{}}", "{}", NULL },
         { recode_placement, "{}", "{\"generation\":0}", NULL },
         { recode_state, "{\"state\":\"inactive\"}", "{\"generation\":0,\"state\":\"inactive\"}",
