@@ -20,56 +20,16 @@
 
 void grpc_call_init(GrpcCall *call, const GrpcCallVtable *vtable, const char *path, bool is_unary) {
         assert(!call->channel);
-        assert(list_is_empty(&call->output));
+        assert(call->output.n_bytes == 0);
 
         *call = (GrpcCall){ .vtable = vtable, .path = path, .is_unary = is_unary, .code = -1 };
 }
 
 int grpc_call_add_message(GrpcCall *call, size_t n_bytes, uint8_t **ret_bytes) {
-        GrpcMessage *message;
-        int r;
-
-        if (call->n_output_bytes + n_bytes > GRPC_OUTPUT_MAX_BYTES)
+        if (call->output.n_bytes + n_bytes > GRPC_OUTPUT_MAX_BYTES)
                 return -ENOBUFS;
 
-        r = grpc_message_new_framed(&message, n_bytes);
-        if (r < 0)
-                return r;
-
-        list_append(&call->output, &message->node);
-        call->n_output_bytes += message->n_bytes;
-        *ret_bytes = message->bytes + GRPC_FRAME_HEADER_BYTES;
-        return 0;
-}
-
-static void call_drop_first_message(GrpcCall *call) {
-        GrpcMessage *message = container_of(list_pop(&call->output), GrpcMessage, node);
-
-        call->n_output_bytes -= message->n_bytes;
-        call->n_taken = 0;
-        free(message);
-}
-
-/* Copies output to where nghttp2 wants it, as much as there is room for. */
-static size_t call_take_output(GrpcCall *call, uint8_t *target, size_t n_room) {
-        size_t n_done = 0;
-        ListNode *node;
-
-        while (n_done < n_room && (node = list_first(&call->output))) {
-                GrpcMessage *message = container_of(node, GrpcMessage, node);
-                size_t n = message->n_bytes - call->n_taken;
-
-                if (n > n_room - n_done)
-                        n = n_room - n_done;
-                memcpy(target + n_done, message->bytes + call->n_taken, n);
-                n_done += n;
-                call->n_taken += n;
-                if (call->n_taken < message->n_bytes || call->is_unary)
-                        break;
-                call_drop_first_message(call);
-        }
-
-        return n_done;
+        return grpc_output_add(&call->output, n_bytes, ret_bytes);
 }
 
 /* nghttp2 asks for the body of a call. */
@@ -85,8 +45,9 @@ static ssize_t call_on_read(nghttp2_session *session, int32_t stream_id, uint8_t
         if (!call)
                 return NGHTTP2_ERR_DEFERRED; /* it was reset; the RST_STREAM is on its way */
 
-        n = call_take_output(call, target, n_room);
-        if (call->is_unary && call->n_taken == call->n_output_bytes) {
+        n = call->is_unary ? grpc_output_copy(&call->output, target, n_room)
+                           : grpc_output_take(&call->output, target, n_room);
+        if (call->is_unary && call->output.n_taken == call->output.n_bytes) {
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
                 call->may_have_run = true;
         }
@@ -215,7 +176,7 @@ void grpc_call_end(GrpcCall *call) {
 
 int grpc_call_start(GrpcChannel *channel, GrpcCall *call, uint64_t timeout_us) {
         assert(!call->channel);
-        assert(!call->is_unary || !list_is_empty(&call->output));
+        assert(!call->is_unary || call->output.n_bytes > 0);
 
         if (channel->is_lost || channel->is_going_away)
                 return -ENOTCONN;
@@ -228,7 +189,7 @@ int grpc_call_start(GrpcChannel *channel, GrpcCall *call, uint64_t timeout_us) {
 
         call->channel = channel;
         call->stream_id = 0;
-        call->n_taken = 0;
+        call->output.n_taken = 0;
         call->may_have_run = call->is_local = false;
         call->http_status = 0;
         call->code = -1;
@@ -256,8 +217,7 @@ void grpc_call_reset(GrpcCall *call) {
 
 void grpc_call_done(GrpcCall *call) {
         grpc_call_reset(call);
-        while (!list_is_empty(&call->output))
-                call_drop_first_message(call);
+        grpc_output_done(&call->output);
 }
 
 bool grpc_call_is_running(const GrpcCall *call) {

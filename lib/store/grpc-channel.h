@@ -41,9 +41,7 @@ struct GrpcCall {
         const GrpcCallVtable *vtable;
         const char *path;       /* "/package.Service/Method"; static */
         bool is_unary;          /* it sends one message, which is in `output` at the start */
-        List output;            /* owned; framed messages to send; a unary call keeps its one */
-        size_t n_output_bytes;  /* of all in `output` */
-        size_t n_taken;         /* how much of the first one HTTP/2 has taken */
+        GrpcOutput output;      /* owned; messages to send; a unary call keeps its one */
         GrpcChannel *channel;   /* borrowed; NULL while idle */
         ListNode node;          /* in the channel's list of open or waiting calls */
         ListNode event_node;    /* in the channel's list of calls that have something to tell */

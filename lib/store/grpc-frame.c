@@ -29,7 +29,7 @@ static int reader_begin_message(GrpcFrameReader *reader) {
 
         if (reader->header[0] != 0)
                 return -EPROTO;
-        if (n_bytes > GRPC_MESSAGE_MAX_BYTES)
+        if (n_bytes > (reader->n_max_bytes ? reader->n_max_bytes : GRPC_MESSAGE_MAX_BYTES))
                 return -EMSGSIZE;
 
         message = malloc(sizeof *message + n_bytes);
@@ -38,6 +38,7 @@ static int reader_begin_message(GrpcFrameReader *reader) {
 
         message->node = (ListNode){ 0 };
         message->n_bytes = n_bytes;
+        reader->n_held_bytes += sizeof *message + n_bytes;
         reader->partial = message;
         reader->n_partial = 0;
         return 0;
@@ -88,8 +89,11 @@ int grpc_frame_reader_feed(GrpcFrameReader *reader, const uint8_t *bytes, size_t
 
 GrpcMessage *grpc_frame_reader_pop(GrpcFrameReader *reader) {
         ListNode *node = list_pop(&reader->messages);
+        GrpcMessage *message = node ? container_of(node, GrpcMessage, node) : NULL;
 
-        return node ? container_of(node, GrpcMessage, node) : NULL;
+        if (message)
+                reader->n_held_bytes -= sizeof *message + message->n_bytes;
+        return message;
 }
 
 bool grpc_frame_reader_is_midway(const GrpcFrameReader *reader) {
@@ -102,7 +106,7 @@ void grpc_frame_reader_done(GrpcFrameReader *reader) {
         while ((message = grpc_frame_reader_pop(reader)))
                 free(message);
         free(reader->partial);
-        *reader = (GrpcFrameReader){ 0 };
+        *reader = (GrpcFrameReader){ .n_max_bytes = reader->n_max_bytes };
 }
 
 int grpc_message_new_framed(GrpcMessage **ret_message, size_t n_payload_bytes) {
@@ -122,4 +126,59 @@ int grpc_message_new_framed(GrpcMessage **ret_message, size_t n_payload_bytes) {
 
         *ret_message = message;
         return 0;
+}
+
+int grpc_output_add(GrpcOutput *output, size_t n_payload_bytes, uint8_t **ret_payload) {
+        GrpcMessage *message;
+        int r;
+
+        r = grpc_message_new_framed(&message, n_payload_bytes);
+        if (r < 0)
+                return r;
+
+        list_append(&output->messages, &message->node);
+        output->n_bytes += message->n_bytes;
+        *ret_payload = message->bytes + GRPC_FRAME_HEADER_BYTES;
+        return 0;
+}
+
+static void output_drop_first(GrpcOutput *output) {
+        GrpcMessage *message = container_of(list_pop(&output->messages), GrpcMessage, node);
+
+        output->n_bytes -= message->n_bytes;
+        output->n_taken = 0;
+        free(message);
+}
+
+size_t grpc_output_copy(GrpcOutput *output, uint8_t *target, size_t n_room) {
+        const GrpcMessage *message;
+        size_t n;
+
+        if (list_is_empty(&output->messages))
+                return 0;
+
+        message = container_of(list_first(&output->messages), GrpcMessage, node);
+        n = message->n_bytes - output->n_taken;
+        if (n > n_room)
+                n = n_room;
+        memcpy(target, message->bytes + output->n_taken, n);
+        output->n_taken += n;
+        return n;
+}
+
+size_t grpc_output_take(GrpcOutput *output, uint8_t *target, size_t n_room) {
+        size_t n_done = 0;
+        ListNode *node;
+
+        while (n_done < n_room && (node = list_first(&output->messages))) {
+                n_done += grpc_output_copy(output, target + n_done, n_room - n_done);
+                if (output->n_taken == container_of(node, GrpcMessage, node)->n_bytes)
+                        output_drop_first(output);
+        }
+        return n_done;
+}
+
+void grpc_output_done(GrpcOutput *output) {
+        while (!list_is_empty(&output->messages))
+                output_drop_first(output);
 }

@@ -32,6 +32,8 @@ typedef struct GrpcFrameReader {
         GrpcMessage *partial;                    /* owned; NULL until its header is complete */
         size_t n_partial;                        /* how much of it is there */
         List messages;                           /* owned; complete, in order */
+        size_t n_max_bytes;  /* of a message; 0 = GRPC_MESSAGE_MAX_BYTES, which is the most */
+        size_t n_held_bytes; /* memory of all messages in here, the arriving one at its full size */
 } GrpcFrameReader;
 
 /* Take the next piece. Returns 0, -ENOMEM, -EMSGSIZE for a message above the limit, or -EPROTO
@@ -52,3 +54,24 @@ void grpc_frame_reader_done(GrpcFrameReader *reader);
  * fills the `n_payload_bytes` after it. Returns 0, -ENOMEM, or -EMSGSIZE above
  * GRPC_MESSAGE_MAX_BYTES. */
 int grpc_message_new_framed(GrpcMessage **ret_message, size_t n_payload_bytes);
+
+/* Messages that wait to be sent; zeroed is empty. */
+typedef struct GrpcOutput {
+        List messages;  /* owned; framed */
+        size_t n_bytes; /* of all of them */
+        size_t n_taken; /* how much of the first one has been taken */
+} GrpcOutput;
+
+/* Make room for a message of `n_payload_bytes` at the end, for the caller to fill at once. Returns
+ * as grpc_message_new_framed(). */
+int grpc_output_add(GrpcOutput *output, size_t n_payload_bytes, uint8_t **ret_payload);
+
+/* Copy what comes next to `target`, as much as there is room for, and drop the messages that are
+ * taken. Returns how many bytes. */
+size_t grpc_output_take(GrpcOutput *output, uint8_t *target, size_t n_room);
+
+/* The same within the first message, which stays: for one that may be sent again. */
+size_t grpc_output_copy(GrpcOutput *output, uint8_t *target, size_t n_room);
+
+/* Drop everything; empty afterwards. */
+void grpc_output_done(GrpcOutput *output);

@@ -5,11 +5,13 @@
 
 #include "lib/store/grpc-status.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/env.h"
+#include "lib/base/macro.h"
 
 GrpcCode grpc_code_from_text(const uint8_t *text, size_t n_bytes) {
         unsigned code = 0;
@@ -88,4 +90,56 @@ void grpc_timeout_format(uint64_t timeout_us, char ret_text[GRPC_TIMEOUT_TEXT_BY
         if (timeout_ms > 99999999) /* TimeoutValue has at most 8 digits */
                 timeout_ms = 99999999;
         (void)snprintf(ret_text, GRPC_TIMEOUT_TEXT_BYTES, "%" PRIu64 "m", timeout_ms);
+}
+
+/* The units of grpc-timeout, with how many of them are, or are in, a microsecond. */
+static const struct {
+        char letter;
+        uint64_t n_us, n_per_us;
+} timeout_units[] = {
+        { 'H', UINT64_C(3600) * US_PER_S, 1 },
+        { 'M', 60 * US_PER_S, 1 },
+        { 'S', US_PER_S, 1 },
+        { 'm', US_PER_MS, 1 },
+        { 'u', 1, 1 },
+        { 'n', 1, 1000 },
+};
+
+int grpc_timeout_parse(const uint8_t *text, size_t n_bytes, uint64_t *ret_timeout_us) {
+        uint64_t value = 0;
+
+        if (n_bytes < 2 || n_bytes > 9)
+                return -EINVAL;
+
+        for (size_t i = 0; i < n_bytes - 1; i++) {
+                if (text[i] < '0' || text[i] > '9')
+                        return -EINVAL;
+                value = value * 10 + (text[i] - '0');
+        }
+
+        for (size_t i = 0; i < ELEMENTSOF(timeout_units); i++) {
+                if ((char)text[n_bytes - 1] != timeout_units[i].letter)
+                        continue;
+                *ret_timeout_us = value * timeout_units[i].n_us / timeout_units[i].n_per_us;
+                return 0;
+        }
+        return -EINVAL;
+}
+
+void grpc_message_encode(const char *text, char ret_text[GRPC_STATUS_MESSAGE_TEXT_BYTES]) {
+        static const char digits[] = "0123456789ABCDEF";
+        char *out = ret_text;
+
+        for (size_t i = 0; text[i] && i < GRPC_STATUS_MESSAGE_MAX; i++) {
+                unsigned char c = (unsigned char)text[i];
+
+                if (c >= ' ' && c <= '~' && c != '%') {
+                        *out++ = (char)c;
+                        continue;
+                }
+                *out++ = '%';
+                *out++ = digits[c >> 4];
+                *out++ = digits[c & 15];
+        }
+        *out = '\0';
 }

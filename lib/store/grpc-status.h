@@ -39,7 +39,8 @@ typedef struct GrpcStatus {
 
 enum {
         GRPC_STATUS_MESSAGE_MAX = 512, /* longer grpc-message values are cut */
-        GRPC_TIMEOUT_TEXT_BYTES = 12,  /* room for a grpc-timeout value with its NUL */
+        GRPC_STATUS_MESSAGE_TEXT_BYTES = 3 * GRPC_STATUS_MESSAGE_MAX + 1, /* encoded, with NUL */
+        GRPC_TIMEOUT_TEXT_BYTES = 12, /* room for a grpc-timeout value with its NUL */
 };
 
 /* Read a grpc-status header value: a decimal code. What is not a known code is GRPC_UNKNOWN. */
@@ -54,6 +55,14 @@ GrpcCode grpc_code_from_http_status(int http_status);
  * NULL on out of memory. */
 char *grpc_message_decode(const uint8_t *text, size_t n_bytes);
 
+/* Write a grpc-message header value (percent-encoding), cut at GRPC_STATUS_MESSAGE_MAX characters
+ * of `text`. */
+void grpc_message_encode(const char *text, char ret_text[GRPC_STATUS_MESSAGE_TEXT_BYTES]);
+
 /* Write a grpc-timeout header value for the time left, in milliseconds, at least 1 and at most
  * 99999999 ms. */
 void grpc_timeout_format(uint64_t timeout_us, char ret_text[GRPC_TIMEOUT_TEXT_BYTES]);
+
+/* Read a grpc-timeout header value: at most 8 digits and a unit. Returns 0, or -EINVAL for what is
+ * none. */
+int grpc_timeout_parse(const uint8_t *text, size_t n_bytes, uint64_t *ret_timeout_us);

@@ -2,6 +2,8 @@
 
 #include "lib/store/grpc-status.h"
 
+#include <errno.h>
+
 #include "lib/base/env.h"
 #include "lib/base/macro.h"
 #include "tests/unit/fault.h"
@@ -72,9 +74,57 @@ START_TEST(test_timeouts) {
 }
 END_TEST
 
+static int parse(const char *text, uint64_t *ret_us) {
+        return grpc_timeout_parse((const uint8_t *)text, strlen(text), ret_us);
+}
+
+/* What clients send as a timeout is understood in every unit, and nothing else is. */
+START_TEST(test_parsed_timeouts) {
+        static const char *const wrong[] = {
+                "", "5", "S", "1s", "-1S", "1.5S", "123456789S", " 1S"
+        };
+        static const struct {
+                const char *text;
+                uint64_t us;
+        } right[] = {
+                { "2H", UINT64_C(7200) * US_PER_S },
+                { "1M", 60 * US_PER_S },
+                { "0S", 0 },
+                { "99999999m", UINT64_C(99999999) * US_PER_MS },
+                { "7u", 7 },
+                { "2999n", 2 },
+        };
+        uint64_t us = 17;
+
+        for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
+                ck_assert_int_eq(parse(wrong[i], &us), -EINVAL);
+        ck_assert_uint_eq(us, 17);
+        for (size_t i = 0; i < ELEMENTSOF(right); i++) {
+                ck_assert_int_eq(parse(right[i].text, &us), 0);
+                ck_assert_uint_eq(us, right[i].us);
+        }
+}
+END_TEST
+
+/* What is written as a message is read as the same, and is printable ASCII on its way; it is cut
+ * where reading cuts it. */
+START_TEST(test_encoded_messages) {
+        char text[GRPC_STATUS_MESSAGE_TEXT_BYTES], longer[2 * GRPC_STATUS_MESSAGE_MAX];
+
+        grpc_message_encode("etcdserver: 100% \xc3\xa4\n", text);
+        ck_assert_str_eq(text, "etcdserver: 100%25 %C3%A4%0A");
+        assert_decodes(text, "etcdserver: 100% \xc3\xa4 ");
+
+        memset(longer, 0x7f, sizeof longer - 1);
+        longer[sizeof longer - 1] = '\0';
+        grpc_message_encode(longer, text);
+        ck_assert_uint_eq(strlen(text), 3 * GRPC_STATUS_MESSAGE_MAX);
+}
+END_TEST
+
 int main(void) {
-        const TTest *const tests[] = { test_codes, test_http_statuses, test_messages,
-                                       test_timeouts };
+        const TTest *const tests[] = { test_codes,    test_http_statuses,   test_messages,
+                                       test_timeouts, test_parsed_timeouts, test_encoded_messages };
 
         return tests_run("grpc-status", tests, ELEMENTSOF(tests));
 }

@@ -40,7 +40,7 @@ END_TEST
 
 /* The one message in a call's output. */
 static const GrpcMessage *output_of(const GrpcCall *call) {
-        return container_of(list_first(&call->output), GrpcMessage, node);
+        return container_of(list_first(&call->output.messages), GrpcMessage, node);
 }
 
 /* A nested transaction holds each operation once and in order, and all comparisons at the top. */
