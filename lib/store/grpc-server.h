@@ -34,12 +34,13 @@ enum {
         GRPC_SERVER_REQUEST_MAX_BYTES = 2 << 20,  /* one message of a client; as etcd: 1.5 MiB and
                                                     512 KiB for what is around them */
         GRPC_SERVER_HEADERS_MAX_BYTES = 16 << 10, /* all headers of a request (RFC 9113, 6.5.2) */
-        GRPC_SERVER_INPUT_MAX_BYTES = 8 << 20,   /* messages of one connection that have not arrived
-                                                  as a whole, or are held back */
-        GRPC_SERVER_OUTPUT_MAX_BYTES = 4 << 20,  /* a call whose queue has reached this takes no
+        GRPC_SERVER_INPUT_MAX_BYTES = 32 << 20, /* messages of one connection that have not arrived
+                                                  as a whole, or are held back... */
+        GRPC_SERVER_ALL_INPUT_MAX_BYTES = 128 << 20, /* ...and of all connections */
+        GRPC_SERVER_OUTPUT_MAX_BYTES = 4 << 20,      /* a call whose queue has reached this takes no
                                                    further message... */
-        GRPC_SERVER_OUTPUT_LOW_BYTES = 1 << 20,  /* ...and is told when it has fallen to this */
-        GRPC_SERVER_NOTICE_MAX_BYTES = 64 << 10, /* what notices may add to a full queue */
+        GRPC_SERVER_OUTPUT_LOW_BYTES = 1 << 20,      /* ...and is told when it has fallen to this */
+        GRPC_SERVER_NOTICE_MAX_BYTES = 64 << 10,     /* what notices may add to a full queue */
         GRPC_SERVER_CONNECTION_OUTPUT_MAX_BYTES = 16 << 20, /* the same for all calls of one... */
         GRPC_SERVER_ALL_OUTPUT_MAX_BYTES = 64 << 20,        /* ...and of all connections */
 };
