@@ -122,11 +122,12 @@ static void unit_take_row(AgentUnit *unit, ScheduleRecord row) {
 }
 
 static void agent_set_row(AgentUnit *unit, const Record *record) {
+        Agent *agent = unit->agent;
         ScheduleRecord row;
 
         if (!record->is_deleted && !record->is_bad &&
             schedule_record_copy(&record->schedule, &row) < 0) {
-                agent_out_of_memory(unit->agent);
+                agent_out_of_memory(agent);
                 return;
         }
         unit->is_row_bad = record->is_bad;
@@ -140,8 +141,10 @@ static void agent_set_row(AgentUnit *unit, const Record *record) {
         unit->last_step = AGENT_STEP_NONE;
         timer_clear(&unit->retry);
 
-        /* It may come back with the same request, which then has to be carried out again. */
-        if (record->is_deleted)
+        /* It may come back with the same request, which then has to be carried out again. Has it
+         * done so while no daemon ran here, the state is older than the row. */
+        if (record->is_deleted ||
+            (!agent->was_synced && record->create_revision > unit->state_revision))
                 unit->done_generation = 0;
         agent_reconsider_op(unit);
         agent_mark_work(unit);

@@ -408,6 +408,27 @@ START_TEST(test_row_comes_back_during_a_stop) {
 }
 END_TEST
 
+/* The same where no daemon runs when the row comes back: the last that the store heard of the unit is
+ * that the request is done. */
+START_TEST(test_row_comes_back_while_the_daemon_is_away) {
+        static const char slow[] = "[X-Fake]\nStopDelayMs=1000\n";
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        sim_set_row(&sim, 0, "a.service", slow, JOB_STATE_LAUNCHED, 5);
+        sim_wait_state(&sim, 0, "a.service", "\"generation\":5", 10000);
+        sim_remove_row(&sim, 0, "a.service");
+        sim_wait_copies(&sim, "a.service", 0, 2000);
+        sim_crash(&sim, 0);
+        rig_run_ms(&sim.rig, 2000);
+        ck_assert_ptr_nonnull(strstr(sim_state(&sim, 0, "a.service"), "\"generation\":5"));
+        sim_set_row(&sim, 0, "a.service", slow, JOB_STATE_LAUNCHED, 5);
+        sim_start(&sim, 0);
+        sim_wait_copies(&sim, "a.service", 1, 5000);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A machine that dies while it ends a unit that is to be nowhere has ended it. */
 START_TEST(test_left_machine_dies) {
         size_t machine = 0;
@@ -466,6 +487,7 @@ int main(void) {
                 test_unload_and_start_elsewhere,
                 test_destroy_and_make_elsewhere,
                 test_row_comes_back_during_a_stop,
+                test_row_comes_back_while_the_daemon_is_away,
                 test_left_machine_dies,
                 test_replace_keeps_the_machine,
         };
