@@ -142,9 +142,15 @@ static bool is_unheard_of(const Story *story, const MirrorRow *row, size_t machi
         return row->was_unseen && !was_in_touch(story, machine, row->same_since_us);
 }
 
+/* Was the machine lost when the copy there lost its row, or has it been since? So it may have been cut
+ * off from then on, and nobody waits for what it runs. */
+static bool was_lost(const Story *story, const MirrorRow *row, size_t machine) {
+        return row->was_lost || story->mirror.machines[machine].absent_us >= row->same_since_us;
+}
+
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? One
- * that has lost its row while its machine was lost, or could not tell of it, ends when this one
- * runs. */
+ * that has lost its row, and whose machine was lost by then or later, or could not tell of it, ends
+ * when this one runs. */
 static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
@@ -153,7 +159,7 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         for (size_t i = 0; i < story->options.n_machines; i++) {
                 const MirrorRow *row = &record->rows[i];
 
-                if (i != machine && is_in_touch(story, i) && !row->was_lost &&
+                if (i != machine && is_in_touch(story, i) && !was_lost(story, row, i) &&
                     !is_unheard_of(story, row, i) &&
                     fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,

@@ -99,8 +99,42 @@ START_TEST(test_copy_that_nobody_heard_of) {
 }
 END_TEST
 
+/* A machine that is cut off does not hear that its unit is taken back. When it returns after its lease
+ * has ended, and the unit is wanted again, elsewhere, its copy ends when the other one runs. It is a
+ * fault if the machine was never lost. */
+START_TEST(test_copy_of_a_machine_that_was_cut_off) {
+        for (int was_lost = 0; was_lost < 2; was_lost++) {
+                size_t old, new;
+
+                begin();
+                old = (leader() + 1) % 3;
+                new = (leader() + 2) % 3;
+                launch_on(old, plain);
+                rig_run_ms(&story.sim.rig, 20000);
+                sim_cut(&story.sim, old, true);
+                sim_submit(&story.sim, unit, plain, JOB_STATE_INACTIVE);
+                rig_run_ms(&story.sim.rig, 25000);
+                ck_assert(runs_on(old));
+                ck_assert(!rig_has(&story.sim.rig, "placement/u00.service"));
+
+                launch_on(new, slow_start);
+                sim_cut(&story.sim, old, false);
+                story.machines[old].fine_us = story.sim.rig.env.now_us;
+                rig_run_ms(&story.sim.rig, 14000);
+                ck_assert(!story.is_violated);
+                if (!was_lost)
+                        story.mirror.machines[old].absent_us = 0;
+                rig_run_ms(&story.sim.rig, 5000);
+                ck_assert(!runs_on(old) && runs_on(new));
+                ck_assert_int_eq(story.is_violated, !was_lost);
+                story_end(&story);
+        }
+}
+END_TEST
+
 int main(void) {
-        const TTest *const tests[] = { test_copy_that_nobody_heard_of };
+        const TTest *const tests[] = { test_copy_that_nobody_heard_of,
+                                       test_copy_of_a_machine_that_was_cut_off };
         TCase *tcase = tcase_create("story-check");
         Suite *suite = suite_create("story-check");
         SRunner *runner;
