@@ -20,6 +20,7 @@ enum {
         LOOK_US = US_PER_S,         /* between looks while calm comes back */
         MEMORY_EVERY = 16,          /* so seldom the memory is looked at, in seeds */
         MEMORY_ROUNDS = 6,          /* of requests, between two looks */
+        MEMORY_SERIES = 3,          /* of rounds; a buffer that doubles does so in one of them */
         MEMORY_SLACK_BYTES = 512,   /* numbers that get longer */
 };
 
@@ -213,21 +214,31 @@ static size_t used_bytes(Story *story) {
         return mallinfo2().uordblks;
 }
 
-/* The same requests again and again leave nothing behind. */
+/* How many more bytes are in use after some rounds of requests? */
+static size_t play_rounds(Story *story) {
+        size_t before = used_bytes(story), after;
+
+        for (unsigned i = 0; i < MEMORY_ROUNDS; i++)
+                ask_in_calm(story, true);
+        after = used_bytes(story);
+        return after > before + MEMORY_SLACK_BYTES ? after - before : 0;
+}
+
+/* The same requests again and again leave nothing behind. A buffer that is kept for the next use may
+ * still grow, seldom, to what many requests at the same time need; a leak grows every time. */
 static void check_memory(Story *story) {
-        size_t before, after = 0;
+        size_t n_bytes = 1;
 
         if (story->options.seed % MEMORY_EVERY != 0)
                 return;
         ask_in_calm(story, true);
-        before = used_bytes(story);
-        for (unsigned i = 0; i < MEMORY_ROUNDS; i++) {
-                ask_in_calm(story, true);
-                after = used_bytes(story);
-        }
-        if (!story->is_violated && after > before + MEMORY_SLACK_BYTES)
-                story_violate(story, "%zu bytes are in use after %u rounds of requests, %zu before",
-                              after, MEMORY_ROUNDS, before);
+        for (unsigned i = 0; n_bytes > 0 && !story->is_violated && i < MEMORY_SERIES; i++)
+                n_bytes = play_rounds(story);
+        if (!story->is_violated && n_bytes > 0)
+                story_violate(story,
+                              "%zu bytes more are in use after %u rounds of requests, the "
+                              "%u. time",
+                              n_bytes, MEMORY_ROUNDS, MEMORY_SERIES);
 }
 
 static void play_calm(Story *story) {
