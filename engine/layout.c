@@ -15,7 +15,8 @@
  * thorough. Both end when their steps are used up.
  *
  * What runs is not moved: a unit whose row is in the store stays, and so does one that such a unit
- * follows. A unit that runs and is pushed off by its replacer does not push back.
+ * follows, and one that its missing machine keeps (engine/brake.h). A unit that runs and is pushed
+ * off by its replacer does not push back.
  *
  * Nothing of the view changes here but `ClusterUnit.block`, which is cleared again.
  */
@@ -87,6 +88,17 @@ static bool is_movable(const ClusterUnit *unit) {
         return row && !row->is_stored;
 }
 
+/* Does a machine that is missing keep the unit? */
+static bool is_held(const ClusterUnit *unit) {
+        for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
+                const ClusterRow *row = container_of(node, ClusterRow, unit_node);
+
+                if (row->is_wanted && !row->machine->is_present && row->machine->is_held)
+                        return true;
+        }
+        return false;
+}
+
 /* Blocks */
 
 static LayoutBlock *block_free(LayoutBlock *block) {
@@ -121,8 +133,8 @@ static bool block_add_peers(LayoutBlock *block, const ClusterUnit *unit) {
                         continue;
                 if (peer->block || !fit_is_placeable(peer))
                         return false;
-                /* One that runs, and a global one, decide by where they are. */
-                if (peer->requirements->global || (is_placed && !is_movable(peer)))
+                /* One that runs or is kept, and a global one, decide by where they are. */
+                if (peer->requirements->global || (is_placed ? !is_movable(peer) : is_held(peer)))
                         continue;
                 if (!block_add(block, peer))
                         return false;

@@ -361,6 +361,35 @@ START_TEST(test_asking_for_a_held_unit) {
 }
 END_TEST
 
+/* A unit that has to be with one that is held waits for it, instead of fetching it. */
+START_TEST(test_following_a_held_unit) {
+        static const char follower[] = "follower.service";
+        size_t cut[3], unit = 0;
+        char text[128];
+        Places before;
+        Sim sim;
+
+        before = set_up(&sim, 82);
+        for (size_t i = 0; i < 3; i++)
+                sim_cut(&sim, cut[i] = other_of(&sim, i), true);
+        rig_run_ms(&sim.rig, LONG_MS);
+        while (before.machine[unit] != cut[0])
+                unit++;
+        (void)snprintf(text, sizeof(text), "[X-Fleet]\nMachineOf=%s\n", name_of(unit));
+        sim_submit(&sim, follower, text, JOB_STATE_LAUNCHED);
+        rig_run_ms(&sim.rig, 1000);
+        ck_assert_ptr_nonnull(strstr(rig_get(&sim.rig, "placement/follower.service"), "why"));
+        assert_nothing_moved(&sim, &before);
+
+        for (size_t i = 0; i < 3; i++)
+                sim_cut(&sim, cut[i], false);
+        rig_run_ms(&sim.rig, LONG_MS);
+        ck_assert(fake_machine_unit_is_active(sim.machines[cut[0]].fake, follower));
+        assert_nothing_moved(&sim, &before);
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_many_are_cut_off,
@@ -373,6 +402,7 @@ int main(void) {
                 test_a_record_is_deleted_by_hand,
                 test_gone_for_good,
                 test_asking_for_a_held_unit,
+                test_following_a_held_unit,
         };
         TCase *tcase = tcase_create("brake");
         Suite *suite = suite_create("brake");
