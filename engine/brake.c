@@ -80,15 +80,16 @@ static void brake_learn(Brake *brake, const Pulse *pulse) {
              node = list_next(&roll->missing, node)) {
                 RollMachine *machine = container_of(node, RollMachine, missing_node);
                 int64_t left_s = pulse_left_s(pulse, machine->lease);
+                uint64_t until_us;
 
                 if (!machine->is_unlooked || machine->vanished_us > brake->pulse_us)
                         continue;
                 machine->is_unlooked = false;
                 if (is_mass && pulse->silent_left_s > left_s)
                         left_s = pulse->silent_left_s;
-                if (is_mass || left_s > 0)
-                        machine->hold_until_us = now_us(brake) + (uint64_t)left_s * US_PER_S +
-                                                 BRAKE_SLACK_US;
+                until_us = now_us(brake) + (uint64_t)left_s * US_PER_S + BRAKE_SLACK_US;
+                if ((is_mass || left_s > 0) && machine->hold_until_us < until_us)
+                        machine->hold_until_us = until_us;
         }
         brake->is_dirty = true;
 }
@@ -131,8 +132,10 @@ static void brake_look(Brake *brake) {
         }
         if (r == 0)
                 r = pulse_go(&brake->pulse);
-        if (r < 0)
+        if (r < 0) {
                 roll_give_time(roll, now_us(brake) + BRAKE_SLACK_US);
+                roll_give_up_looks(roll);
+        }
 }
 
 /* Leading */

@@ -7,7 +7,7 @@
  *   a machine vanishes      its lease is looked at, and those of others: when more than the limit
  *                           seem about to vanish, it is waited for them (engine/pulse.h)
  *   too many are missing    all keep their units until they return, or are given up (engine/roll.h)
- *   the store was away      machines have some seconds to find their way back
+ *   the store was away      machines have some seconds to find their way back, besides
  *   a leader takes over     likewise for those that are missing then, unless that is just the
  *                           machine that led before
  *

@@ -173,10 +173,15 @@ void roll_give_time(Roll *roll, uint64_t until_us) {
              node = list_next(&roll->missing, node)) {
                 RollMachine *machine = container_of(node, RollMachine, missing_node);
 
-                if (machine->is_unlooked)
+                if (machine->is_unlooked && machine->hold_until_us < until_us)
                         machine->hold_until_us = until_us;
-                machine->is_unlooked = false;
         }
+}
+
+void roll_give_up_looks(Roll *roll) {
+        for (ListNode *node = list_first(&roll->missing); node;
+             node = list_next(&roll->missing, node))
+                container_of(node, RollMachine, missing_node)->is_unlooked = false;
 }
 
 /* What keeps the machine from losing its units whatever becomes of others. */

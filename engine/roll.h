@@ -87,9 +87,11 @@ void roll_end_list(Roll *roll, uint64_t now_us, uint64_t wall_us);
 int roll_add_missing(Roll *roll, const char *id, const Machine *known, uint64_t now_us,
                      uint64_t wall_us);
 
-/* Every missing machine that was still to be looked at has time to come back until then, and is not
- * looked at. */
+/* Every missing machine that is still to be looked at has time to come back until then, at least. */
 void roll_give_time(Roll *roll, uint64_t until_us);
+
+/* None of them can be looked at. */
+void roll_give_up_looks(Roll *roll);
 
 /* Decide anew: sets is_holding and every missing machine's is_held. Returns 0 or -ENOMEM, on which
  * everything missing is held. */

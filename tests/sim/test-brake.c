@@ -165,6 +165,34 @@ START_TEST(test_many_are_cut_off_and_the_leader) {
 }
 END_TEST
 
+/* The same where leases are renewed one after the other, and end so: others may be about to vanish
+ * when the next leader finds some missing. */
+START_TEST(test_leader_and_others_vanish_in_turn) {
+        for (uint64_t seed = 1; seed <= 12; seed++) {
+                Places before;
+                size_t cut[3];
+                Sim sim;
+
+                before = set_up(&sim, seed);
+                for (size_t i = 0; i < N_MACHINES; i++) {
+                        sim_crash(&sim, i);
+                        sim_start(&sim, i);
+                        rig_run_ms(&sim.rig, 800);
+                }
+                rig_run_ms(&sim.rig, 30000 + 411 * seed);
+                cut[0] = leader_of(&sim);
+                cut[1] = other_of(&sim, seed % 5);
+                cut[2] = other_of(&sim, (seed + 2) % 5);
+                for (size_t i = 0; i < 3; i++)
+                        sim_cut(&sim, cut[i], true);
+                rig_run_ms(&sim.rig, LONG_MS);
+                assert_nothing_moved(&sim, &before);
+                ck_assert(rig_has(&sim.rig, "engine/brake"));
+                sim_done(&sim);
+        }
+}
+END_TEST
+
 /* Evictions stay held when the leader changes, twice. */
 START_TEST(test_held_through_elections) {
         size_t cut[3], leader;
@@ -394,6 +422,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_many_are_cut_off,
                 test_many_are_cut_off_and_the_leader,
+                test_leader_and_others_vanish_in_turn,
                 test_held_through_elections,
                 test_one_is_given_up,
                 test_one_is_lost,
