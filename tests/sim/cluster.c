@@ -90,10 +90,12 @@ void sim_start(Sim *sim, size_t i) {
                 .machine = machine->id,
                 .earlier_lease = presence_earlier_lease(machine->lease_path),
         };
-        const EngineOptions engine_options = { .machine = machine->id,
-                                               .is_disabled = sim->is_engine_disabled,
-                                               .eviction_limit = { .percent = 33 },
-                                               .ttl_us = SIM_TTL_S * US_PER_S };
+        const EngineOptions engine_options = {
+                .machine = machine->id,
+                .is_disabled = sim->is_engine_disabled,
+                .eviction_limit = { .percent = SIM_EVICTION_PERCENT },
+                .ttl_us = SIM_TTL_S * US_PER_S
+        };
         const ApiOptions api_options = { .token_limit = 100 };
         Registry *registry;
 

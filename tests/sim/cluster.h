@@ -16,6 +16,7 @@
 enum {
         SIM_MACHINES_MAX = 8,
         SIM_TTL_S = 15,
+        SIM_EVICTION_PERCENT = 33, /* eviction_limit */
 };
 
 typedef struct Sim Sim;

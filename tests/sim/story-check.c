@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "engine/evict.h"
 #include "tests/sim/story.h"
 
 enum {
@@ -69,6 +70,54 @@ static void check_row(Story *story, const MirrorKey *key, bool is_deletion) {
             !may_be_taken(story, key->unit, role, (size_t)key->machine))
                 story_violate(story, "%s is taken from machine %d without a cause", role->name,
                               key->machine);
+}
+
+void story_note_rows(Story *story) {
+        story->mass_us = now_us(story);
+        for (size_t u = 0; u < story->options.n_units; u++) {
+                story->units[u].mass_machine = -1;
+                for (size_t i = 0; i < story->options.n_machines; i++)
+                        if (story->mirror.units[u].rows[i].exists)
+                                story->units[u].mass_machine = (int)i;
+        }
+}
+
+/* Was the unit on a machine that is missing since many failed, and has nobody asked for it meanwhile? */
+static bool is_missed(const Story *story, size_t u) {
+        const MirrorUnit *unit = &story->mirror.units[u];
+        const int machine = story->units[u].mass_machine;
+
+        return machine >= 0 && !story->mirror.machines[machine].is_present &&
+               is_plain(&story->units[u]) && mirror_unit_is_wanted(unit) &&
+               unit->changed_us < story->mass_us;
+}
+
+/* How many machines miss such units? Of others a leader that took over meanwhile does not know. */
+static size_t count_missing(const Story *story) {
+        bool is_counted[SIM_MACHINES_MAX] = { false };
+        size_t n = 0;
+
+        for (size_t u = 0; u < story->options.n_units; u++)
+                if (is_missed(story, u) && !is_counted[story->units[u].mass_machine]) {
+                        is_counted[story->units[u].mass_machine] = true;
+                        n++;
+                }
+        return n;
+}
+
+void story_check_rows_kept(Story *story) {
+        const size_t limit = evict_limit((EvictRule){ .percent = SIM_EVICTION_PERCENT },
+                                         story->options.n_machines);
+        const size_t n_missing = count_missing(story);
+
+        for (size_t u = 0; n_missing > limit && u < story->options.n_units; u++) {
+                const MirrorUnit *unit = &story->mirror.units[u];
+                const int machine = story->units[u].mass_machine;
+
+                if (is_missed(story, u) && !unit->rows[machine].exists)
+                        story_violate(story, "%s was taken from machine %d, and %zu were missing",
+                                      unit->name, machine, n_missing);
+        }
 }
 
 /* A file goes: does nothing refer to it? */

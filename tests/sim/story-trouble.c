@@ -11,7 +11,10 @@
 enum {
         DISTURB_EVERY = 6,    /* so seldom a slow leader is disturbed, in pauses */
         FAULT_MAX_MS = 40000, /* longest trouble */
-        LATE_MAX_MS = 16000,  /* a lost write turns up so much later, at most, and half a second */
+        MASS_EVERY = 30,      /* so seldom many machines are gone at the same time, in troubles */
+        QUIET_MS = 40 * 1000, /* before that: so each knows what is there */
+        MASS_MS = (SIM_TTL_S + 10) * 1000, /* at least so long, and at most twice */
+        LATE_MAX_MS = 16000, /* a lost write turns up so much later, at most, and half a second */
 };
 
 /* What the daemon's client of the store writes is the machine's. */
@@ -263,11 +266,31 @@ static void split(Story *story, uint64_t for_us) {
                         begin_fault(story, i, STORY_CUT, for_us);
 }
 
+/* All but one or two machines are gone, for so long that all the others know it; nothing else is
+ * wrong meanwhile. */
+static void begin_mass_failure(Story *story) {
+        const uint64_t for_us = (MASS_MS + story_draw(story, MASS_MS)) * US_PER_MS;
+        const StoryFault fault = story_draw(story, 3) ? STORY_CUT : STORY_OFF;
+        const size_t first = story_draw(story, story->options.n_machines);
+        const size_t n_left = 1 + story_draw(story, 2);
+
+        story_end_trouble(story, true);
+        rig_run_ms(&story->sim.rig, QUIET_MS);
+        story_note_rows(story);
+        for (size_t i = n_left; i < story->options.n_machines; i++)
+                begin_fault(story, (first + i) % story->options.n_machines, fault, for_us);
+        story->mass_until_us = story->sim.rig.env.now_us + for_us;
+}
+
 void story_trouble_comes(Story *story) {
         uint64_t for_us = (100 + story_draw(story, FAULT_MAX_MS)) * US_PER_MS;
         size_t i = draw_victim(story);
         unsigned what = (unsigned)story_draw(story, 26);
 
+        if (story->is_harsh && story_draw(story, MASS_EVERY) == 0) {
+                begin_mass_failure(story);
+                return;
+        }
         if (story_draw(story, 2) == 0)
                 for_us /= 20;
         if (what == 0 && !story->no_quorum_until_us)
@@ -288,6 +311,10 @@ void story_trouble_comes(Story *story) {
 void story_end_trouble(Story *story, bool is_all) {
         uint64_t now_us = story->sim.rig.env.now_us;
 
+        if (story->mass_until_us && (is_all || story->mass_until_us <= now_us)) {
+                story_check_rows_kept(story);
+                story->mass_until_us = 0;
+        }
         if (story->no_quorum_until_us && (is_all || story->no_quorum_until_us <= now_us))
                 set_quorum(story, 0);
         if (story->is_full_until_us && (is_all || story->is_full_until_us <= now_us))

@@ -12,6 +12,8 @@
 
 enum {
         PAUSE_MEAN_MS = 150,        /* between two things that happen */
+        REST_MEAN_MS = 1000,        /* the same while many machines are gone, and in calm weather */
+        CALM_ACTS = 30,             /* of users when calm has come back, in a harsh story */
         CONTACT_US = 20 * US_PER_S, /* until every daemon has heard of everything, and the last late
                                        write has come */
         CALM_US = 60 * US_PER_S,    /* after so long a calm everything is as it should be */
@@ -31,6 +33,13 @@ uint64_t story_draw(Story *story, uint64_t bound) {
         z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
         z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
         return (z ^ (z >> 31)) % bound;
+}
+
+/* Some stories tell of many machines that are gone at the same time, for long, and of users who go on
+ * when calm has come back. The others have the dice that they had before there was that, so that
+ * their seeds tell what they told. */
+static bool is_harsh(uint64_t seed) {
+        return seed % 8 < 3;
 }
 
 static void tell(const Story *story, FILE *out, const char *format, va_list args)
@@ -135,7 +144,9 @@ void story_begin(Story *story, const StoryOptions *options) {
                 STORY_SLOW_STOP, STORY_EXCLUSIVE, STORY_EXCLUSIVE_SLOW
         };
 
-        *story = (Story){ .options = *options, .random_state = options->seed };
+        *story = (Story){ .options = *options,
+                          .random_state = options->seed,
+                          .is_harsh = is_harsh(options->seed) };
         sim_init(&story->sim, story->options.seed, story->options.n_machines, false);
         memory_store_set_observer(story->sim.rig.memory, on_commit, story);
         story->mirror.n_machines = story->options.n_machines;
@@ -169,15 +180,28 @@ static void run_for_us(Story *story, uint64_t us) {
         virtual_env_run_for(&story->sim.rig.env, story->sim.rig.loop, us);
 }
 
+static void pause_for(Story *story, uint64_t mean_ms) {
+        run_for_us(story, story_draw(story, 2 * mean_ms) * US_PER_MS + 1);
+}
+
 static void play_trouble(Story *story) {
         while (!story->is_violated && story->sim.rig.env.n_turns < story->options.n_steps) {
-                run_for_us(story, story_draw(story, (uint64_t)2 * PAUSE_MEAN_MS) * US_PER_MS + 1);
+                pause_for(story, story->mass_until_us ? REST_MEAN_MS : PAUSE_MEAN_MS);
                 story_end_trouble(story, false);
-                if (story_draw(story, 5) == 0)
+                if (!story->mass_until_us && story_draw(story, 5) == 0)
                         story_trouble_comes(story);
                 else
                         story_user_acts(story);
                 story_disturb_leader(story);
+                story_look(story);
+        }
+}
+
+/* All is well with the machines, and users go on. */
+static void act_in_calm(Story *story) {
+        for (unsigned i = 0; !story->is_violated && i < CALM_ACTS; i++) {
+                pause_for(story, REST_MEAN_MS);
+                story_user_acts(story);
                 story_look(story);
         }
 }
@@ -248,6 +272,8 @@ static void play_calm(Story *story) {
         story_tell(story, "calm comes back");
         story_end_trouble(story, true);
         run_for_us(story, CONTACT_US);
+        if (story->is_harsh)
+                act_in_calm(story);
         for (; !story->is_violated && what && waited_us < CALM_US; waited_us += LOOK_US) {
                 run_for_us(story, LOOK_US);
                 story_look(story);

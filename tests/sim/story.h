@@ -65,6 +65,7 @@ typedef struct StoryUnit {
         uint64_t misfit_us[SIM_MACHINES_MAX]; /* since when it has run there without fitting; 0 = it
                                                   does not */
         bool has_exited[SIM_MACHINES_MAX];    /* it did, and did not start since */
+        int mass_machine; /* where it had a row when many machines failed; -1 = nowhere */
 } StoryUnit;
 
 /* What a request asks of one unit. */
@@ -133,6 +134,9 @@ struct Story {
         StoryRequest requests[STORY_REQUESTS_MAX];
         StoryWait waits[STORY_WAITS_MAX];
         unsigned char owner[MIRROR_CLIENTS_MAX]; /* by client: its machine's number and one */
+        bool is_harsh;                           /* more happens (story.c) */
+        uint64_t mass_us;                        /* when many machines failed at the same time... */
+        uint64_t mass_until_us;                  /* ...until then; 0 = they have not, or are back */
         uint64_t no_quorum_until_us;             /* 0 = it has one */
         uint64_t is_full_until_us;               /* 0 = the store has room */
         uint64_t full_us;                        /* when the store was full last */
@@ -192,6 +196,11 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                         bool is_deletion);
 void story_check_activity(Story *story, size_t machine, StoryUnit *unit, bool is_active);
 const char *story_check_end(Story *story);
+
+/* Many machines fail now at the same time: note where units are. And before those are back: they
+ * have all that they had, but for what users have changed, if too many are missing (engine/evict.h). */
+void story_note_rows(Story *story);
+void story_check_rows_kept(Story *story);
 
 /* An Exclusive unit is on its way up or down, or runs, on one machine at most, ever. */
 bool story_is_exclusive(const StoryUnit *unit);
