@@ -66,14 +66,14 @@ static void after_check(After *after) {
                 n_seen += after->was_there[i];
         }
 
-        timer_clear(&after->base.absent);
+        timer_clear(&after->base.timer);
         after_describe(after, n_there);
         if (n_there > 0)
                 return;
         if (n_seen == n || loop_now_us(loop) >= counts_us)
                 after_is_over(after);
         else
-                timer_set_at(loop, &after->base.absent, counts_us);
+                timer_set_at(loop, &after->base.timer, counts_us);
 }
 
 static After *after_of(RegistryFollow *follow) {
@@ -81,7 +81,7 @@ static After *after_of(RegistryFollow *follow) {
 }
 
 static void on_absent(LoopTimer *timer) {
-        After *after = container_of(container_of(timer, AgentWait, absent), After, base);
+        After *after = container_of(container_of(timer, AgentWait, timer), After, base);
 
         /* Else the list under way says who is there. */
         if (after->base.follow.is_synced)
@@ -134,7 +134,7 @@ int agent_after_begin(AgentUnit *unit) {
                 return -ENOMEM;
 
         after->base.unit = unit;
-        after->base.absent.fn = on_absent;
+        after->base.timer.fn = on_absent;
         for (size_t i = 0; i < machines->n_items; i++)
                 keys[i].key = (RecordKey){ .kind = RECORD_STATE,
                                            .machine = machines->items[i],

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c (what
- * a unit waits for before it comes here), handover.c (what it waits for before it ends here), wait.c
- * (what is the same of both), exclusive.c (what never runs twice), leave.c (the machine leaves),
- * report.c (what goes out). */
+/* The agent's objects, shared by its files: agent.c (what comes in), work.c (steps), after.c and
+ * handover.c (what a unit waits for before it comes here, and ends here), wait.c (what is the same
+ * of both), exclusive.c (what never runs twice), leave.c (the machine leaves), report.c (out). */
 
 #include "agent/agent.h"
 #include "agent/pace.h"
@@ -68,8 +67,8 @@ enum { AGENT_WAIT_TEXT_BYTES = 192 };
 struct AgentWait {
         AgentUnit *unit; /* back pointer */
         RegistryFollow follow;
-        LoopTimer absent; /* after.c: set: none is there, but some never were */
-        char *machine;    /* owned; handover.c: whose records are followed, or NULL */
+        LoopTimer timer; /* set: none is there, or no row, but there may yet be */
+        char *machine;   /* owned; handover.c: whose records are followed, or NULL */
         char text[AGENT_WAIT_TEXT_BYTES];
 };
 
@@ -120,10 +119,11 @@ struct Agent {
         LoopTimer grace;  /* bounds the last report */
         LoopDeferred closing;
         uint64_t report_interval_us;
-        Pace pace;             /* of reports */
-        int64_t lease;         /* 0 = none */
-        int64_t earlier_lease; /* of an earlier run since the boot, 0 = none */
-        int64_t sent_lease;    /* that the states on their way go on */
+        Pace pace;                /* of reports */
+        int64_t lease;            /* 0 = none */
+        uint64_t member_since_us; /* on the lease */
+        int64_t earlier_lease;    /* of an earlier run since the boot, 0 = none */
+        int64_t sent_lease;       /* that the states on their way go on */
         size_t n_ops;
         uint64_t valid_until_us;   /* the lease has not ended before (env_now_us()); 0 = unknown */
         uint64_t deadline_us;      /* then the Exclusive units here are stopped */

@@ -282,6 +282,7 @@ void agent_set_lease(Agent *agent, int64_t lease) {
                 return;
         }
         agent->was_member = true;
+        agent->member_since_us = loop_now_us(agent->loop);
         agent_mark_all(agent);
 }
 

@@ -4,7 +4,8 @@
  * successor runs, so that there is no moment without it: the machine was cut off and others have
  * taken its place, or it leaves the cluster.
  *
- *   placement/<unit> --> nobody, or it is unclear who   let go; run on
+ *   placement/<unit> --> nobody                         let go, but see below
+ *                    --> it is unclear who              run on
  *                    --> machine N, whose records of the unit are followed:
  *        schedule/N/<unit>   it is not to run there, or never twice, or N waits for us   let go
  *        state/N/<unit>      it has come as far as here, or has run and ended      let go
@@ -14,6 +15,10 @@
  * user, systemd (Restart=) or the leader sees to the successor, and any of that is told by these
  * records. If the successor's machine goes, the leader finds another, or this one again: then there
  * is a row. While the store is out of reach nothing is known, and the unit runs on.
+ *
+ * A global unit has no placement. Its row here may have been removed while the machine was away for
+ * long (engine/gone.h), and the leader that sees the machine come back writes it anew. So whoever
+ * has just come back looks at the unit itself: one that is to run runs on for a while.
  *
  * Row and placement change in one transaction, so what is read after the row went is not older than
  * that.
@@ -26,6 +31,8 @@
 #include "agent/agent-private.h"
 #include "lib/base/log.h"
 
+enum { COMEBACK_US = 30 * US_PER_S /* so long a leader, or the next one, may take to see us */ };
+
 typedef struct Handover {
         AgentWait base;
         bool is_watching;              /* what becomes of the placement is told */
@@ -34,6 +41,8 @@ typedef struct Handover {
         bool is_another;               /* ...whose records are not followed yet */
         bool must_end;                 /* that machine waits for us, or is not to run it */
         bool has_failed;               /* it could not carry out what it was asked */
+        bool is_to_run;                /* the unit, by its record, if that is looked at */
+        bool is_over;                  /* nobody has given it its row again */
         unsigned progress;             /* of the unit there: agent_progress() */
         uint64_t generation;           /* of the placement */
         uint64_t successor_generation; /* that the state there answers */
@@ -80,6 +89,28 @@ static void handover_follow_again(Handover *handover) {
         }
 }
 
+/* Until when may the leader still be about to write rows for this machine? */
+static uint64_t comeback_until_us(const Agent *agent) {
+        uint64_t since_us = agent->lease ? agent->member_since_us : loop_now_us(agent->loop);
+
+        return since_us + COMEBACK_US;
+}
+
+static bool may_get_its_row(const Handover *handover) {
+        return !handover->is_placed && handover->is_to_run && !handover->is_over;
+}
+
+static void handover_await_row(Handover *handover) {
+        const Agent *agent = handover->base.unit->agent;
+
+        if (!handover->is_watching) {
+                handover_follow_again(handover);
+                return;
+        }
+        timer_set_at(agent->loop, &handover->base.timer, comeback_until_us(agent));
+        agent_wait_say(&handover->base, "runs on: whether it stays here is not decided yet");
+}
+
 static void handover_explain(Handover *handover) {
         const char *what = is_here(handover)               ? "is to have it again"
                            : handover->base.unit->is_stuck ? "cannot run it"
@@ -93,6 +124,8 @@ static void handover_check(Handover *handover) {
                 handover_follow_again(handover);
         else if (handover->is_unclear)
                 return;
+        else if (may_get_its_row(handover))
+                handover_await_row(handover);
         else if (!handover->is_placed || handover->must_end ||
                  (!is_here(handover) && successor_is_there(handover)))
                 handover_let_go(handover);
@@ -100,6 +133,16 @@ static void handover_check(Handover *handover) {
                 handover->base.unit->is_stuck = handover->has_failed && handover->progress == 0;
                 handover_explain(handover);
         }
+}
+
+static void on_comeback_over(LoopTimer *timer) {
+        Handover *handover = container_of(container_of(timer, AgentWait, timer), Handover, base);
+        const Agent *agent = handover->base.unit->agent;
+
+        /* Not a member again, or for a second time: it begins anew. */
+        handover->is_over = loop_now_us(agent->loop) >= comeback_until_us(agent);
+        if (handover->base.follow.is_synced)
+                handover_check(handover);
 }
 
 static void on_placement(Handover *handover, const Record *record) {
@@ -144,7 +187,7 @@ static void on_reset(RegistryFollow *follow) {
         Handover *handover = handover_of(follow);
 
         handover->is_unclear = handover->is_placed = handover->must_end = false;
-        handover->has_failed = false;
+        handover->has_failed = handover->is_to_run = false;
         handover->progress = 0;
         handover->generation = handover->successor_generation = 0;
 }
@@ -154,6 +197,9 @@ static void on_record(RegistryFollow *follow, const Record *record) {
 
         if (record->key.kind == RECORD_PLACEMENT)
                 on_placement(handover, record);
+        else if (record->key.kind == RECORD_UNIT)
+                handover->is_to_run = !record->is_deleted && !record->is_bad &&
+                                      record->unit.desired == JOB_STATE_LAUNCHED;
         else if (record->key.kind == RECORD_SCHEDULE)
                 on_row(handover, record);
         else
@@ -168,25 +214,33 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
 }
 
 /* Follows what is known to matter: the placement, which is only read at first, since most units
- * that lose their row were stopped by their user; and what the machine says that it names. */
+ * that lose their row were stopped by their user; where the machine has just come back, the unit;
+ * and what the machine says that the placement names. */
 static int handover_follow(Handover *handover) {
         static const RegistryFollowFns fns = { .on_reset = on_reset,
                                                .on_record = on_record,
                                                .on_synced = on_synced };
-        AgentUnit *unit = handover->base.unit;
-        char *machine = handover->base.machine;
-        bool watches = machine || handover->is_unclear;
-        const RegistryFollowKey keys[] = {
+        const AgentUnit *unit = handover->base.unit;
+        const char *machine = handover->base.machine;
+        bool watches = machine || handover->is_unclear || handover->is_to_run;
+        RegistryFollowKey keys[3] = {
                 { .key = { .kind = RECORD_PLACEMENT, .unit = unit->name },
                   .is_list_only = !watches },
-                { .key = { .kind = RECORD_SCHEDULE, .machine = machine, .unit = unit->name } },
-                { .key = { .kind = RECORD_STATE, .machine = machine, .unit = unit->name } },
         };
+        size_t n_keys = 1;
+
+        if (machine) {
+                keys[n_keys++].key = (RecordKey){ RECORD_SCHEDULE, machine, unit->name };
+                keys[n_keys++].key = (RecordKey){ RECORD_STATE, machine, unit->name };
+        } else if (loop_now_us(unit->agent->loop) < comeback_until_us(unit->agent)) {
+                keys[n_keys].key = (RecordKey){ .kind = RECORD_UNIT, .unit = unit->name };
+                keys[n_keys++].is_list_only = !watches;
+        }
 
         handover->is_watching = watches;
         handover->is_another = false;
-        return registry_follow_start(unit->agent->registry, &handover->base.follow, keys,
-                                     machine ? ELEMENTSOF(keys) : 1, &fns);
+        return registry_follow_start(unit->agent->registry, &handover->base.follow, keys, n_keys,
+                                     &fns);
 }
 
 int agent_handover_begin(AgentUnit *unit) {
@@ -205,6 +259,7 @@ int agent_handover_begin(AgentUnit *unit) {
                 return -ENOMEM;
 
         handover->base.unit = unit;
+        handover->base.timer.fn = on_comeback_over;
         r = handover_follow(handover);
         if (r < 0) {
                 free(handover);

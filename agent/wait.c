@@ -34,7 +34,7 @@ void agent_wait_end(AgentUnit *unit) {
                 return;
 
         registry_follow_stop(&wait->follow);
-        timer_clear(&wait->absent);
+        timer_clear(&wait->timer);
         free(wait->machine);
         free(wait);
         agent_mark_report(unit);

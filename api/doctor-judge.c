@@ -215,7 +215,7 @@ static void judge_machine(Judge *judge, const DoctorView *view, const DoctorMach
         else if (machine->n_rows > 0)
                 find(judge, machine->id, NULL,
                      "the machine is not there; %zu global units stay scheduled to it until it is "
-                     "back or gone for good",
+                     "back, or for an hour",
                      machine->n_rows);
 }
 

@@ -32,6 +32,7 @@
 #include "engine/cluster.h"
 #include "engine/commit.h"
 #include "engine/election.h"
+#include "engine/gone.h"
 #include "engine/holds.h"
 #include "engine/left.h"
 #include "engine/placement.h"
@@ -40,7 +41,7 @@
 
 enum {
         ENGINE_RELIST_US = 600 * US_PER_S,    /* read everything again */
-        ENGINE_SWEEP_US = 60 * US_PER_S,      /* look for unused files */
+        ENGINE_SWEEP_US = 60 * US_PER_S,      /* look for what is left over */
         ENGINE_FILE_GRACE_US = 60 * US_PER_S, /* an unused file is kept for so long */
         ENGINE_MEND_US = US_PER_S,            /* after others changed what is ours */
         ENGINE_FRESH_US = US_PER_S, /* a list that took longer is waited with for as long */
@@ -56,6 +57,7 @@ struct Engine {
         Cluster cluster;
         Holds holds; /* of Exclusive units */
         Brake brake;
+        Gone gone;
         RegistryFollow follow; /* the whole view, while leading */
         RegistryWrite commit;
         LeftCheck left;
@@ -252,7 +254,7 @@ static void on_turn(LoopHook *hook) {
                 engine_commit_brake(engine);
 }
 
-/* Unused files */
+/* Sweeping */
 
 static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
         if (!list_is_empty(&file->units))
@@ -289,30 +291,39 @@ static void engine_remove_file(Engine *engine, ClusterFile *file) {
                 engine->stats.n_commits++;
 }
 
-/* Removes one file a sweep that nothing has referred to for a while; one written again meanwhile
- * stays, by the comparison of its revision. */
-static void on_sweep(LoopTimer *timer) {
-        Engine *engine = container_of(timer, Engine, sweep);
-        uint64_t now_us = loop_now_us(engine->loop), again_us = ENGINE_SWEEP_US;
+/* Removes one file that nothing has referred to for a while; one written again meanwhile stays, by
+ * the comparison of its revision. Was there one? */
+static bool sweep_files(Engine *engine, uint64_t now_us) {
 
         for (HashNode *node = hash_map_first(&engine->cluster.files); node;
              node = hash_map_next(&engine->cluster.files, node)) {
                 ClusterFile *file = container_of(node, ClusterFile, node);
 
-                if (file->mod_revision == 0 || !engine->is_synced ||
-                    registry_write_is_pending(&engine->commit) || !list_is_empty(&file->units))
+                if (file->mod_revision == 0 || registry_write_is_pending(&engine->commit) ||
+                    !list_is_empty(&file->units))
                         continue;
                 if (file->unused_since_us == 0)
                         file->unused_since_us = now_us;
                 else if (now_us - file->unused_since_us >= ENGINE_FILE_GRACE_US &&
                          !file_is_in_use(engine, file)) {
                         engine_remove_file(engine, file);
-                        again_us = US_PER_S;
-                        break;
+                        return true;
                 }
         }
+        return false;
+}
 
-        timer_set_in(engine->loop, &engine->sweep, again_us);
+/* What nobody else would ever remove. */
+static void on_sweep(LoopTimer *timer) {
+        Engine *engine = container_of(timer, Engine, sweep);
+        uint64_t now_us = loop_now_us(engine->loop);
+        bool has_more = false;
+
+        if (engine->is_synced) {
+                has_more = sweep_files(engine, now_us);
+                gone_look(&engine->gone, &engine->cluster, now_us);
+        }
+        timer_set_in(engine->loop, &engine->sweep, has_more ? US_PER_S : ENGINE_SWEEP_US);
 }
 
 /* The view */
@@ -473,6 +484,7 @@ static void engine_end(Engine *engine) {
         left_stop(&engine->left);
         holds_end(&engine->holds);
         brake_end(&engine->brake);
+        gone_done(&engine->gone);
         cluster_done(&engine->cluster);
 }
 
@@ -588,6 +600,7 @@ Engine *engine_free(Engine *engine) {
                 return NULL;
 
         brake_done(&engine->brake);
+        gone_done(&engine->gone);
         registry_write_clear(&engine->commit);
         holds_done(&engine->holds);
         free(engine->machine);

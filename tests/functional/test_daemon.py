@@ -39,9 +39,7 @@ class Daemon(ClusterTest):
         machine = self.machines[1]
         machine.end_daemon()
         self.assertEqual(machine.show("fleet.service", "Result", "ExecMainStatus"), ["success", "0"])
-        for name, (home, pid) in before.items():
-            self.assertEqual(home.main_pid(name), pid, name)
-        machine.begin_daemon()
+        machine.begin_daemon()  # within the ttl, or the units move
         self.wait_joined(machine)
         self.wait_reported(before)
         self.assert_untouched(before)
