@@ -204,8 +204,19 @@ static void judge_silence(Judge *judge, const DoctorView *view, const DoctorMach
 }
 
 static void judge_machine(Judge *judge, const DoctorView *view, const DoctorMachine *machine) {
+        char label[256];
+
+        if (machine->is_present && machine->record.is_leaving)
+                find(judge, machine->id, NULL, "%s leaves the cluster, and hands its units over",
+                     label_of(machine->record.hostname, machine->record.address, label));
         if (machine->is_present)
                 judge_silence(judge, view, machine);
+        else if (machine->is_held)
+                find(judge, machine->id,
+                     "find out what they have in common. Its units move when so many are back that "
+                     "evictions go on, or at once: fleetctl evict",
+                     "the machine is not there and keeps its units, because too many machines "
+                     "vanished together (eviction_limit)");
         else if (machine->n_singles > 0)
                 find(judge, machine->id,
                      "bring it back, or give the units another machine that fits",
@@ -293,8 +304,10 @@ static void judge_clocks(Judge *judge, const DoctorView *view, HashNode *const *
                      (long long)(size_ms / 1000), (long long)(size_ms % 1000),
                      ms > 0 ? "ahead of" : "behind");
         }
-        judge_end(judge, "%zu clocks, at least %lld ms apart", view->answers.n_nodes,
-                  (long long)worst_ms);
+        judge_end(judge,
+                  worst_ms > 0 ? "%zu clocks, one of them %lld ms off at least"
+                               : "%zu clocks, none seen to be off",
+                  view->answers.n_nodes, (long long)worst_ms);
 }
 
 /* Versions of one program: a note that lists the machines by version, when there are several. */

@@ -194,10 +194,25 @@ static int apply_machine(DoctorView *view, const Record *record) {
         machine->is_bad = record->is_bad;
         if (record->is_bad)
                 return view_bad(view, "machine", record);
+        machine->record.is_leaving = from->is_leaving;
         r = copy_text(&machine->record.hostname, from->hostname);
         if (r == 0)
                 r = copy_text(&machine->record.address, from->address);
         return r < 0 ? r : copy_text(&machine->record.version, from->version);
+}
+
+static int apply_brake(DoctorView *view, const Record *record) {
+        if (record->is_bad)
+                return doctor_view_stray(view, "engine/brake", record->why_bad, false);
+
+        for (size_t i = 0; i < record->brake.n_machines; i++) {
+                DoctorMachine *machine = view_machine(view, record->brake.machines[i].id);
+
+                if (!machine)
+                        return -ENOMEM;
+                machine->is_held = true;
+        }
+        return 0;
 }
 
 static int apply_unit(DoctorView *view, const Record *record) {
@@ -343,10 +358,11 @@ static int apply_metadata(DoctorView *view, const Record *record) {
 
 int doctor_view_apply(DoctorView *view, const Record *record) {
         static int (*const apply[_RECORD_KIND_MAX])(DoctorView * view, const Record *record) = {
-                [RECORD_LEADER] = apply_leader,       [RECORD_FILE] = apply_file,
-                [RECORD_MACHINE] = apply_machine,     [RECORD_METADATA] = apply_metadata,
-                [RECORD_PLACEMENT] = apply_placement, [RECORD_SCHEDULE] = apply_row,
-                [RECORD_STATE] = apply_state,         [RECORD_UNIT] = apply_unit,
+                [RECORD_BRAKE] = apply_brake,       [RECORD_FILE] = apply_file,
+                [RECORD_LEADER] = apply_leader,     [RECORD_MACHINE] = apply_machine,
+                [RECORD_METADATA] = apply_metadata, [RECORD_PLACEMENT] = apply_placement,
+                [RECORD_SCHEDULE] = apply_row,      [RECORD_STATE] = apply_state,
+                [RECORD_UNIT] = apply_unit,
         };
 
         return apply[record->key.kind] ? apply[record->key.kind](view, record) : 0;

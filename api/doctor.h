@@ -38,6 +38,7 @@ struct DoctorMachine {
         size_t n_answers; /* of daemons that are members */
         bool is_present;  /* its record is there */
         bool is_bad;      /* ...and does not parse */
+        bool is_held;     /* it is missing, and evictions are held (RECORD_BRAKE) */
 };
 
 /* A unit that is there, or that rows or placements speak of. */
@@ -106,7 +107,7 @@ void doctor_view_init(DoctorView *view, const char *machine, uint64_t seed);
 /* Free everything. */
 void doctor_view_done(DoctorView *view);
 
-/* Keep what a record says; records come kind by kind: machines, units, files, placements, schedule,
+/* Keep what a record says; records come kind by kind: machines, who of them is held, units, files, placements, schedule,
  * states, the leader. Returns 0 or -ENOMEM. */
 int doctor_view_apply(DoctorView *view, const Record *record);
 

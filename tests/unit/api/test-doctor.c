@@ -81,6 +81,13 @@ static const struct {
         { "/fleet/machine/m1", NULL, "m1",
           "the machine is not there, and 1 units that fit nowhere else stay scheduled to it",
           false },
+        { "/fleet/machine/m1", "{\"hostname\":\"web1\",\"leaving\":true,\"version\":\"2.0.0\"}",
+          "m1", "web1 leaves the cluster", true },
+        { "/fleet/engine/brake",
+          "{\"limit\":2,\"machines\":[{\"id\":\"m9\",\"missingSince\":1771000000}],\"since\":"
+          "1771000000}",
+          "m9", "the machine is not there and keeps its units", false },
+        { "/fleet/engine/brake", "[]", "engine/brake", "", false },
         { "/fleet/schedule/m9/a.service", ROW, "m9",
           "the machine is not there; 1 global units stay scheduled to it", true },
         { "/fleet/placement/a.service", "{\"generation\":4,\"machine\":\"m9\"}", "a.service",
