@@ -8,6 +8,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+static bool can_answer(GrpcServerCall *call) {
+        uint8_t *bytes;
+
+        if (grpc_server_call_add_message(call, 1, &bytes) < 0)
+                return false;
+        *bytes = '!';
+        return true;
+}
+
 static void on_message(GrpcServerCall *call, GrpcMessage *message, void *service) {
         ServerFixture *f = service;
         size_t n = message->n_bytes < sizeof f->text - 1 ? message->n_bytes : sizeof f->text - 1;
@@ -26,7 +35,12 @@ static void on_message(GrpcServerCall *call, GrpcMessage *message, void *service
                 grpc_server_call_pause(call, true);
         if (!f->echoes)
                 return;
-        server_fixture_answer(f, f->text);
+        if (f->is_short && !can_answer(call)) {
+                grpc_server_call_end(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+                return;
+        }
+        if (!f->is_short)
+                server_fixture_answer(f, f->text);
         if (grpc_server_call_method(call)->takes_one)
                 grpc_server_call_end(call, GRPC_OK, "");
 }

@@ -18,6 +18,7 @@ typedef struct ServerFixture {
         Loop *loop;
         GrpcServer *server;
         bool echoes;           /* every message is answered with itself; unary calls end */
+        bool is_short;         /* of memory: a call that cannot be answered is ended */
         bool pauses;           /* the call is paused with every message */
         bool ends_other;       /* the next message ends `other` */
         GrpcServerCall *call;  /* of the last message; may be gone */

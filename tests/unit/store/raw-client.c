@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,17 @@ int raw_client_open(RawClient *client) {
 
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
                          0);
+        raw_client_take(client, fds[0]);
+        return fds[1];
+}
+
+void raw_client_take(RawClient *client, int fd) {
         *client = (RawClient){
-                .fd = fds[0],
+                .fd = fd,
                 .input = buf_make(SIZE_MAX),
                 .headers = buf_make(SIZE_MAX),
         };
         ck_assert_int_eq(nghttp2_hd_inflate_new(&client->inflater), 0);
-        return fds[1];
 }
 
 void raw_client_done(RawClient *client) {
@@ -97,8 +102,7 @@ static const char *pick(const char *const *extra, const char *name, const char *
         return usual;
 }
 
-void raw_request(RawClient *client, uint32_t stream, uint8_t flags, const char *path,
-                 const char *const *extra) {
+static void add_request(Buf *block, const char *path, const char *const *extra) {
         static const char *const usual[] = {
                 ":method",      "POST",             //
                 ":scheme",      "http",             //
@@ -107,10 +111,9 @@ void raw_request(RawClient *client, uint32_t stream, uint8_t flags, const char *
                 "te",           "trailers",         //
                 "content-type", "application/grpc", //
         };
-        _cleanup_(buf_done) Buf block = buf_make(SIZE_MAX);
 
         for (size_t i = 0; i < ELEMENTSOF(usual); i += 2)
-                raw_header(&block, usual[i],
+                raw_header(block, usual[i],
                            pick(extra, usual[i], usual[i + 1] ? usual[i + 1] : path));
         for (size_t i = 0; extra && extra[i]; i += 2) {
                 size_t j = 0;
@@ -118,9 +121,31 @@ void raw_request(RawClient *client, uint32_t stream, uint8_t flags, const char *
                 while (j < ELEMENTSOF(usual) && !streq(usual[j], extra[i]))
                         j += 2;
                 if (j >= ELEMENTSOF(usual))
-                        raw_header(&block, extra[i], extra[i + 1]);
+                        raw_header(block, extra[i], extra[i + 1]);
         }
+}
+
+void raw_request(RawClient *client, uint32_t stream, uint8_t flags, const char *path,
+                 const char *const *extra) {
+        _cleanup_(buf_done) Buf block = buf_make(SIZE_MAX);
+
+        add_request(&block, path, extra);
         raw_frame(client, RAW_HEADERS, flags | RAW_END_HEADERS, stream, block.data, block.n_bytes);
+}
+
+void raw_request_continued(RawClient *client, uint32_t stream, const char *path, const void *more,
+                           size_t n_more) {
+        _cleanup_(buf_done) Buf block = buf_make(SIZE_MAX);
+        size_t n_piece = 16000;
+
+        add_request(&block, path, NULL);
+        raw_frame(client, RAW_HEADERS, RAW_END_STREAM, stream, block.data, block.n_bytes);
+        for (size_t at = 0; at < n_more; at += n_piece) {
+                bool is_last = n_more - at <= n_piece;
+
+                raw_frame(client, RAW_CONTINUATION, is_last ? RAW_END_HEADERS : 0, stream,
+                          (const uint8_t *)more + at, is_last ? n_more - at : n_piece);
+        }
 }
 
 void raw_message(RawClient *client, uint32_t stream, uint8_t flags, const char *text) {
@@ -207,4 +232,10 @@ bool raw_is_closed(RawClient *client) {
 
         raw_read(client);
         return recv(client->fd, &byte, 1, MSG_PEEK) == 0 || errno == ECONNRESET;
+}
+
+bool raw_is_cut(const RawClient *client) {
+        struct pollfd p = { .fd = client->fd };
+
+        return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }

@@ -44,6 +44,9 @@ typedef struct RawFrame {
 
 /* Make one. Returns the server's descriptor. */
 int raw_client_open(RawClient *client);
+
+/* Make one of a connected, non-blocking socket, which it owns from then on. */
+void raw_client_take(RawClient *client, int fd);
 void raw_client_done(RawClient *client);
 
 /* Send; fails the test when the socket does not take it. */
@@ -64,6 +67,10 @@ void raw_header(Buf *block, const char *name, const char *value);
 void raw_request(RawClient *client, uint32_t stream, uint8_t flags, const char *path,
                  const char *const *extra);
 
+/* The same with further headers in frames of their own (CONTINUATION), and nothing to follow. */
+void raw_request_continued(RawClient *client, uint32_t stream, const char *path, const void *more,
+                           size_t n_more);
+
 /* A message in a frame of its own. */
 void raw_message(RawClient *client, uint32_t stream, uint8_t flags, const char *text);
 
@@ -75,3 +82,6 @@ bool raw_has_header(RawClient *client, const char *name, const char *value);
 
 /* Has the server closed its side, and is nothing left to read? */
 bool raw_is_closed(RawClient *client);
+
+/* The same without reading: has the server closed its side? */
+bool raw_is_cut(const RawClient *client);

@@ -118,6 +118,7 @@ START_TEST(test_unary) {
         ck_assert_uint_eq(f.n_gone, 0);
         ck_assert_uint_eq(f.n_messages, 1);
         ck_assert_uint_eq(grpc_server_calls(f.server), 0);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -137,6 +138,7 @@ START_TEST(test_error) {
         ck_assert_int_eq(call.code, GRPC_NOT_FOUND);
         ck_assert_str_eq(call.text, "etcdserver: 100% gone");
         ck_assert(!call.is_local);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -170,6 +172,7 @@ START_TEST(test_stream) {
         ck_assert_int_eq(call.code, GRPC_OUT_OF_RANGE);
         turn_until_idle(f.loop);
         ck_assert_uint_eq(grpc_server_calls(f.server), 0);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -197,6 +200,7 @@ START_TEST(test_many_calls) {
                 turn_until(f.loop, &calls[i].has_ended);
                 ck_assert_int_eq(calls[i].code, GRPC_OK);
                 ck_assert_str_eq(calls[i].answer, text);
+                grpc_call_done(&calls[i].grpc);
         }
         ck_assert_uint_eq(f.n_messages, N);
         finish(&f, &client);
@@ -221,6 +225,7 @@ START_TEST(test_large_answer) {
         turn_until(f.loop, &call.has_ended);
         ck_assert_int_eq(call.code, GRPC_OK);
         ck_assert_uint_eq(call.n_bytes, N_BYTES);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -251,6 +256,7 @@ START_TEST(test_gone_clients) {
         ck_assert_uint_eq(f.n_gone, 2);
         ck_assert_uint_eq(grpc_server_connections(f.server), 0);
         ck_assert_uint_eq(f.n_troubles, 0);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -278,6 +284,8 @@ START_TEST(test_ends_in_callbacks) {
         grpc_server_call_end(f.call, GRPC_OK, "");
         turn_until(f.loop, &b.has_ended);
         ck_assert_uint_eq(grpc_server_calls(f.server), 0);
+        grpc_call_done(&b.grpc);
+        grpc_call_done(&a.grpc);
         grpc_call_done(&b.grpc);
         finish(&f, &client);
 }
@@ -325,6 +333,7 @@ START_TEST(test_unknown_method) {
         turn_until(f.loop, &call.has_ended);
         ck_assert_int_eq(call.code, GRPC_OK);
         ck_assert_uint_eq(f.n_messages, 1);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -384,6 +393,7 @@ START_TEST(test_large_requests) {
         turn_until(f.loop, &other.has_ended);
         ck_assert_int_eq(other.code, GRPC_OK);
         grpc_call_done(&call.grpc);
+        grpc_call_done(&other.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -417,6 +427,8 @@ START_TEST(test_close) {
         turn_until(f.loop, &f.is_closed);
         ck_assert(client.is_lost);
         ck_assert_uint_eq(grpc_server_connections(f.server), 0);
+        grpc_call_done(&stream.grpc);
+        grpc_call_done(&unary.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -440,6 +452,7 @@ START_TEST(test_close_is_bounded) {
         turn_until(f.loop, &f.is_closed);
         turn_until(f.loop, &unary.has_ended);
         ck_assert_int_eq(unary.code, GRPC_UNAVAILABLE);
+        grpc_call_done(&unary.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -458,6 +471,7 @@ START_TEST(test_free) {
         ck_assert_uint_eq(f.n_gone, 1);
         ck_assert_int_eq(f.why, GRPC_GONE_SHUTDOWN);
         turn_until(f.loop, &call.has_ended);
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
@@ -489,6 +503,7 @@ START_TEST(test_listening) {
         start(&client, &call, PATH_UNARY, "over TCP", 0);
         turn_until(f.loop, &call.has_ended);
         ck_assert_str_eq(call.answer, "over TCP");
+        grpc_call_done(&call.grpc);
         finish(&f, &client);
 }
 END_TEST
