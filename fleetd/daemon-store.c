@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store of the daemon: which it is, and what makes it. The only file that names a concrete one.
+/* The store of the daemon: which it is, and what makes it. With
+ * store-place.c the only file that names a concrete one.
  */
 
 #include <errno.h>

@@ -15,6 +15,7 @@
 #include "fleetd/journal.h"
 #include "fleetd/memory.h"
 #include "fleetd/runtime.h"
+#include "fleetd/store-command.h"
 #include "lib/base/log.h"
 #include "lib/base/macro.h"
 
@@ -28,13 +29,15 @@ typedef struct Arguments {
 static void print_usage(FILE *file, const char *program) {
         (void)fprintf(file,
                       "Usage: %s [--config FILE]\n"
+                      "       %s store SUBCOMMAND\n"
                       "\n"
                       "  --config FILE    read FILE in place of " CONFIG_DEFAULT_PATH "\n"
                       "  --print-config   print a configuration file with every key, its meaning "
                       "and its default\n"
                       "  --version        print the version\n"
-                      "  --help           print this\n",
-                      program);
+                      "  --help           print this\n"
+                      "  store --help     what can be done to a store by hand\n",
+                      program, program);
 }
 
 static void print_help(const char *program) {
@@ -121,6 +124,9 @@ static int run(const Arguments *arguments) {
 int main(int argc, char **argv) {
         Arguments arguments = { 0 };
         Diag diag = { 0 };
+
+        if (argc > 1 && streq(argv[1], "store"))
+                return store_command_main(argc - 1, argv + 1);
 
         memory_save();
         if (parse_arguments(&arguments, argc, argv, &diag) < 0) {

@@ -24,6 +24,7 @@ static const struct {
         { "ENVIRONMENT", manual_environment },
         { "CONFIG_KEYS", manual_config_keys },
         { "UNUSED_KEYS", manual_unused_keys },
+        { "STORE_COMMANDS", manual_store_commands },
         { "BASH_COMMANDS", completion_commands },
         { "BASH_GLOBAL_FLAGS", completion_global_flags },
         { "BASH_CASES", completion_cases },

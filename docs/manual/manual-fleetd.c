@@ -3,6 +3,7 @@
 #include "docs/manual/manual.h"
 #include "docs/manual/roff.h"
 #include "fleetd/config.h"
+#include "fleetd/store-command.h"
 
 void manual_config_keys(FILE *out) {
         ConfigKeyInfo key;
@@ -29,5 +30,31 @@ void manual_unused_keys(FILE *out) {
                         continue;
                 (void)snprintf(text, sizeof(text), "%s.\n", key.unused);
                 roff_item(out, key.name, text);
+        }
+}
+
+void manual_store_commands(FILE *out) {
+        const StoreSubcommand *subcommand;
+
+        for (size_t i = 0; (subcommand = store_subcommand_at(i)); i++) {
+                char words[128];
+
+                (void)snprintf(words, sizeof(words), "fleetd store %s%s%s%s", subcommand->name,
+                               subcommand->n_options > 0 ? " [OPTION..]" : "",
+                               subcommand->operands ? " " : "",
+                               subcommand->operands ? subcommand->operands : "");
+                (void)fputs(".SS ", out);
+                roff_word(out, words);
+                (void)fputc('\n', out);
+                roff_text(out, subcommand->summary);
+                (void)fputc('\n', out);
+                for (size_t k = 0; k < subcommand->n_options; k++) {
+                        const StoreOption *option = &subcommand->options[k];
+
+                        (void)snprintf(words, sizeof(words), "%s%s%s", option->name,
+                                       option->value ? " " : "",
+                                       option->value ? option->value : "");
+                        roff_item(out, words, option->help);
+                }
         }
 }

@@ -21,6 +21,9 @@ void manual_config_keys(FILE *out);
 /* The keys that are accepted and do nothing, with the reason. */
 void manual_unused_keys(FILE *out);
 
+/* The subcommands of `fleetd store`, with their options. */
+void manual_store_commands(FILE *out);
+
 /* For bash: the names of all commands. */
 void completion_commands(FILE *out);
 

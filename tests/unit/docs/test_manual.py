@@ -45,6 +45,15 @@ def flags(text):
 
 
 class Manual(unittest.TestCase):
+    def test_every_store_subcommand_is_in_fleetd_8(self):
+        page, text = manual("fleetd.8"), output(FLEETD, "store", "--help")
+        names = re.findall(r"^  fleetd store (\S+)", text, re.MULTILINE)
+        self.assertGreater(len(names), 1)
+        for name in names:
+            self.assertIn(f"fleetd store {name}", page)
+        for option in re.findall(r"^ +(--[a-z-]+)", text, re.MULTILINE):
+            self.assertIn(option, page)
+
     def test_every_command_and_flag_is_in_fleetctl_1(self):
         page, names = manual("fleetctl.1"), commands()
         self.assertGreater(len(names), 10)

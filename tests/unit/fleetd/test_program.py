@@ -53,6 +53,27 @@ class Arguments(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("--config needs a file", err)
 
+    def test_store_subcommands(self):
+        code, out, err = run("store", "--help")
+        self.assertEqual((code, err), (0, ""))
+        for word in ("fleetd store copy", "--from STORE", "--move", "--replace", "fleetd store open"):
+            self.assertIn(word, out)
+        for arguments, why in (([], "Usage: fleetd store SUBCOMMAND"),
+                               (["burn"], "fleetd store has no subcommand burn"),
+                               (["copy"], "fleetd store copy: --from is missing"),
+                               (["copy", "--from"], "--from needs STORE"),
+                               (["copy", "--from=builtin"], "--to is missing"),
+                               (["copy", "--from=a", "--to=b", "--wings"], "there is no option --wings"),
+                               (["copy", "--from=a", "--to=b", "c"], "what is c?"),
+                               (["copy", "--from=a", "--to=b"], "what is a? A store is builtin, a path with a slash, or URLs"),
+                               (["copy", "--from=/nowhere/store.db", "--to=/tmp"], "there is no store in /nowhere/store.db: No such file"),
+                               (["copy", "--from=http://", "--to=b"], "http://"),
+                               (["copy", "--move=yes"], "--move takes no value"),
+                               (["open"], "fleetd store open: STORE is missing")):
+            code, out, err = run("store", *arguments)
+            self.assertEqual((code, out), (1, ""), arguments)
+            self.assertIn(why, err)
+
     def test_help_names_every_option_and_key(self):
         code, out, _ = run("--help")
         self.assertEqual(code, 0)
