@@ -14,6 +14,16 @@ static int64_t engine_compacted(const SqliteFile *file) {
         return file->compacted;
 }
 
+static int engine_identify(SqliteFile *file, int64_t drawn, int64_t *ret_identity, Diag *diag) {
+        int r = sqlite_ask(file, STATEMENT_IDENTITY, 0, ret_identity, diag);
+
+        if (r != 0)
+                return r < 0 ? r : 0;
+
+        *ret_identity = drawn;
+        return sqlite_run_with(file, STATEMENT_SET_IDENTITY, drawn, 0, diag);
+}
+
 static void engine_size(SqliteFile *file, int64_t *ret_bytes, int64_t *ret_used_bytes) {
         int r = 0;
         sqlite3_stmt *s = sqlite_statement(file, STATEMENT_PAGES, &r, NULL);
@@ -92,14 +102,15 @@ __attribute__((visibility("default"))) const SqliteEngine fleet_sqlite_engine = 
         .close = sqlite_file_close,
         .revision = engine_revision,
         .compacted = engine_compacted,
+        .identify = engine_identify,
         .size = engine_size,
         .begin = engine_begin,
         .commit = engine_commit,
         .rollback = engine_rollback,
-        .range = sqlite_file_range,
-        .txn = sqlite_file_txn,
+        .command = sqlite_file_command,
         .lease_add = engine_lease_add,
         .lease_end = sqlite_file_lease_end,
+        .lease_keys = sqlite_file_lease_keys,
         .lease_keep = engine_lease_keep,
         .leases = engine_leases,
         .changes = sqlite_file_changes,

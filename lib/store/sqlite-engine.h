@@ -22,6 +22,7 @@
 #include "lib/base/diag.h"
 #include "lib/base/module.h"
 #include "lib/store/sqlite-rows.h"
+#include "lib/store/store-command.h"
 #include "lib/store/store.h"
 
 /* The symbol of the module that holds its SqliteEngine. */
@@ -66,6 +67,9 @@ typedef struct SqliteEngine {
         int64_t (*revision)(const SqliteFile *file);
         int64_t (*compacted)(const SqliteFile *file);
 
+        /* The number by which the file is told from others: `drawn` becomes it if it has none. */
+        int (*identify)(SqliteFile *file, int64_t drawn, int64_t *ret_identity, Diag *diag);
+
         /* How many bytes the file has, and how many of them are in use. Cannot fail. */
         void (*size)(SqliteFile *file, int64_t *ret_bytes, int64_t *ret_used_bytes);
 
@@ -75,18 +79,19 @@ typedef struct SqliteEngine {
         int (*commit)(SqliteFile *file, Diag *diag);
         void (*rollback)(SqliteFile *file);
 
-        /* Read a range; the rows are the caller's to free. */
-        int (*range)(SqliteFile *file, const StoreRange *range, SqliteRows *ret_rows,
-                     bool *ret_more, Diag *diag);
-
-        /* Compare and write, in a revision of its own if it changes something; a STORE_E_* changes
-         * nothing. */
-        int (*txn)(SqliteFile *file, const StoreTxn *txn, bool *ret_succeeded, Diag *diag);
+        /* Carry out a command that store_command_check() found to be one, in a revision of its own
+         * if it changes something; a STORE_E_* changes nothing. The answer, which begins zeroed, is
+         * the caller's to free, whatever this returns. */
+        int (*command)(SqliteFile *file, const StoreCommand *command, StoreAnswer *ret_answer,
+                       Diag *diag);
 
         /* Add a lease whose id is not there; end one with its keys, in one revision if it has some.
          */
         int (*lease_add)(SqliteFile *file, int64_t id, int64_t ttl_s, Diag *diag);
         int (*lease_end)(SqliteFile *file, int64_t id, Diag *diag);
+
+        /* Read the keys of a lease, without values; the rows are the caller's to free. */
+        int (*lease_keys)(SqliteFile *file, int64_t id, SqliteRows *ret_rows, Diag *diag);
 
         /* Write down how much time a lease has left; -1 = it is not known. */
         int (*lease_keep)(SqliteFile *file, int64_t id, int64_t left_us, Diag *diag);

@@ -12,7 +12,7 @@
  *            be thousands of versions.
  *   lease    the leases; `left_us` is what was left when the file was closed in good order, else
  *            NULL. A renewal is not written down: an idle machine wakes no disk.
- *   setting  `compacted`.
+ *   setting  `compacted`; and `identity`, a number by which the file is told from others.
  */
 
 #include <sqlite3.h>
@@ -36,13 +36,19 @@ typedef enum Statement {
         STATEMENT_RETURN,
         STATEMENT_LAST_CHANGE,
         STATEMENT_COMPACTED,
+        STATEMENT_IDENTITY,
+        STATEMENT_SET_IDENTITY,
         STATEMENT_SET_COMPACTED,
         STATEMENT_RANGE,
         STATEMENT_RANGE_OPEN,
         STATEMENT_KEYS,
         STATEMENT_KEYS_OPEN,
+        STATEMENT_COUNT,
+        STATEMENT_COUNT_OPEN,
         STATEMENT_PAST,
         STATEMENT_PAST_OPEN,
+        STATEMENT_COUNT_PAST,
+        STATEMENT_COUNT_PAST_OPEN,
         STATEMENT_CHANGES,
         STATEMENT_CHANGES_OPEN,
         STATEMENT_ADD_CHANGE,
@@ -112,12 +118,12 @@ StoreKv sqlite_row(sqlite3_stmt *s);
  * at its end. */
 int sqlite_collect(SqliteFile *file, sqlite3_stmt *s, SqliteRows *rows, bool keys_only, Diag *diag);
 
-/* sqlite-open.c, sqlite-txn.c, sqlite-history.c: the engine's operations. */
+/* sqlite-open.c, sqlite-command.c, sqlite-history.c: the engine's operations. */
 int sqlite_file_open(SqliteFile **ret_file, const char *path, Diag *diag);
 void sqlite_file_close(SqliteFile *file);
-int sqlite_file_range(SqliteFile *file, const StoreRange *range, SqliteRows *ret_rows,
-                      bool *ret_more, Diag *diag);
-int sqlite_file_txn(SqliteFile *file, const StoreTxn *txn, bool *ret_succeeded, Diag *diag);
+int sqlite_file_command(SqliteFile *file, const StoreCommand *command, StoreAnswer *ret_answer,
+                        Diag *diag);
+int sqlite_file_lease_keys(SqliteFile *file, int64_t id, SqliteRows *ret_rows, Diag *diag);
 int sqlite_file_lease_end(SqliteFile *file, int64_t id, Diag *diag);
 int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
                         int64_t *ret_next, Diag *diag);

@@ -9,7 +9,7 @@
 #include "lib/store/sqlite-private.h"
 #include "lib/store/store-rules.h"
 
-/* A row has key, value, created, id, lease. The unary + keeps the planner from reading the index on
+/* A row has key, value, created, id, lease, version. The unary + keeps the planner from reading the index on
  * keys where rows have to come in the order of their ids. */
 static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_BEGIN_READ] = "BEGIN",
@@ -21,38 +21,48 @@ static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_RETURN] = "ROLLBACK TO request",
         [STATEMENT_LAST_CHANGE] = "SELECT max(id) FROM change",
         [STATEMENT_COMPACTED] = "SELECT value FROM setting WHERE name = 'compacted'",
+        [STATEMENT_IDENTITY] = "SELECT value FROM setting WHERE name = 'identity'",
+        [STATEMENT_SET_IDENTITY] = "INSERT INTO setting (name, value) VALUES ('identity', ?1)",
         [STATEMENT_SET_COMPACTED] = "UPDATE setting SET value = ?1 WHERE name = 'compacted'",
-        [STATEMENT_RANGE] = "SELECT change.key, value, change.created, id, change.lease "
-                            "FROM live JOIN change ON id = live.change "
+        [STATEMENT_RANGE] = "SELECT change.key, value, change.created, id, change.lease, "
+                            "change.version FROM live JOIN change ON id = live.change "
                             "WHERE live.key >= ?1 AND live.key < ?2 ORDER BY live.key LIMIT ?3",
-        [STATEMENT_RANGE_OPEN] = "SELECT change.key, value, change.created, id, change.lease "
-                                 "FROM live JOIN change ON id = live.change "
+        [STATEMENT_RANGE_OPEN] = "SELECT change.key, value, change.created, id, change.lease, "
+                                 "change.version FROM live JOIN change ON id = live.change "
                                  "WHERE live.key >= ?1 AND ?2 IS NULL ORDER BY live.key LIMIT ?3",
-        [STATEMENT_KEYS] = "SELECT key, NULL, created, change, lease FROM live "
+        [STATEMENT_KEYS] = "SELECT key, NULL, created, change, lease, version FROM live "
                            "WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
-        [STATEMENT_KEYS_OPEN] = "SELECT key, NULL, created, change, lease FROM live "
+        [STATEMENT_KEYS_OPEN] = "SELECT key, NULL, created, change, lease, version FROM live "
                                 "WHERE key >= ?1 AND ?2 IS NULL ORDER BY key LIMIT ?3",
-        [STATEMENT_PAST] = "SELECT key, value, created, max(id), lease FROM change "
+        [STATEMENT_COUNT] = "SELECT count(*) FROM live WHERE key >= ?1 AND key < ?2",
+        [STATEMENT_COUNT_OPEN] = "SELECT count(*) FROM live WHERE key >= ?1 AND ?2 IS NULL",
+        [STATEMENT_PAST] = "SELECT key, value, created, max(id), lease, version FROM change "
                            "WHERE key >= ?1 AND key < ?2 AND id < ?4 "
                            "GROUP BY key HAVING created > 0 ORDER BY key LIMIT ?3",
-        [STATEMENT_PAST_OPEN] = "SELECT key, value, created, max(id), lease FROM change "
+        [STATEMENT_PAST_OPEN] = "SELECT key, value, created, max(id), lease, version FROM change "
                                 "WHERE key >= ?1 AND ?2 IS NULL AND id < ?4 "
                                 "GROUP BY key HAVING created > 0 ORDER BY key LIMIT ?3",
-        [STATEMENT_CHANGES] = "SELECT key, value, created, id, lease FROM change "
+        [STATEMENT_COUNT_PAST] = "SELECT count(*) FROM (SELECT created, max(id) FROM change "
+                                 "WHERE key >= ?1 AND key < ?2 AND id < ?4 "
+                                 "GROUP BY key HAVING created > 0)",
+        [STATEMENT_COUNT_PAST_OPEN] = "SELECT count(*) FROM (SELECT created, max(id) FROM change "
+                                      "WHERE key >= ?1 AND ?2 IS NULL AND id < ?4 "
+                                      "GROUP BY key HAVING created > 0)",
+        [STATEMENT_CHANGES] = "SELECT key, value, created, id, lease, version FROM change "
                               "WHERE id >= ?3 AND +key >= ?1 AND +key < ?2 ORDER BY id",
-        [STATEMENT_CHANGES_OPEN] = "SELECT key, value, created, id, lease FROM change "
+        [STATEMENT_CHANGES_OPEN] = "SELECT key, value, created, id, lease, version FROM change "
                                    "WHERE id >= ?3 AND +key >= ?1 AND ?2 IS NULL ORDER BY id",
-        [STATEMENT_ADD_CHANGE] = "INSERT INTO change (id, key, value, created, lease) "
-                                 "VALUES (?1, ?2, ?3, ?4, ?5)",
-        [STATEMENT_SET_LIVE] = "REPLACE INTO live (key, change, created, lease) "
-                               "VALUES (?2, ?1, ?4, ?5)",
+        [STATEMENT_ADD_CHANGE] = "INSERT INTO change (id, key, value, created, lease, version) "
+                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        [STATEMENT_SET_LIVE] = "REPLACE INTO live (key, change, created, lease, version) "
+                               "VALUES (?2, ?1, ?4, ?5, ?6)",
         [STATEMENT_DROP_LIVE] = "DELETE FROM live WHERE key = ?2",
         [STATEMENT_LEASES] = "SELECT id, ttl_s, left_us FROM lease",
         [STATEMENT_HAS_LEASE] = "SELECT 1 FROM lease WHERE id = ?1",
         [STATEMENT_ADD_LEASE] = "INSERT INTO lease (id, ttl_s) VALUES (?1, ?2)",
         [STATEMENT_DROP_LEASE] = "DELETE FROM lease WHERE id = ?1",
         [STATEMENT_KEEP_LEASE] = "UPDATE lease SET left_us = nullif(?2, -1) WHERE id = ?1",
-        [STATEMENT_KEYS_OF_LEASE] = "SELECT key, NULL, created, change, lease FROM live "
+        [STATEMENT_KEYS_OF_LEASE] = "SELECT key, NULL, created, change, lease, version FROM live "
                                     "WHERE lease = ?1 AND lease <> 0 ORDER BY key",
         [STATEMENT_NTH_CHANGE] = "SELECT id FROM change WHERE id >= ?1 ORDER BY id "
                                  "LIMIT 1 OFFSET 250",
@@ -226,6 +236,7 @@ StoreKv sqlite_row(sqlite3_stmt *s) {
                 .create_revision = sqlite3_column_int64(s, 2),
                 .mod_revision = sqlite3_column_int64(s, 3) >> CHANGE_BITS,
                 .lease = sqlite3_column_int64(s, 4),
+                .version = sqlite3_column_int64(s, 5),
         };
 }
 

@@ -412,6 +412,7 @@ static void kv_fill(StoreKv *kv, const Etcd__KeyValue *message) {
                 .value = bytes_of(message->value),
                 .create_revision = message->create_revision,
                 .mod_revision = message->mod_revision,
+                .version = message->version,
                 .lease = message->lease,
         };
 }

@@ -132,7 +132,7 @@ bool store_leases_is_over(const StoreLeases *leases, const StoreLease *lease) {
         return !leases->is_paused && lease->deadline_us <= loop_now_us(leases->loop);
 }
 
-static void store_leases_renew(const StoreLeases *leases, StoreLease *lease) {
+void store_leases_renew(const StoreLeases *leases, StoreLease *lease) {
         lease->deadline_us = loop_now_us(leases->loop) + store_lease_ttl_us(lease);
 }
 

@@ -9,8 +9,8 @@
 
 #include "lib/store/store.h"
 
-/* The longest TTL. */
-enum { STORE_LEASE_TTL_MAX_S = 1000000000 };
+/* The longest TTL, as in etcd. */
+#define STORE_LEASE_TTL_MAX_S INT64_C(9000000000)
 
 /* A lease; the head of what its store knows of it. */
 typedef struct StoreLease {
@@ -57,6 +57,9 @@ int store_leases_add(StoreLeases *leases, StoreLease *lease, uint64_t left_us);
 
 /* Take a lease out. */
 void store_leases_remove(StoreLeases *leases, StoreLease *lease);
+
+/* Give a lease its full time again. */
+void store_leases_renew(const StoreLeases *leases, StoreLease *lease);
 
 /* Carry out lease_keep_alive and lease_look. Return 0 or STORE_E_NO_LEASE. */
 int store_leases_keep_alive(StoreLeases *leases, int64_t id, StoreReply *reply);

@@ -84,6 +84,7 @@ StoreKv memory_version_kv(const MemoryVersion *version, bool keys_only) {
                 .value = { .data = version->value, .n_bytes = keys_only ? 0 : version->n_bytes },
                 .create_revision = version->create_revision,
                 .mod_revision = version->mod_revision,
+                .version = version->version,
                 .lease = version->lease,
         };
 }
@@ -210,8 +211,10 @@ static void memory_version_link(MemoryData *data, MemoryVersion *version) {
         MemoryVersion *live = memory_key_version_at(key, 0);
 
         version->mod_revision = data->revision;
-        if (!version->is_deletion)
+        if (!version->is_deletion) {
                 version->create_revision = live ? live->create_revision : data->revision;
+                version->version = live ? live->version + 1 : 1;
+        }
 
         version->older = key->newest;
         if (version->older)

@@ -47,6 +47,7 @@ struct MemoryVersion {
         MemoryVersion *newer;    /* borrowed, or NULL */
         int64_t create_revision; /* 0 in a deletion */
         int64_t mod_revision;    /* 0 while it is staged */
+        int64_t version;         /* 0 in a deletion */
         int64_t lease;           /* 0 = none */
         bool is_deletion;
         size_t n_bytes;

@@ -89,28 +89,26 @@ int memory_data_range(MemoryData *data, const StoreRange *range, MemoryAnswer *r
 
 /* ---- comparing and writing */
 
-static bool compare_holds_for(const StoreCompare *compare, const MemoryVersion *version) {
-        return store_compare_holds(compare, version ? version->create_revision : 0,
-                                   version ? version->mod_revision : 0);
-}
-
 static bool compare_holds(const MemoryData *data, const StoreCompare *compare) {
+        const StoreTest test = store_test_of(compare);
         MemoryKey *key = memory_index_lower_bound(&data->index, compare->key);
         bool is_empty = true;
 
         for (; key && store_bytes_is_in_range(key->bytes, compare->key, compare->end);
              key = key->next[0]) {
                 const MemoryVersion *version = memory_key_version_at(key, 0);
+                StoreKv kv;
 
                 if (!version)
                         continue;
 
+                kv = memory_version_kv(version, true);
                 is_empty = false;
-                if (!compare_holds_for(compare, version))
+                if (!store_test_holds(&test, &kv))
                         return false;
         }
 
-        return !is_empty || compare_holds_for(compare, NULL);
+        return !is_empty || store_test_holds(&test, NULL);
 }
 
 static bool txn_holds(const MemoryData *data, const StoreTxn *txn) {

@@ -38,6 +38,23 @@ void store_keys_sort(StoreBytes *keys, size_t n_keys) {
                 qsort(keys, n_keys, sizeof(*keys), compare_keys);
 }
 
+bool store_keys_repeat(const StoreBytes *keys, size_t n_keys) {
+        for (size_t i = 1; i < n_keys; i++)
+                if (store_bytes_compare(keys[i - 1], keys[i]) == 0)
+                        return true;
+        return false;
+}
+
+size_t store_keys_unite(StoreBytes *keys, size_t n_keys) {
+        size_t n = 0;
+
+        store_keys_sort(keys, n_keys);
+        for (size_t i = 0; i < n_keys; i++)
+                if (n == 0 || store_bytes_compare(keys[n - 1], keys[i]) != 0)
+                        keys[n++] = keys[i];
+        return n;
+}
+
 bool store_keys_touch(const StoreBytes *keys, size_t n_keys, StoreBytes start, StoreBytes end) {
         size_t low = 0, high = n_keys;
 
@@ -64,26 +81,27 @@ int store_range_check(const StoreRange *range, int64_t revision, int64_t compact
         return 0;
 }
 
-static int check_size_and_keys(const StoreTxn *txn) {
+int store_txn_check_size(const StoreTxn *txn) {
         size_t n_bytes = 0;
-        bool has_empty_key = false;
 
-        for (size_t i = 0; i < txn->n_compares; i++) {
-                const StoreCompare *compare = &txn->compares[i];
-
-                n_bytes += compare->key.n_bytes + compare->end.n_bytes;
-                has_empty_key |= compare->key.n_bytes == 0;
-        }
+        for (size_t i = 0; i < txn->n_compares; i++)
+                n_bytes += txn->compares[i].key.n_bytes + txn->compares[i].end.n_bytes;
         for (size_t i = 0; i < txn->n_ops; i++) {
                 const StoreOp *op = &txn->ops[i];
 
                 n_bytes += op->key.n_bytes + op->end.n_bytes + op->value.n_bytes;
-                has_empty_key |= op->key.n_bytes == 0;
         }
+        return n_bytes > STORE_REQUEST_MAX_BYTES ? STORE_E_TOO_LARGE : 0;
+}
 
-        if (n_bytes > STORE_REQUEST_MAX_BYTES)
-                return STORE_E_TOO_LARGE;
-        return has_empty_key ? STORE_E_INVALID : 0;
+static int check_keys(const StoreTxn *txn) {
+        for (size_t i = 0; i < txn->n_compares; i++)
+                if (txn->compares[i].key.n_bytes == 0)
+                        return STORE_E_INVALID;
+        for (size_t i = 0; i < txn->n_ops; i++)
+                if (txn->ops[i].key.n_bytes == 0)
+                        return STORE_E_INVALID;
+        return 0;
 }
 
 static int check_written_once(const StoreTxn *txn) {
@@ -98,9 +116,8 @@ static int check_written_once(const StoreTxn *txn) {
                         puts[n_puts++] = txn->ops[i].key;
         store_keys_sort(puts, n_puts);
 
-        for (size_t i = 1; i < n_puts; i++)
-                if (store_bytes_compare(puts[i - 1], puts[i]) == 0)
-                        return STORE_E_INVALID;
+        if (store_keys_repeat(puts, n_puts))
+                return STORE_E_INVALID;
 
         for (size_t i = 0; i < txn->n_ops; i++)
                 if (txn->ops[i].kind == STORE_OP_DELETE &&
@@ -110,22 +127,69 @@ static int check_written_once(const StoreTxn *txn) {
 }
 
 int store_txn_check(const StoreTxn *txn) {
-        int r = check_size_and_keys(txn);
+        int r = store_txn_check_size(txn);
 
+        if (r == 0)
+                r = check_keys(txn);
         return r == 0 ? check_written_once(txn) : r;
 }
 
-bool store_compare_holds(const StoreCompare *compare, int64_t create_revision,
-                         int64_t mod_revision) {
-        int64_t revision = compare->target == STORE_COMPARE_CREATE ? create_revision : mod_revision;
+/* ---- comparing */
 
-        switch (compare->result) {
-        case STORE_COMPARE_EQUAL:
-                return revision == compare->revision;
-        case STORE_COMPARE_LESS:
-                return revision < compare->revision;
-        case STORE_COMPARE_GREATER:
-                return revision > compare->revision;
+StoreTest store_test_of(const StoreCompare *compare) {
+        static const int results[] = {
+                [STORE_COMPARE_EQUAL] = STORE_TEST_EQUAL,
+                [STORE_COMPARE_LESS] = STORE_TEST_LESS,
+                [STORE_COMPARE_GREATER] = STORE_TEST_GREATER,
+        };
+
+        return (StoreTest){
+                .key = compare->key,
+                .end = compare->end,
+                .target = compare->target == STORE_COMPARE_CREATE ? STORE_TEST_CREATE
+                                                                  : STORE_TEST_MOD,
+                .result = results[compare->result],
+                .number = compare->revision,
+        };
+}
+
+static int compare_numbers(int64_t a, int64_t b) {
+        return (a > b) - (a < b);
+}
+
+static int compare_with(const StoreTest *test, const StoreKv *kv) {
+        switch (test->target) {
+        case STORE_TEST_VERSION:
+                return compare_numbers(kv->version, test->number);
+        case STORE_TEST_CREATE:
+                return compare_numbers(kv->create_revision, test->number);
+        case STORE_TEST_MOD:
+                return compare_numbers(kv->mod_revision, test->number);
+        case STORE_TEST_LEASE:
+                return compare_numbers(kv->lease, test->number);
+        case STORE_TEST_VALUE:
+                break;
+        }
+        return store_bytes_compare(kv->value, test->value);
+}
+
+bool store_test_holds(const StoreTest *test, const StoreKv *kv) {
+        static const StoreKv none = { 0 };
+        int order;
+
+        if (!kv && test->target == STORE_TEST_VALUE)
+                return false;
+
+        order = compare_with(test, kv ? kv : &none);
+        switch (test->result) {
+        case STORE_TEST_EQUAL:
+                return order == 0;
+        case STORE_TEST_GREATER:
+                return order > 0;
+        case STORE_TEST_LESS:
+                return order < 0;
+        case STORE_TEST_NOT_EQUAL:
+                return order != 0;
         }
         return false;
 }

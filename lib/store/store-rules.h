@@ -15,6 +15,7 @@
  * Only the backends in lib/store include this.
  */
 
+#include "lib/store/store-command.h"
 #include "lib/store/store.h"
 
 /* Byte order. */
@@ -29,6 +30,12 @@ bool store_bytes_is_in_range(StoreBytes key, StoreBytes start, StoreBytes end);
 /* Put keys into byte order. */
 void store_keys_sort(StoreBytes *keys, size_t n_keys);
 
+/* Is one of the keys, which are in byte order, there twice? */
+bool store_keys_repeat(const StoreBytes *keys, size_t n_keys);
+
+/* Put keys into byte order, each once. Returns how many there are then. */
+size_t store_keys_unite(StoreBytes *keys, size_t n_keys);
+
 /* Is one of the keys, which are in byte order, in the range? */
 bool store_keys_touch(const StoreBytes *keys, size_t n_keys, StoreBytes start, StoreBytes end);
 
@@ -36,9 +43,15 @@ bool store_keys_touch(const StoreBytes *keys, size_t n_keys, StoreBytes start, S
  * 0 or a STORE_E_*. */
 int store_range_check(const StoreRange *range, int64_t revision, int64_t compacted);
 
+/* Is the transaction small enough? Returns 0 or STORE_E_TOO_LARGE. */
+int store_txn_check_size(const StoreTxn *txn);
+
 /* Is it a transaction at all, whatever is in the store? Returns 0, a STORE_E_*, or -ENOMEM. */
 int store_txn_check(const StoreTxn *txn);
 
-/* Does the comparison hold for a key with these revisions? Both 0 = for no key. */
-bool store_compare_holds(const StoreCompare *compare, int64_t create_revision,
-                         int64_t mod_revision);
+/* The comparison as a test. */
+StoreTest store_test_of(const StoreCompare *compare);
+
+/* Does the test hold for a key that has this? NULL = for no key. What it does not compare need not
+ * be set. */
+bool store_test_holds(const StoreTest *test, const StoreKv *kv);

@@ -43,8 +43,7 @@ void sqlite_store_wake(SqliteStore *sqlite) {
 /* ---- what is in it */
 
 static bool sqlite_call_touches_file(const SqliteCall *call) {
-        return call->arguments.kind == STORE_KIND_RANGE || call->arguments.kind == STORE_KIND_TXN ||
-               sqlite_call_writes(call);
+        return call->kind == CALL_COMMAND || call->wants_keys || call->writes;
 }
 
 static void batch_take_calls(SqliteBatch *batch) {
@@ -60,9 +59,9 @@ static void batch_take_calls(SqliteBatch *batch) {
                 list_append(&batch->calls, node);
                 call->state = CALL_TAKEN;
                 n_calls++;
-                n_bytes += call->arguments.n_bytes;
+                n_bytes += call->n_bytes;
                 batch->reads |= sqlite_call_touches_file(call);
-                batch->writes |= sqlite_call_writes(call);
+                batch->writes |= call->writes;
         }
 }
 
@@ -81,6 +80,18 @@ static void batch_take(SqliteBatch *batch) {
 
 /* ---- leases */
 
+static SqliteLeaseInfo lease_info(const SqliteStore *sqlite, const StoreLease *lease) {
+        uint64_t now_us = loop_now_us(sqlite->loop);
+
+        return (SqliteLeaseInfo){
+                .id = lease->id,
+                .ttl_s = lease->ttl_s,
+                .left_s = lease->deadline_us > now_us
+                                  ? (int64_t)((lease->deadline_us - now_us) / US_PER_S)
+                                  : 0,
+        };
+}
+
 /* A number that no lease has; etcd, too, draws them. */
 static int64_t sqlite_draw_lease_id(const SqliteStore *sqlite) {
         int64_t id;
@@ -94,17 +105,18 @@ static int64_t sqlite_draw_lease_id(const SqliteStore *sqlite) {
 
 static int batch_grant(SqliteBatch *batch, SqliteCall *call) {
         SqliteStore *sqlite = batch->sqlite;
-        int64_t ttl_s = store_lease_grantable_ttl_s(call->arguments.number);
-        int64_t id = call->arguments.lease;
+        int64_t ttl_s = store_lease_grantable_ttl_s(call->number);
         SqliteLease *lease;
 
-        if (ttl_s == 0 || (id != 0 && store_leases_find(&sqlite->leases, id)))
-                return STORE_E_INVALID;
+        if (ttl_s == 0)
+                return STORE_E_LEASE_TOO_LONG;
+        if (call->id != 0 && store_leases_find(&sqlite->leases, call->id))
+                return STORE_E_LEASE_EXISTS;
 
         lease = calloc(1, sizeof(*lease));
         if (!lease)
                 return -ENOMEM;
-        lease->lease.id = id ? id : sqlite_draw_lease_id(sqlite);
+        lease->lease.id = call->id != 0 ? call->id : sqlite_draw_lease_id(sqlite);
         lease->lease.ttl_s = ttl_s;
         if (store_leases_add(&sqlite->leases, &lease->lease, store_lease_ttl_us(&lease->lease)) <
             0) {
@@ -113,8 +125,7 @@ static int batch_grant(SqliteBatch *batch, SqliteCall *call) {
         }
 
         list_append(&batch->granted, &lease->node);
-        call->reply.lease = lease->lease.id;
-        call->reply.lease_ttl_s = ttl_s;
+        call->reply.lease = lease_info(sqlite, &lease->lease);
         return sqlite->engine->lease_add(sqlite->file, lease->lease.id, ttl_s, &batch->diag);
 }
 
@@ -180,47 +191,111 @@ static void sqlite_tell_status(SqliteStore *sqlite, StoreStatus *status) {
         sqlite->engine->size(sqlite->file, &status->size_bytes, &status->used_bytes);
 }
 
-static int batch_range(SqliteBatch *batch, SqliteCall *call) {
+static int batch_command(SqliteBatch *batch, SqliteCall *call) {
         SqliteStore *sqlite = batch->sqlite;
-        int r;
 
-        sqlite_rows_done(&call->rows);
-        r = sqlite->engine->range(sqlite->file, &call->arguments.range, &call->rows,
-                                  &call->reply.more, &batch->diag);
-        call->reply.kvs = call->rows.kvs;
-        call->reply.n_kvs = call->rows.n_kvs;
-        return r;
+        store_answer_done(&call->answer);
+        return sqlite->engine->command(sqlite->file, call->command, &call->answer, &batch->diag);
+}
+
+static int batch_revoke(SqliteBatch *batch, const SqliteCall *call) {
+        SqliteLease *lease = batch_find_lease(batch, call->id);
+
+        return lease ? batch_end_lease(batch, lease) : STORE_E_NO_LEASE;
+}
+
+/* One that has run out is not revived in the moment until it is noticed. */
+static int batch_keep_alive(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        SqliteLease *lease = batch_find_lease(batch, call->id);
+
+        if (!lease || store_leases_is_over(&sqlite->leases, &lease->lease))
+                return STORE_E_NO_LEASE;
+
+        store_leases_renew(&sqlite->leases, &lease->lease);
+        call->reply.lease = lease_info(sqlite, &lease->lease);
+        return 0;
+}
+
+static int batch_look(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        const SqliteLease *lease = batch_find_lease(batch, call->id);
+
+        if (!lease)
+                return STORE_E_NO_LEASE;
+
+        call->reply.lease = lease_info(sqlite, &lease->lease);
+        sqlite_rows_done(&call->reply.keys);
+        return call->wants_keys ? sqlite->engine->lease_keys(sqlite->file, call->id,
+                                                             &call->reply.keys, &batch->diag)
+                                : 0;
+}
+
+static int compare_leases(const void *a, const void *b) {
+        const StoreLease *x = *(StoreLease *const *)a, *y = *(StoreLease *const *)b;
+
+        return (x->deadline_us > y->deadline_us) - (x->deadline_us < y->deadline_us);
+}
+
+static int batch_list_leases(SqliteBatch *batch, SqliteCall *call) {
+        const StoreLeases *leases = &batch->sqlite->leases;
+        _cleanup_(freep) StoreLease **sorted = calloc(leases->n_leases + 1, sizeof(StoreLease *));
+        size_t n = 0;
+
+        free(call->leases);
+        call->leases = calloc(leases->n_leases + 1, sizeof(*call->leases));
+        if (!sorted || !call->leases)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < leases->n_leases; i++)
+                if (!container_of(leases->all[i], SqliteLease, lease)->is_ending)
+                        sorted[n++] = leases->all[i];
+        qsort(sorted, n, sizeof(StoreLease *), compare_leases);
+        for (size_t i = 0; i < n; i++)
+                call->leases[i] = lease_info(batch->sqlite, sorted[i]);
+        call->reply.leases = call->leases;
+        call->reply.n_leases = n;
+        return 0;
+}
+
+/* It has the batches that follow forget as much as each may, and waits. */
+static int batch_compact(SqliteBatch *batch, SqliteCall *call) {
+        SqliteStore *sqlite = batch->sqlite;
+        int64_t compacted = sqlite->engine->compacted(sqlite->file);
+
+        call->is_waiting = false;
+        if (!call->has_begun && call->number <= compacted)
+                return STORE_E_COMPACTED;
+        if (call->number > sqlite->engine->revision(sqlite->file))
+                return STORE_E_FUTURE;
+        if (call->number <= compacted)
+                return 0;
+
+        call->has_begun = true;
+        call->is_waiting = true;
+        sqlite_store_compact(sqlite, call->number);
+        return 0;
 }
 
 static int batch_dispatch(SqliteBatch *batch, SqliteCall *call) {
-        SqliteStore *sqlite = batch->sqlite;
-        int64_t number = call->arguments.number;
-        SqliteLease *lease;
-
-        switch (call->arguments.kind) {
-        case STORE_KIND_RANGE:
-                return batch_range(batch, call);
-        case STORE_KIND_TXN:
-                return sqlite->engine->txn(sqlite->file, &call->arguments.txn,
-                                           &call->reply.succeeded, &batch->diag);
-        case STORE_KIND_LEASE_GRANT:
+        switch (call->kind) {
+        case CALL_COMMAND:
+                return batch_command(batch, call);
+        case CALL_GRANT:
                 return batch_grant(batch, call);
-        case STORE_KIND_LEASE_REVOKE:
-                lease = batch_find_lease(batch, number);
-                return lease ? batch_end_lease(batch, lease) : STORE_E_NO_LEASE;
-        case STORE_KIND_LEASE_KEEP_ALIVE:
-                return batch_find_lease(batch, number)
-                               ? store_leases_keep_alive(&sqlite->leases, number, &call->reply)
-                               : STORE_E_NO_LEASE;
-        case STORE_KIND_LEASE_LOOK:
-                return batch_find_lease(batch, number)
-                               ? store_leases_look(&sqlite->leases, number, &call->reply)
-                               : STORE_E_NO_LEASE;
-        case STORE_KIND_STATUS:
-                sqlite_tell_status(sqlite, &call->reply.status);
+        case CALL_KEEP_ALIVE:
+                return batch_keep_alive(batch, call);
+        case CALL_REVOKE:
+                return batch_revoke(batch, call);
+        case CALL_LOOK:
+                return batch_look(batch, call);
+        case CALL_LEASES:
+                return batch_list_leases(batch, call);
+        case CALL_COMPACT:
+                return batch_compact(batch, call);
+        case CALL_STATUS:
+                sqlite_tell_status(batch->sqlite, &call->store);
                 return 0;
-        case _STORE_KIND_MAX:
-                break;
         }
         return STORE_E_INVALID;
 }
@@ -275,9 +350,9 @@ static int batch_run(SqliteBatch *batch, bool *ret_is_unknown) {
 static int outcome_of(const SqliteCall *call, int r, bool is_unknown) {
         if (r == -ENOMEM)
                 return -ENOMEM;
-        if (r == -ENOSPC && sqlite_call_writes(call))
+        if (r == -ENOSPC && call->writes)
                 return STORE_E_NO_SPACE;
-        return is_unknown && sqlite_call_writes(call) ? STORE_E_UNKNOWN : STORE_E_UNREACHABLE;
+        return is_unknown && call->writes ? STORE_E_UNKNOWN : STORE_E_UNREACHABLE;
 }
 
 static void sqlite_finish_calls(List *calls) {
@@ -296,7 +371,7 @@ static void batch_fail(SqliteBatch *batch, int r, bool is_unknown) {
         batch_settle_leases(batch, false);
         while ((node = list_pop(&batch->calls))) {
                 SqliteCall *call = container_of(node, SqliteCall, node);
-                bool waits = r == -EAGAIN || (!sqlite_call_writes(call) && !call->was_tried);
+                bool waits = r == -EAGAIN || (!call->writes && !call->was_tried);
 
                 call->was_tried |= r != -EAGAIN;
                 call->state = waits ? CALL_QUEUED : CALL_TAKEN;
@@ -321,6 +396,22 @@ static void sqlite_watch_over_history(SqliteStore *sqlite) {
         }
 }
 
+/* Puts back what this batch carried out a part of. */
+static void batch_put_back_waiting(SqliteBatch *batch) {
+        ListNode *next;
+
+        for (ListNode *n = list_first(&batch->calls); n; n = next) {
+                SqliteCall *call = container_of(n, SqliteCall, node);
+
+                next = list_next(&batch->calls, n);
+                if (!call->is_waiting)
+                        continue;
+                list_remove(n);
+                list_append(&batch->sqlite->queue, n);
+                call->state = CALL_QUEUED;
+        }
+}
+
 static void batch_succeed(SqliteBatch *batch) {
         SqliteStore *sqlite = batch->sqlite;
 
@@ -332,6 +423,7 @@ static void batch_succeed(SqliteBatch *batch) {
         if (batch->compact_to > sqlite->engine->compacted(sqlite->file))
                 sqlite_store_compact(sqlite, batch->compact_to);
         sqlite_watch_over_history(sqlite);
+        batch_put_back_waiting(batch);
         if (!list_is_empty(&sqlite->queue))
                 sqlite_store_wake(sqlite);
         sqlite_finish_calls(&batch->calls);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The requests of the built-in store.
+/* The calls of the built-in store: what its clients ask (store-sqlite-seam.c), and those whom it is
+ * served to (store-sqlite-serving.c).
  *
  *     QUEUED ──batch──> TAKEN ──> finished
  *        │ ^             │
- *        │ └─ the file cannot be used now, and it only reads
+ *        │ └─ the file cannot be used now, and it only reads; or it takes several batches
  *        ├──deadline──> finished: it was certainly not carried out
- *        └──cancelled──> ENDING ──next turn──> finished
+ *        └──cancelled, or refused──> ENDING ──next turn──> finished
  */
 
 #include <errno.h>
@@ -18,141 +19,95 @@ static SqliteCall *sqlite_call_free(SqliteCall *call) {
                 return NULL;
 
         list_remove(&call->node);
-        store_arguments_done(&call->arguments);
-        sqlite_rows_done(&call->rows);
+        timer_clear(&call->deadline);
+        loop_defer_cancel(&call->completion);
+        store_answer_done(&call->answer);
+        sqlite_rows_done(&call->reply.keys);
+        free(call->leases);
+        free(call->command);
         free(call);
         return NULL;
 }
 DEFINE_CLEANUP(SqliteCall, sqlite_call_free)
 
 void sqlite_call_finish(SqliteCall *call) {
-        StoreRequest *request = call->request;
-
-        timer_clear(&request->deadline);
-        loop_defer_cancel(&request->completion);
-        list_remove(&request->node);
-        store_request_finish(request, call->status, call->status == 0 ? &call->reply : NULL);
+        timer_clear(&call->deadline);
+        loop_defer_cancel(&call->completion);
+        call->on_end(call);
         sqlite_call_free(call);
 }
 
+/* A part of a compaction may have been made. */
 static void sqlite_call_on_deadline(LoopTimer *timer) {
-        SqliteCall *call = container_of(timer, StoreRequest, deadline)->backend;
+        SqliteCall *call = container_of(timer, SqliteCall, deadline);
 
-        call->status = STORE_E_UNREACHABLE;
+        call->status = call->has_begun ? STORE_E_UNKNOWN : STORE_E_UNREACHABLE;
         sqlite_call_finish(call);
 }
 
 static void sqlite_call_on_completion(LoopDeferred *completion) {
-        sqlite_call_finish(container_of(completion, StoreRequest, completion)->backend);
+        sqlite_call_finish(container_of(completion, SqliteCall, completion));
 }
 
-void store_sqlite_cancel(StoreRequest *request) {
-        SqliteCall *call = request->backend;
-
-        if (call->state != CALL_QUEUED)
-                return;
-
-        list_remove(&call->node);
-        timer_clear(&request->deadline);
-        call->state = CALL_ENDING;
-        call->status = -ECANCELED;
-        loop_defer(call->sqlite->loop, &request->completion);
+static bool sqlite_call_kind_writes(SqliteCallKind kind) {
+        return kind == CALL_GRANT || kind == CALL_REVOKE || kind == CALL_COMPACT;
 }
 
-bool sqlite_call_writes(const SqliteCall *call) {
-        switch (call->arguments.kind) {
-        case STORE_KIND_TXN:
-                return call->arguments.txn.n_ops > 0;
-        case STORE_KIND_LEASE_GRANT:
-        case STORE_KIND_LEASE_REVOKE:
-                return true;
-        default:
-                return false;
-        }
-}
-
-/* ---- starting */
-
-static SqliteCall *sqlite_call_new(Store *store, StoreKind kind) {
+SqliteCall *sqlite_call_new(SqliteStore *sqlite, SqliteCallKind kind, SqliteCallFn on_end,
+                            void *owner) {
         SqliteCall *call = calloc(1, sizeof(*call));
 
         if (!call)
                 return NULL;
 
-        call->sqlite = store_sqlite(store)->sqlite;
-        call->arguments.kind = kind;
+        call->sqlite = sqlite;
+        call->kind = kind;
+        call->writes = sqlite_call_kind_writes(kind);
+        call->on_end = on_end;
+        call->owner = owner;
+        call->deadline.fn = sqlite_call_on_deadline;
+        call->completion.fn = sqlite_call_on_completion;
         return call;
 }
 
-/* Takes the call. */
-static void sqlite_call_start(SqliteCall *call, StoreRequest *request, uint64_t timeout_us) {
-        call->request = request;
-        request->backend = call;
-        request->deadline.fn = sqlite_call_on_deadline;
-        request->completion.fn = sqlite_call_on_completion;
-        timer_set_in(call->sqlite->loop, &request->deadline, timeout_us);
-        list_append(&call->sqlite->queue, &call->node);
-        list_append(&store_sqlite(request->store)->requests, &request->node);
-        sqlite_store_wake(call->sqlite);
-}
-
-int store_sqlite_range(Store *store, StoreRequest *request, const StoreRange *range,
-                       uint64_t timeout_us) {
-        _cleanup_(sqlite_call_freep) SqliteCall *call = sqlite_call_new(store, STORE_KIND_RANGE);
-
-        if (!call || store_arguments_copy_range(&call->arguments, range) < 0)
-                return -ENOMEM;
-        sqlite_call_start(TAKE(call), request, timeout_us);
-        return 0;
-}
-
-int store_sqlite_txn(Store *store, StoreRequest *request, const StoreTxn *txn,
-                     uint64_t timeout_us) {
-        _cleanup_(sqlite_call_freep) SqliteCall *call = sqlite_call_new(store, STORE_KIND_TXN);
-
-        if (!call || store_arguments_copy_txn(&call->arguments, txn) < 0)
-                return -ENOMEM;
-        sqlite_call_start(TAKE(call), request, timeout_us);
-        return 0;
-}
-
-static int sqlite_call_start_number(Store *store, StoreRequest *request, StoreKind kind,
-                                    int64_t lease, int64_t number, uint64_t timeout_us) {
-        SqliteCall *call = sqlite_call_new(store, kind);
+int sqlite_call_new_command(SqliteCall **ret_call, SqliteStore *sqlite, const StoreCommand *command,
+                            size_t max_ops, SqliteCallFn on_end, void *owner) {
+        _cleanup_(sqlite_call_freep)
+                SqliteCall *call = sqlite_call_new(sqlite, CALL_COMMAND, on_end, owner);
 
         if (!call)
                 return -ENOMEM;
 
-        call->arguments.lease = lease;
-        call->arguments.number = number;
-        sqlite_call_start(call, request, timeout_us);
+        call->status = store_command_check(command, max_ops);
+        if (call->status < 0)
+                return call->status;
+        if (call->status == 0) {
+                call->writes = store_command_writes(command);
+                if (store_command_copy(&call->command, command, &call->n_bytes) < 0)
+                        return -ENOMEM;
+        }
+        *ret_call = TAKE(call);
         return 0;
 }
 
-int store_sqlite_lease_grant(Store *store, StoreRequest *request, int64_t lease, int64_t ttl_s,
-                             uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_GRANT, lease, ttl_s,
-                                        timeout_us);
+void sqlite_call_start(SqliteCall *call, uint64_t timeout_us) {
+        if (call->status != 0) {
+                sqlite_call_end_with(call, call->status);
+                return;
+        }
+
+        timer_set_in(call->sqlite->loop, &call->deadline, timeout_us);
+        list_append(&call->sqlite->queue, &call->node);
+        sqlite_store_wake(call->sqlite);
 }
 
-int store_sqlite_lease_keep_alive(Store *store, StoreRequest *request, int64_t lease,
-                                  uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_KEEP_ALIVE, 0, lease,
-                                        timeout_us);
-}
+void sqlite_call_end_with(SqliteCall *call, int status) {
+        if (call->state != CALL_QUEUED)
+                return;
 
-int store_sqlite_lease_revoke(Store *store, StoreRequest *request, int64_t lease,
-                              uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_REVOKE, 0, lease,
-                                        timeout_us);
-}
-
-int store_sqlite_lease_look(Store *store, StoreRequest *request, int64_t lease,
-                            uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_LEASE_LOOK, 0, lease,
-                                        timeout_us);
-}
-
-int store_sqlite_status(Store *store, StoreRequest *request, uint64_t timeout_us) {
-        return sqlite_call_start_number(store, request, STORE_KIND_STATUS, 0, 0, timeout_us);
+        list_remove(&call->node);
+        timer_clear(&call->deadline);
+        call->state = CALL_ENDING;
+        call->status = status;
+        loop_defer(call->sqlite->loop, &call->completion);
 }

@@ -66,6 +66,16 @@ static int on_lease(const SqliteFileLease *found, void *userdata) {
         return 0;
 }
 
+/* The number of the file, which is drawn when it has just been made. */
+static int sqlite_identify(SqliteStore *sqlite, Diag *diag) {
+        int64_t drawn;
+
+        do
+                env_random_bytes(loop_env(sqlite->loop), &drawn, sizeof(drawn));
+        while (drawn == 0);
+        return sqlite->engine->identify(sqlite->file, drawn, &sqlite->identity, diag);
+}
+
 /* What the leases have left stands in the file from one closing in good order to the next opening
  * only: after a crash nobody knows how often they were renewed, and each has its full time. */
 static int sqlite_keep_leases(SqliteStore *sqlite, bool is_closing, Diag *diag) {
@@ -153,6 +163,8 @@ void sqlite_store_open(SqliteStore *sqlite) {
         if (r == 0)
                 r = sqlite->engine->open(&sqlite->file, sqlite->path, &diag);
         if (r == 0)
+                r = sqlite_identify(sqlite, &diag);
+        if (r == 0)
                 r = sqlite_read_leases(sqlite, &diag);
         if (r < 0) {
                 sqlite_store_lose(sqlite, r, &diag);
@@ -179,11 +191,12 @@ void sqlite_store_shut(SqliteStore *sqlite) {
 /* ---- looking into one that nobody uses */
 
 int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, Diag *diag) {
-        const StoreRange all = { .key = { .data = "", .n_bytes = 1 },
-                                 .end = { .data = "", .n_bytes = 1 },
-                                 .limit = STORE_PAGE_KEYS,
-                                 .keys_only = true };
-        SqliteRows rows = { 0 };
+        const StoreCommand all = { .kind = STORE_COMMAND_RANGE,
+                                   .key = { .data = "", .n_bytes = 1 },
+                                   .end = { .data = "", .n_bytes = 1 },
+                                   .limit = STORE_PAGE_KEYS,
+                                   .keys_only = true };
+        StoreAnswer answer = { 0 };
         SqliteFile *file;
         bool has;
         int r;
@@ -194,12 +207,13 @@ int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, D
         if (r < 0)
                 return r;
 
-        r = loaded_engine->range(file, &all, &rows, &has, diag);
-        for (size_t i = 0; r == 0 && !has && i < rows.n_kvs; i++)
-                has = rows.kvs[i].lease == 0;
+        r = loaded_engine->command(file, &all, &answer, diag);
+        has = answer.more;
+        for (size_t i = 0; r == 0 && !has && i < answer.rows.n_kvs; i++)
+                has = answer.rows.kvs[i].lease == 0;
         if (r == 0)
                 *ret_has = has;
-        sqlite_rows_done(&rows);
+        store_answer_done(&answer);
         loaded_engine->close(file);
         return r;
 }

@@ -5,9 +5,9 @@
  * files include this. */
 
 #include "lib/store/sqlite-engine.h"
-#include "lib/store/store-arguments.h"
 #include "lib/store/store-backend.h"
 #include "lib/store/store-lease.h"
+#include "lib/store/store-serving.h"
 #include "lib/store/store-sqlite.h"
 
 /* A lease. */
@@ -26,6 +26,7 @@ struct SqliteStore {
         char *module;               /* owned */
         StoreLeases leases;         /* owned, each a SqliteLease */
         List clients;               /* StoreSqlite.node */
+        int64_t identity;           /* of the file; 0 until it was opened once */
         List queue;                 /* SqliteCall.node: to be carried out */
         List watches;               /* SqliteWatch.node: of all clients */
         LoopDeferred batch;         /* carries out what is queued */
@@ -78,7 +79,7 @@ void sqlite_store_on_batch(LoopDeferred *deferred);
 /* Have a batch run in the next turn. */
 void sqlite_store_wake(SqliteStore *sqlite);
 
-/* store-sqlite-call.c: the vtable's requests. */
+/* store-sqlite-seam.c: the vtable's requests. */
 int store_sqlite_range(Store *store, StoreRequest *request, const StoreRange *range,
                        uint64_t timeout_us);
 int store_sqlite_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us);
@@ -104,26 +105,68 @@ void sqlite_store_notify(SqliteStore *sqlite, int64_t from);
 void sqlite_store_hold_watches(SqliteStore *sqlite);
 void sqlite_store_resume_watches(SqliteStore *sqlite);
 
+/* What a call asks for. */
+typedef enum SqliteCallKind {
+        CALL_COMMAND,
+        CALL_GRANT,
+        CALL_KEEP_ALIVE,
+        CALL_REVOKE,
+        CALL_LOOK,
+        CALL_LEASES,
+        CALL_COMPACT,
+        CALL_STATUS,
+} SqliteCallKind;
+
+typedef struct SqliteCall SqliteCall;
+
+/* Tells a call's owner that it has ended, with call->status, and with call->reply if that is 0. The
+ * call is freed afterwards. */
+typedef void (*SqliteCallFn)(SqliteCall *call);
+
 /* A request on its way. */
-typedef struct SqliteCall {
-        ListNode node;         /* in SqliteStore.queue, or in the batch's calls */
-        SqliteStore *sqlite;   /* borrowed */
-        StoreRequest *request; /* borrowed */
-        StoreArguments arguments;
+struct SqliteCall {
+        ListNode node;       /* in SqliteStore.queue, or in the batch's calls */
+        SqliteStore *sqlite; /* borrowed */
+        SqliteCallFn on_end;
+        void *owner; /* borrowed: whose request it is */
+        LoopTimer deadline;
+        LoopDeferred completion;
+        SqliteCallKind kind;
+        StoreCommand *command; /* owned */
+        size_t n_bytes;        /* of it */
+        int64_t id;            /* of the lease; 0 = one to be drawn */
+        int64_t number;        /* grant: the TTL; compact: the revision */
+        bool wants_keys;       /* look */
+        bool writes;           /* to the file */
         enum {
                 CALL_QUEUED,
                 CALL_ENDING, /* in the next turn, with `status` */
                 CALL_TAKEN,  /* by a batch */
         } state;
-        bool was_tried;     /* in a batch that failed for the file */
-        int status;         /* how it ends */
-        StoreReply reply;   /* with status 0 */
-        SqliteRows rows;    /* range: what reply.kvs names */
-        SqliteLease *lease; /* borrowed: that it grants; or NULL */
-} SqliteCall;
+        bool was_tried;          /* in a batch that failed for the file */
+        bool has_begun;          /* compact: history is being forgotten */
+        bool is_waiting;         /* for a later batch to do the rest */
+        int status;              /* how it ends */
+        SqliteReply reply;       /* with status 0 */
+        StoreAnswer answer;      /* owned */
+        SqliteLeaseInfo *leases; /* owned */
+        StoreStatus store;       /* status */
+};
 
-/* End a call that a batch took, and free it. */
+/* Make a call. NULL on out of memory. */
+SqliteCall *sqlite_call_new(SqliteStore *sqlite, SqliteCallKind kind, SqliteCallFn on_end,
+                            void *owner);
+
+/* Make one for a command, which is copied, and may have so many operations: one that is none ends
+ * with what store_command_check() says. Returns 0 or -ENOMEM. */
+int sqlite_call_new_command(SqliteCall **ret_call, SqliteStore *sqlite, const StoreCommand *command,
+                            size_t max_ops, SqliteCallFn on_end, void *owner);
+
+/* Start a call, which is the store's from now on. */
+void sqlite_call_start(SqliteCall *call, uint64_t timeout_us);
+
+/* End a call that was started, and that no batch took, with a status in the next turn. */
+void sqlite_call_end_with(SqliteCall *call, int status);
+
+/* End a call with its status, and free it. */
 void sqlite_call_finish(SqliteCall *call);
-
-/* Does it write to the file? */
-bool sqlite_call_writes(const SqliteCall *call);

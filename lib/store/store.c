@@ -14,8 +14,6 @@
 
 #include "lib/store/store-backend.h"
 
-enum { STORE_NESTED_OPS_MAX = 4096 };
-
 const char *store_outcome_to_string(int status) {
         static const char *const outcomes[_STORE_E_MAX] = {
                 [_STORE_E_OK] = "done",

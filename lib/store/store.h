@@ -50,6 +50,7 @@ const char *store_outcome_to_string(int status);
 enum {
         STORE_TXN_OPS_MAX =
                 128, /* comparisons, and operations, of one transaction (etcd --max-txn-ops) */
+        STORE_NESTED_OPS_MAX = 4096,           /* that store_txn() takes */
         STORE_REQUEST_MAX_BYTES = 1500000,     /* keys and values of one transaction together (etcd
                                                   --max-request-bytes is 1.5 MiB) */
         STORE_PAGE_KEYS = 5000,                /* a good page size for long lists (measured) */
@@ -166,7 +167,7 @@ int store_range(Store *store, StoreRequest *request, const StoreRange *range, ui
                 StoreDone done);
 
 /* Compare and write. Completes with 0 also when a comparison did not hold (reply.succeeded). Up to
- * 4,096 operations are taken; backends whose store limits lists to STORE_TXN_OPS_MAX nest them,
+ * STORE_NESTED_OPS_MAX operations are taken; backends whose store limits lists to STORE_TXN_OPS_MAX nest them,
  * which stays atomic. Returns as store_range(), and -E2BIG for more. */
 int store_txn(Store *store, StoreRequest *request, const StoreTxn *txn, uint64_t timeout_us,
               StoreDone done);

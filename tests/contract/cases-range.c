@@ -17,8 +17,8 @@ START_TEST(test_absent_key) {
 }
 END_TEST
 
-/* A single key comes with its value and the revisions of its first and last commit, and brings no
- * neighbours. */
+/* A single key comes with its value, the revisions of its first and last commit and their number,
+ * and brings no neighbours. */
 START_TEST(test_single_key) {
         int64_t created = put("a", "one"), changed = put("a", "two");
         Call *call;
@@ -31,8 +31,11 @@ START_TEST(test_single_key) {
         ck_assert(bytes_are(call->kvs[0].value, "two"));
         ck_assert_int_eq(call->kvs[0].create_revision, created);
         ck_assert_int_eq(call->kvs[0].mod_revision, changed);
+        ck_assert_int_eq(call->kvs[0].version, 2);
         ck_assert_int_eq(call->kvs[0].lease, 0);
         ck_assert_int_gt(call->reply.revision, changed);
+        call = range((StoreRange){ .key = key("a"), .revision = created });
+        ck_assert_int_eq(call->kvs[0].version, 1);
 }
 END_TEST
 
@@ -48,6 +51,7 @@ START_TEST(test_created_again) {
         ck_assert_uint_eq(call->n_kvs, 1);
         ck_assert_int_eq(call->kvs[0].create_revision, created);
         ck_assert_int_eq(call->kvs[0].mod_revision, created);
+        ck_assert_int_eq(call->kvs[0].version, 1);
 }
 END_TEST
 

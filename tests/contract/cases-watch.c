@@ -18,6 +18,7 @@ START_TEST(test_put_is_told) {
         ck_assert(bytes_are(recorder->events[0].value, "two"));
         ck_assert_int_eq(recorder->events[0].create_revision, created);
         ck_assert_int_eq(recorder->events[0].mod_revision, changed);
+        ck_assert_int_eq(recorder->events[0].version, 2);
         ck_assert_int_eq(recorder->events[0].lease, 0);
 }
 END_TEST
@@ -34,6 +35,7 @@ START_TEST(test_deletion_is_told) {
         ck_assert_int_eq(recorder->events[0].mod_revision, revision + 1);
         ck_assert_uint_eq(recorder->events[0].value.n_bytes, 0);
         ck_assert_int_eq(recorder->events[0].create_revision, 0);
+        ck_assert_int_eq(recorder->events[0].version, 0);
 }
 END_TEST
 

@@ -71,6 +71,7 @@ static SeenKv copy_kv(const StoreKv *kv) {
                 .key = copy_bytes(kv->key),
                 .value = copy_bytes(kv->value),
                 .create_revision = kv->create_revision,
+                .version = kv->version,
                 .mod_revision = kv->mod_revision,
                 .lease = kv->lease,
         };

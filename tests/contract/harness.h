@@ -96,6 +96,7 @@ typedef struct SeenKv {
         StoreBytes value;
         int64_t create_revision;
         int64_t mod_revision;
+        int64_t version;
         int64_t lease;
         bool is_deletion; /* of an event */
         size_t report;    /* of an event: in which report it came */
