@@ -70,6 +70,7 @@ struct Daemon {
         uint64_t looked_us;      /* when it was looked for last */
         char endpoint[512];      /* of the connection to etcd, or why there is none */
         LoopHook status;         /* compares `phase` with what is */
+        LoopTimer settled;       /* set until the work of the start is done */
         LoopTimer patience;      /* set until the store was first reached */
         LoopTimer deadline;      /* set while closing */
         LoopTimer leave_beat;    /* set since we were told to end, until we close */

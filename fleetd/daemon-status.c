@@ -23,6 +23,9 @@ enum {
         STATUS_WINDOW_US = 10000 * US_PER_MS,
         STATUS_REST_TURNS = 200,
 
+        /* After its start a daemon is done with what only a start needs. */
+        STATUS_SETTLED_US = 1000 * US_PER_MS,
+
         DUMP_MAX_BYTES = 64 * 1024 * 1024, /* some 100,000 units */
 };
 
@@ -63,8 +66,12 @@ static DaemonPhase daemon_phase(const Daemon *daemon) {
         return engine_is_leading(daemon->engine) ? PHASE_LEADER : PHASE_MEMBER;
 }
 
-/* Give memory back when there is rest after work, the work of the start included. It looks only
- * when the loop is awake anyway. */
+static void on_settled(LoopTimer *timer) {
+        (void)timer;
+        memory_release();
+}
+
+/* Give memory back when there is rest after work. It looks only when the loop is awake anyway. */
 static void note_turn(Daemon *daemon) {
         uint64_t now_us = loop_now_us(daemon->loop);
         bool is_busy;
@@ -205,4 +212,6 @@ void daemon_start_status(Daemon *daemon) {
         daemon->window_us = loop_now_us(daemon->loop);
         daemon->status.prepare = on_status;
         loop_hook_add(daemon->loop, &daemon->status);
+        daemon->settled.fn = on_settled;
+        timer_set_in(daemon->loop, &daemon->settled, STATUS_SETTLED_US);
 }

@@ -113,6 +113,7 @@ void daemon_close(Daemon *daemon, int exit_code) {
         notify_stopping(daemon->leave == LEAVE_DONE);
         loop_hook_remove(&daemon->status);
         timer_clear(&daemon->patience);
+        timer_clear(&daemon->settled);
         timer_set_in(daemon->loop, &daemon->deadline,
                      store_is_connected(daemon->store) ? DAEMON_END_US : DAEMON_END_CUT_OFF_US);
 
