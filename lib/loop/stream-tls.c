@@ -3,7 +3,7 @@
 /* The stream over TLS: a stream like any other above, a socket's stream below, and between them a
  * session of the TLS engine, which is in a module of its own (tls-engine.h).
  *
- *   CONNECTING --connected--> SHAKING_HANDS --server proven--> OPEN --> ENDED
+ *   CONNECTING --connected--> SHAKING_HANDS --peer proven--> OPEN --> ENDED
  *
  * Input is decrypted as it arrives, and told when all of it is. Output is gathered and encrypted at
  * the end of the turn, so that many small writes make one TLS record. As with sockets, every event
@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib/loop/stream-backend.h"
 #include "lib/loop/tls-engine.h"
@@ -35,7 +36,8 @@ typedef struct TlsStream {
         LoopHook flush;          /* encrypts at the end of the turn */
         LoopDeferred deferred;   /* tells an end that was found outside of a callback */
         bool *is_alive; /* set to false when the stream is freed while one of its callbacks runs */
-        bool has_heard; /* the server has sent something */
+        bool is_server; /* we are */
+        bool has_heard; /* the peer has sent something */
         bool has_read;  /* and something that was meant for us */
         bool is_write_broken; /* nothing can be sent any more; what the server had sent is still
                                  read */
@@ -63,7 +65,7 @@ static int engine_load(const char *path, Diag *diag) {
         if (engine)
                 return 0;
 
-        r = module_load(&head, path, TLS_ENGINE_SYMBOL, "TLS", diag);
+        r = module_load(&head, path ? path : FLEET_TLS_MODULE, TLS_ENGINE_SYMBOL, "TLS", diag);
         if (r == 0)
                 engine = container_of(head, TlsEngine, head);
         return r;
@@ -131,7 +133,10 @@ static void tls_on_timer(LoopTimer *timer) {
 
         if (tls->state == TLS_SHAKING_HANDS)
                 (void)diag_set(&tls->explanation, 0,
-                               "it takes the connection, but does not answer to TLS in time");
+                               tls->is_server
+                                       ? "it connected, and did not do its part of TLS in time"
+                                       : "it takes the connection, but does not answer to TLS in "
+                                         "time");
         tls_end(tls, -ETIMEDOUT);
 }
 
@@ -209,18 +214,23 @@ static void tls_on_received(TlsStream *tls) {
                 tls_end(tls, r);
 }
 
+/* What the socket's end during the handshake means. */
+static const char *explain_early_end(const TlsStream *tls) {
+        if (tls->has_heard)
+                return "it ended the connection during the TLS handshake";
+        return tls->is_server ? "it ended the connection before it said anything"
+                              : "it ended the connection when TLS was to begin; is it http:// in "
+                                "place of https://?";
+}
+
 /* The socket's end. */
 static void tls_on_closed(TlsStream *tls) {
         int error = stream_error(tls->socket);
 
         if (tls->state == TLS_SHAKING_HANDS) {
-                (void)diag_set(&tls->explanation, 0,
-                               tls->has_heard
-                                       ? "it ended the connection during the TLS handshake"
-                                       : "it ended the connection when TLS was to begin; is it "
-                                         "http:// in place of https://?");
+                (void)diag_set(&tls->explanation, 0, "%s", explain_early_end(tls));
                 error = error < 0 ? error : -EPROTO;
-        } else if (tls->state == TLS_OPEN && !tls->has_read) {
+        } else if (tls->state == TLS_OPEN && !tls->has_read && !tls->is_server) {
                 (void)diag_set(&tls->explanation, 0,
                                "it ended the connection right after the TLS handshake; it may "
                                "want another client certificate");
@@ -364,20 +374,13 @@ static int tls_new(TlsStream **ret_tls, Loop *loop, StreamFn fn, void *userdata)
 }
 
 /* Makes the session. What is wrong with the module or the files becomes the stream's end. */
-static int tls_prepare(TlsStream *tls, const StreamTls *options, const char *host) {
-        const TlsIdentity identity = {
-                .ca_path = options->ca_path,
-                .cert_path = options->cert_path,
-                .key_path = options->key_path,
-                .name = host,
-                .protocol = options->protocol,
-        };
+static int tls_prepare(TlsStream *tls, const char *module, const TlsIdentity *identity) {
         const TlsSink sink = { .send = tls_send, .userdata = tls };
         int r;
 
-        r = engine_load(options->module ? options->module : FLEET_TLS_MODULE, &tls->explanation);
+        r = engine_load(module, &tls->explanation);
         if (r == 0)
-                r = engine->open(&tls->session, &identity, &sink, &tls->explanation);
+                r = engine->open(&tls->session, identity, &sink, &tls->explanation);
         if (r < 0 && r != -ENOMEM)
                 tls_fail_later(tls, r);
         return r;
@@ -385,6 +388,13 @@ static int tls_prepare(TlsStream *tls, const StreamTls *options, const char *hos
 
 int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16_t port,
                        const StreamTls *options, uint64_t timeout_us, StreamFn fn, void *userdata) {
+        const TlsIdentity identity = {
+                .ca_path = options->ca_path,
+                .cert_path = options->cert_path,
+                .key_path = options->key_path,
+                .name = host,
+                .protocol = options->protocol,
+        };
         _cleanup_(tls_freep) TlsStream *tls = NULL;
         int r;
 
@@ -396,7 +406,7 @@ int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16
         r = tls_new(&tls, loop, fn, userdata);
         if (r < 0)
                 return r;
-        r = tls_prepare(tls, options, host);
+        r = tls_prepare(tls, options->module, &identity);
         if (r == -ENOMEM)
                 return r;
         if (r == 0)
@@ -410,4 +420,65 @@ int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16
         timer_set_in(loop, &tls->timer, timeout_us);
         *ret_stream = &TAKE(tls)->head;
         return 0;
+}
+
+static TlsIdentity server_identity(const StreamTlsServer *options) {
+        return (TlsIdentity){
+                .ca_path = options->client_ca_path,
+                .cert_path = options->cert_path,
+                .key_path = options->key_path,
+                .protocol = options->protocol,
+        };
+}
+
+int stream_accept_tls(Stream **ret_stream, Loop *loop, int fd, const StreamTlsServer *options,
+                      uint64_t timeout_us, StreamFn fn, void *userdata) {
+        const TlsIdentity identity = server_identity(options);
+        _cleanup_(tls_freep) TlsStream *tls = NULL;
+        int r;
+
+        r = tls_new(&tls, loop, fn, userdata);
+        if (r == 0) {
+                tls->is_server = true;
+                r = tls_prepare(tls, options->module, &identity);
+        }
+        if (r == -ENOMEM) {
+                (void)close(fd);
+                return r;
+        }
+        if (r == 0)
+                r = stream_from_fd(&tls->socket, loop, fd, tls_on_socket, tls);
+        else {
+                (void)close(fd);
+                r = 0; /* told from the loop */
+        }
+        if (r < 0)
+                return r;
+
+        timer_set_in(loop, &tls->timer, timeout_us);
+        *ret_stream = &TAKE(tls)->head;
+        return 0;
+}
+
+static int send_nowhere(const void *bytes, size_t n_bytes, void *userdata) {
+        (void)bytes;
+        (void)n_bytes;
+        (void)userdata;
+        return 0;
+}
+
+int stream_tls_server_check(const StreamTlsServer *options, Diag *diag) {
+        const TlsIdentity identity = server_identity(options);
+        const TlsSink sink = { .send = send_nowhere };
+        TlsSession *session;
+        int r;
+
+        r = engine_load(options->module, diag);
+        if (r == 0)
+                r = engine->open(&session, &identity, &sink, diag);
+        if (r == -ENOMEM)
+                return diag_set(diag, r, "out of memory");
+        if (r == 0)
+                engine->close(session);
+        return r;
 }

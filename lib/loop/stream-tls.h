@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The stream over TLS, as a client: TLS 1.2 or later, and the server always has to prove who it is,
- * by a certificate for the very host name or address that was asked for.
+/* The stream over TLS 1.2 or later. To a client, the server always has to prove who it is, by a
+ * certificate for the very host name or address that was asked for; to a server, its clients have to
+ * if it is told who may vouch for them.
  *
  * The TLS library is in a module that is loaded with the first such stream.
  */
 
+#include "lib/base/diag.h"
 #include "lib/loop/stream.h"
 
 /* How to do TLS. Borrowed for the call; files are read anew for every stream. */
@@ -34,3 +36,12 @@ typedef struct StreamTlsServer {
  * -ENOMEM, -EINVAL (port). */
 int stream_connect_tls(Stream **ret_stream, Loop *loop, const char *host, uint16_t port,
                        const StreamTls *options, uint64_t timeout_us, StreamFn fn, void *userdata);
+
+/* Do the handshake as a server, on a connected socket, within `timeout_us`; takes the descriptor,
+ * also on error. STREAM_CONNECTED comes when the client has proven itself, or need not. Whatever goes
+ * wrong is a STREAM_CLOSED, and stream_explanation() says what. Returns 0 or a negative errno. */
+int stream_accept_tls(Stream **ret_stream, Loop *loop, int fd, const StreamTlsServer *options,
+                      uint64_t timeout_us, StreamFn fn, void *userdata);
+
+/* Can these be used, as the files are now? Returns 0, or a negative errno with a message. */
+int stream_tls_server_check(const StreamTlsServer *options, Diag *diag);

@@ -22,10 +22,12 @@ typedef struct TlsSession TlsSession;
 
 /* What a session is to prove, and to have proven. Borrowed for the call. */
 typedef struct TlsIdentity {
-        const char *ca_path;   /* PEM; NULL = the system's certificate authorities */
-        const char *cert_path; /* PEM, the client's certificate and its chain; NULL = none */
+        const char *ca_path;   /* PEM; NULL = the system's certificate authorities; of a server:
+                                  NULL = clients need not prove anything */
+        const char *cert_path; /* PEM, our certificate and its chain; NULL = none (a client) */
         const char *key_path;  /* PEM, its key; NULL = none */
-        const char *name;      /* host name or address that the server's certificate must name */
+        const char *name;      /* host name or address that the server's certificate must name;
+                                  NULL = we are the server */
         const char *protocol;  /* to agree on by ALPN */
 } TlsIdentity;
 
@@ -46,23 +48,23 @@ typedef struct TlsInput {
 typedef struct TlsEngine {
         ModuleHead head; /* first: see module_load() */
 
-        /* Make a client's session; the files are read anew each time. Returns 0, -ENOMEM, or a
+        /* Make a session; the files are read anew each time. Returns 0, -ENOMEM, or a
          * negative errno with a message that names the file. */
         int (*open)(TlsSession **ret_session, const TlsIdentity *identity, const TlsSink *sink,
                     Diag *diag);
 
-        /* Go on with the handshake. Returns 1 when it is done and the server has proven itself, 0
+        /* Go on with the handshake. Returns 1 when it is done and the peer has proven itself, 0
          * while more input is needed, -ENOMEM, or -EPROTO. */
         int (*handshake)(TlsSession *session, TlsInput *input, Diag *diag);
 
         /* Decrypt. Returns how many bytes were put into `buffer`; 0 when all input is taken and
-         * more is needed; -ENODATA when the server has ended its side; -ENOMEM; -EPROTO. */
+         * more is needed; -ENODATA when the peer has ended its side; -ENOMEM; -EPROTO. */
         ssize_t (*read)(TlsSession *session, TlsInput *input, void *buffer, size_t n_bytes,
                         Diag *diag);
 
         /* Encrypt and send all of it. Returns 0, -ENOMEM, -EPROTO. */
         int (*write)(TlsSession *session, const void *bytes, size_t n_bytes, Diag *diag);
 
-        /* Tell the server that nothing follows, if it may still be told, and free. */
+        /* Tell the peer that nothing follows, if it may still be told, and free. */
         void (*close)(TlsSession *session);
 } TlsEngine;

@@ -496,7 +496,10 @@ int grpc_connection_new(GrpcServer *server, int fd, const StreamTlsServer *tls) 
          * have no such option. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 
-        r = stream_from_fd(&connection->stream, server->loop, fd, connection_on_event, connection);
+        r = tls ? stream_accept_tls(&connection->stream, server->loop, fd, tls,
+                                    GRPC_SERVER_HELLO_US, connection_on_event, connection)
+                : stream_from_fd(&connection->stream, server->loop, fd, connection_on_event,
+                                 connection);
         if (r < 0) {
                 free(connection);
                 return r;

@@ -156,23 +156,70 @@ static void listener_free(GrpcListener *listener) {
         free(listener);
 }
 
+/* Copies a string to `*at`, and moves that on. NULL stays NULL. */
+static const char *keep(char **at, const char *text) {
+        char *copy = *at;
+
+        if (!text)
+                return NULL;
+        *at = stpcpy(copy, text) + 1;
+        return copy;
+}
+
+static size_t size_of(const char *text) {
+        return text ? strlen(text) + 1 : 0;
+}
+
+/* Tries how to do TLS, and takes a copy. */
+static int listener_take_tls(GrpcListener *listener, const StreamTlsServer *tls, Diag *diag) {
+        StreamTlsServer taken = *tls;
+        char *at;
+        int r;
+
+        taken.protocol = "h2";
+        r = stream_tls_server_check(&taken, diag);
+        if (r < 0)
+                return r;
+
+        at = listener->tls_text = malloc(size_of(tls->module) + size_of(tls->cert_path) +
+                                         size_of(tls->key_path) + size_of(tls->client_ca_path));
+        if (!at)
+                return diag_set(diag, -ENOMEM, "out of memory");
+
+        listener->tls = (StreamTlsServer){
+                .module = keep(&at, tls->module),
+                .cert_path = keep(&at, tls->cert_path),
+                .key_path = keep(&at, tls->key_path),
+                .client_ca_path = keep(&at, tls->client_ca_path),
+                .protocol = "h2",
+        };
+        listener->is_tls = true;
+        return 0;
+}
+
+static int listener_set_up(GrpcListener *listener, const StreamTlsServer *tls, Diag *diag) {
+        if (fcntl(listener->fd, F_SETFL, O_NONBLOCK) < 0)
+                return diag_set(diag, -errno, "this is no socket to listen on: %s",
+                                strerror(errno));
+
+        return tls ? listener_take_tls(listener, tls, diag) : 0;
+}
+
 int grpc_server_listen_fd(GrpcServer *server, int fd, const StreamTlsServer *tls, Diag *diag) {
         GrpcListener *listener = calloc(1, sizeof *listener);
+        int r;
 
-        if (tls || !listener) {
+        if (!listener) {
                 (void)close(fd);
-                free(listener);
-                return tls ? diag_set(diag, -EOPNOTSUPP, "TLS is not supported")
-                           : diag_set(diag, -ENOMEM, "out of memory");
+                return diag_set(diag, -ENOMEM, "out of memory");
         }
 
         *listener = (GrpcListener){ .server = server, .fd = fd, .io.fn = listener_on_knock };
         list_append(&server->listeners, &listener->node);
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-                int r = -errno;
-
+        r = listener_set_up(listener, tls, diag);
+        if (r < 0) {
                 listener_free(listener);
-                return diag_set(diag, r, "this is no socket to listen on: %s", strerror(-r));
+                return r;
         }
         listener_watch(listener);
         return 0;

@@ -35,11 +35,12 @@ struct TlsSession {
         TlsInput *input; /* borrowed while a call runs, else NULL */
         bool is_proven;  /* the handshake is done */
         bool is_broken;  /* nothing may be sent any more */
-        char *name;      /* owned, as are the next two; for messages */
+        char *name;      /* owned, as are the next two; for messages; NULL = we are the server */
         char *ca_path;   /* or NULL */
         char *cert_path; /* or NULL */
         X509 *own;       /* owned; or NULL */
-        Diag refusal;    /* why the server's certificate was refused */
+        char *protocol;  /* owned */
+        Diag refusal;    /* why the peer's certificate was refused */
 };
 
 static BIO_METHOD *bio_method; /* made once */
@@ -108,9 +109,38 @@ static int on_verified(int is_good, X509_STORE_CTX *verification) {
         return is_good;
 }
 
+/* A server picks the protocol that it speaks, if the client offers it. */
+static int on_offered(SSL *ssl, const unsigned char **ret_protocol, unsigned char *ret_n_bytes,
+                      const unsigned char *offered, unsigned n_offered, void *userdata) {
+        const TlsSession *session = SSL_get_app_data(ssl);
+        size_t n = strlen(session->protocol);
+
+        (void)userdata;
+        for (unsigned at = 0; at < n_offered; at += offered[at] + 1U) {
+                if (offered[at] != n || at + 1 + n > n_offered ||
+                    memcmp(offered + at + 1, session->protocol, n) != 0)
+                        continue;
+                *ret_protocol = offered + at + 1;
+                *ret_n_bytes = offered[at];
+                return SSL_TLSEXT_ERR_OK;
+        }
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Says whom to trust. A server without authorities asks its clients for nothing. */
+static int context_set_trust(SSL_CTX *context, const TlsIdentity *identity, Diag *diag) {
+        if (!identity->name && !identity->ca_path)
+                return 0;
+
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verified);
+        if (identity->ca_path)
+                return tls_trust_file(context, identity->ca_path, diag);
+        return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -ENOMEM;
+}
+
 static int make_context(SSL_CTX **ret_context, const TlsIdentity *identity, Diag *diag) {
-        SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-        int r = 0;
+        SSL_CTX *context = SSL_CTX_new(identity->name ? TLS_client_method() : TLS_server_method());
+        int r;
 
         if (!context)
                 return -ENOMEM;
@@ -121,11 +151,9 @@ static int make_context(SSL_CTX **ret_context, const TlsIdentity *identity, Diag
                                                    SSL_OP_NO_COMPRESSION);
         (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
         (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, on_verified);
-        if (identity->ca_path)
-                r = tls_trust_file(context, identity->ca_path, diag);
-        else if (SSL_CTX_set_default_verify_paths(context) != 1)
-                r = -ENOMEM;
+        (void)SSL_CTX_set_num_tickets(context, 0);
+        SSL_CTX_set_alpn_select_cb(context, on_offered, NULL);
+        r = context_set_trust(context, identity, diag);
         if (r < 0) {
                 SSL_CTX_free(context);
                 return r;
@@ -168,6 +196,10 @@ static int session_wire(TlsSession *session, const TlsIdentity *identity) {
         BIO_set_init(bio, 1);
         SSL_set_bio(session->ssl, bio, bio);
         SSL_set_app_data(session->ssl, session);
+        if (!identity->name) {
+                SSL_set_accept_state(session->ssl);
+                return 0;
+        }
         SSL_set_connect_state(session->ssl);
         return expect_name(session->ssl, identity->name) &&
                                offer_protocol(session->ssl, identity->protocol)
@@ -190,10 +222,12 @@ static int session_show(TlsSession *session, const TlsIdentity *identity, Diag *
 }
 
 static int session_note(TlsSession *session, const TlsIdentity *identity) {
-        session->name = strdup(identity->name);
+        session->name = identity->name ? strdup(identity->name) : NULL;
+        session->protocol = strdup(identity->protocol);
         session->ca_path = identity->ca_path ? strdup(identity->ca_path) : NULL;
         session->cert_path = identity->cert_path ? strdup(identity->cert_path) : NULL;
-        return session->name && (session->ca_path || !identity->ca_path) &&
+        return session->protocol && (session->name || !identity->name) &&
+                               (session->ca_path || !identity->ca_path) &&
                                (session->cert_path || !identity->cert_path)
                        ? 0
                        : -ENOMEM;
@@ -228,6 +262,7 @@ static void engine_close(TlsSession *session) {
         free(session->name);
         free(session->ca_path);
         free(session->cert_path);
+        free(session->protocol);
         free(session);
 }
 

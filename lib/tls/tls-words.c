@@ -115,6 +115,17 @@ static void say_unknown_authority(const X509 *certificate, const TlsSubject *sub
                                issuer);
 }
 
+static void say_wrong_purpose(const char *whose, bool is_own, const TlsSubject *subject,
+                              Diag *diag) {
+        const char *whom = subject->name ? "servers" : "clients";
+
+        if (is_own)
+                (void)diag_set(diag, 0, "%s is not for %s (extendedKeyUsage=%s)", whose, whom,
+                               subject->name ? "serverAuth" : "clientAuth");
+        else
+                (void)diag_set(diag, 0, "%s is not one of a CA for %s", whose, whom);
+}
+
 void tls_say_refused(X509_STORE_CTX *verification, const TlsSubject *subject, Diag *diag) {
         const X509 *certificate = X509_STORE_CTX_get_current_cert(verification);
         bool is_own = X509_STORE_CTX_get_error_depth(verification) == 0;
@@ -151,10 +162,7 @@ void tls_say_refused(X509_STORE_CTX *verification, const TlsSubject *subject, Di
                 say_unknown_authority(certificate, subject, diag);
                 return;
         case X509_V_ERR_INVALID_PURPOSE:
-                (void)diag_set(diag, 0,
-                               is_own ? "%s is not for servers (extendedKeyUsage=serverAuth)"
-                                      : "%s is not one of a CA for servers",
-                               whose);
+                say_wrong_purpose(whose, is_own, subject, diag);
                 return;
         default:
                 (void)diag_set(diag, 0, "%s cannot be verified: %s", whose,
@@ -162,9 +170,10 @@ void tls_say_refused(X509_STORE_CTX *verification, const TlsSubject *subject, Di
         }
 }
 
-/* The server refuses what we have shown, or that we have shown nothing. Servers in Go say "bad
+/* The peer refuses what we have shown, or that we have shown nothing. Programs in Go say "bad
  * certificate" for all of it. */
-static void say_client_refused(const TlsSubject *subject, const char *why, Diag *diag) {
+static void say_own_refused(const TlsSubject *subject, const char *why, Diag *diag) {
+        const char *whose = subject->name ? "the client" : "our";
         char date[DATE_BYTES];
 
         if (!subject->certificate) {
@@ -173,26 +182,26 @@ static void say_client_refused(const TlsSubject *subject, const char *why, Diag 
         }
 
         if (X509_cmp_current_time(X509_get0_notAfter(subject->certificate)) < 0)
-                (void)diag_set(diag, 0,
-                               "it refuses the client certificate %s, which has expired, on %s",
-                               subject->cert_path,
+                (void)diag_set(diag, 0, "it refuses %s certificate %s, which has expired, on %s",
+                               whose, subject->cert_path,
                                print_date(X509_get0_notAfter(subject->certificate), date));
         else if (X509_cmp_current_time(X509_get0_notBefore(subject->certificate)) > 0)
-                (void)diag_set(diag, 0,
-                               "it refuses the client certificate %s, which is valid only from %s",
-                               subject->cert_path,
+                (void)diag_set(diag, 0, "it refuses %s certificate %s, which is valid only from %s",
+                               whose, subject->cert_path,
                                print_date(X509_get0_notBefore(subject->certificate), date));
         else
-                (void)diag_set(diag, 0, "it refuses the client certificate %s%s",
-                               subject->cert_path, why);
+                (void)diag_set(diag, 0, "it refuses %s certificate %s%s", whose, subject->cert_path,
+                               why);
 }
 
-/* What the server's alerts and our own findings mean. */
-static const struct {
+/* What the peer's alerts and our own findings mean. */
+typedef struct Meaning {
         int reason;
-        bool is_about_client; /* of our certificate */
+        bool is_about_ours; /* our certificate */
         const char *text;
-} meanings[] = {
+} Meaning;
+
+static const Meaning of_servers[] = {
         { SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, true,
           ": is it from the CA that the server trusts, and for clients?" },
         { SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, true, ": it does not support this kind" },
@@ -217,19 +226,54 @@ static const struct {
         { SSL_R_DH_KEY_TOO_SMALL, false, "its Diffie-Hellman key is too short" },
 };
 
-void tls_say_error(unsigned long error, const TlsSubject *subject, Diag *diag) {
-        int reason = ERR_GET_REASON(error);
+static const Meaning of_clients[] = {
+        { SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, true,
+          ": is it from the CA that the client trusts, and for the name or address that it asks "
+          "for?" },
+        { SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, true, ": is it for servers?" },
+        { SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, true, ": it is revoked" },
+        { SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, true, ": it has expired by the client's clock" },
+        { SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, true, "" },
+        { SSL_R_TLSV1_ALERT_UNKNOWN_CA, true, ": it does not trust the CA that it is from" },
+        { SSL_R_TLSV1_ALERT_DECRYPT_ERROR, true, ": it cannot verify the key's signature" },
+        { SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, false,
+          "it shows no client certificate, and has to" },
+        { SSL_R_NO_SHARED_CIPHER, false, "it finds nothing in TLS that both sides can do" },
+        { SSL_R_UNSUPPORTED_PROTOCOL, false, "it does not speak TLS 1.2 or later" },
+        { SSL_R_VERSION_TOO_LOW, false, "it does not speak TLS 1.2 or later" },
+        { SSL_R_NO_APPLICATION_PROTOCOL, false,
+          "it does not speak the same protocol over TLS (ALPN)" },
+        { SSL_R_HTTP_REQUEST, false, "it does not speak TLS; is it http:// in place of https://?" },
+        { SSL_R_WRONG_VERSION_NUMBER, false,
+          "it does not speak TLS; is it http:// in place of https://?" },
+        { SSL_R_PACKET_LENGTH_TOO_LONG, false,
+          "it does not speak TLS; is it http:// in place of https://?" },
+        { SSL_R_EE_KEY_TOO_SMALL, false, "the key of its certificate is too short" },
+};
 
-        for (size_t i = 0; ERR_GET_LIB(error) == ERR_LIB_SSL && i < ELEMENTSOF(meanings); i++) {
-                if (meanings[i].reason != reason)
-                        continue;
-                if (meanings[i].is_about_client)
-                        say_client_refused(subject, meanings[i].text, diag);
-                else
-                        (void)diag_set(diag, 0, "%s", meanings[i].text);
-                return;
+static const Meaning *find_meaning(int reason, const TlsSubject *subject) {
+        const Meaning *meanings = subject->name ? of_servers : of_clients;
+        size_t n = subject->name ? ELEMENTSOF(of_servers) : ELEMENTSOF(of_clients);
+
+        for (size_t i = 0; i < n; i++) {
+                if (meanings[i].reason == reason)
+                        return &meanings[i];
         }
-        (void)diag_set(diag, 0,
-                       "TLS failed %s (`openssl errstr %lX` says what OpenSSL makes of it)",
-                       subject->was_proven ? "on the connection" : "in the handshake", error);
+        return NULL;
+}
+
+void tls_say_error(unsigned long error, const TlsSubject *subject, Diag *diag) {
+        const Meaning *meaning = ERR_GET_LIB(error) == ERR_LIB_SSL
+                                         ? find_meaning(ERR_GET_REASON(error), subject)
+                                         : NULL;
+
+        if (meaning && meaning->is_about_ours)
+                say_own_refused(subject, meaning->text, diag);
+        else if (meaning)
+                (void)diag_set(diag, 0, "%s", meaning->text);
+        else
+                (void)diag_set(diag, 0,
+                               "TLS failed %s (`openssl errstr %lX` says what OpenSSL makes of it)",
+                               subject->was_proven ? "on the connection" : "in the handshake",
+                               error);
 }

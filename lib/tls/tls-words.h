@@ -11,14 +11,14 @@
 
 /* What the words are about. Borrowed. */
 typedef struct TlsSubject {
-        const char *name;      /* that the server's certificate must name */
+        const char *name;      /* that the server's certificate must name; NULL = we are it */
         const char *ca_path;   /* or NULL: the system's authorities */
-        const char *cert_path; /* or NULL: there is no client certificate */
-        X509 *certificate;     /* the client's, or NULL */
-        bool was_proven;       /* the server has proven itself before this */
+        const char *cert_path; /* or NULL: we have no certificate */
+        X509 *certificate;     /* ours, or NULL */
+        bool was_proven;       /* the peer has proven itself before this */
 } TlsSubject;
 
-/* The server's certificate was refused: what the verification, which stands at the offending
+/* The peer's certificate was refused: what the verification, which stands at the offending
  * certificate, found. */
 void tls_say_refused(X509_STORE_CTX *verification, const TlsSubject *subject, Diag *diag);
 

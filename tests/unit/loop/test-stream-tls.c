@@ -4,16 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "tests/unit/fault.h"
+#include "tests/unit/loop/certificates.h"
 #include "tests/unit/loop/tls-server.h"
 
 enum {
@@ -22,47 +21,21 @@ enum {
         LARGE_BYTES = 4 * 1024 * 1024,
 };
 
-static char folder[] = "/tmp/stream-tls-XXXXXX";
+static const char *folder;
 
-/* Certificates, as tests/lab/certificates makes them. */
-static const char *const certificates[][7] = {
-        { "authority", "ca" },
-        { "authority", "other" },
-        { "server", "good", "ca", "IP:127.0.0.1,DNS:localhost" },
-        { "server", "expired", "ca", "IP:127.0.0.1", "20200101000000Z", "20200201000000Z" },
-        { "server", "early", "ca", "IP:127.0.0.1", "20450101000000Z", "20460101000000Z" },
-        { "server", "elsewhere", "ca", "IP:10.0.0.9,DNS:*.example" },
-        { "server", "nameless", "ca", "URI:urn:nobody" },
-        { "server", "unknown", "other", "IP:127.0.0.1" },
-        { "client", "client", "ca", "fleet" },
-        { "client", "late", "ca", "fleet", "20200101000000Z", "20200201000000Z" },
-        { "client", "strange", "other", "fleet" },
+static const TestCertificate certificates[] = {
+        { { "authority", "ca" } },
+        { { "authority", "other" } },
+        { { "server", "good", "ca", "IP:127.0.0.1,DNS:localhost" } },
+        { { "server", "expired", "ca", "IP:127.0.0.1", "20200101000000Z", "20200201000000Z" } },
+        { { "server", "early", "ca", "IP:127.0.0.1", "20450101000000Z", "20460101000000Z" } },
+        { { "server", "elsewhere", "ca", "IP:10.0.0.9,DNS:*.example" } },
+        { { "server", "nameless", "ca", "URI:urn:nobody" } },
+        { { "server", "unknown", "other", "IP:127.0.0.1" } },
+        { { "client", "client", "ca", "fleet" } },
+        { { "client", "late", "ca", "fleet", "20200101000000Z", "20200201000000Z" } },
+        { { "client", "strange", "other", "fleet" } },
 };
-
-static void make_certificate(const char *const *words) {
-        const char *command[16] = { CERTIFICATES, folder };
-        int status = -1;
-        pid_t pid;
-
-        for (size_t i = 0; i < ELEMENTSOF(certificates[0]) && words[i]; i++)
-                command[i + 2] = words[i];
-        pid = fork();
-        if (pid == 0) {
-                (void)execv(command[0], (char *const *)command);
-                _exit(127);
-        }
-        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-                (void)fprintf(stderr, "Cannot make certificates; is openssl installed?\n");
-                exit(EXIT_FAILURE);
-        }
-}
-
-static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
-        (void)st;
-        (void)kind;
-        (void)ftw;
-        return remove(path);
-}
 
 /* A client: a stream, what it told as letters, and what it received. */
 typedef struct Client {
@@ -552,16 +525,11 @@ int main(void) {
         int code;
 
         (void)signal(SIGPIPE, SIG_IGN);
-        if (!mkdtemp(folder)) {
-                perror("Cannot make a folder");
-                return EXIT_FAILURE;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(certificates); i++)
-                make_certificate(certificates[i]);
+        folder = test_certificates_make(certificates, ELEMENTSOF(certificates));
         put_file("broken.pem", broken, (off_t)strlen(broken));
         put_file("empty.pem", "", 0);
         put_file("large.pem", "", 1024 * 1024 + 1);
         code = run_all();
-        (void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        test_certificates_remove();
         return code;
 }

@@ -75,6 +75,7 @@ static void on_trouble(const char *peer, const char *words, void *service) {
         ServerFixture *f = service;
 
         f->n_troubles++;
+        f->has_trouble = true;
         (void)snprintf(f->trouble, sizeof f->trouble, "%s: %s", peer ? peer : "-", words);
 }
 

@@ -23,10 +23,10 @@ typedef struct ServerFixture {
         bool ends_other;       /* the next message ends `other` */
         GrpcServerCall *call;  /* of the last message; may be gone */
         GrpcServerCall *other; /* set by the test; NULL once it was ended, or is gone */
-        bool has_message, is_gone, is_finished, is_drained, is_closed;
+        bool has_message, is_gone, is_finished, is_drained, is_closed, has_trouble;
         unsigned n_messages, n_gone, n_finished, n_drained, n_troubles;
         char text[64];     /* the last message, as far as it fits */
-        char trouble[256]; /* the last */
+        char trouble[512]; /* the last */
         GrpcGone why;
 } ServerFixture;
 
