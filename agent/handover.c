@@ -37,6 +37,7 @@ typedef struct Handover {
         AgentWait base;
         bool is_watching;              /* what becomes of the placement is told */
         bool is_unclear;               /* the placement cannot be read */
+        bool is_decided;               /* there is one */
         bool is_placed;                /* it names a machine: base.machine */
         bool is_another;               /* ...whose records are not followed yet */
         bool must_end;                 /* that machine waits for us, or is not to run it */
@@ -97,7 +98,7 @@ static uint64_t comeback_until_us(const Agent *agent) {
 }
 
 static bool may_get_its_row(const Handover *handover) {
-        return !handover->is_placed && handover->is_to_run && !handover->is_over;
+        return !handover->is_decided && handover->is_to_run && !handover->is_over;
 }
 
 static void handover_await_row(Handover *handover) {
@@ -150,6 +151,7 @@ static void on_placement(Handover *handover, const Record *record) {
         char *copy;
 
         handover->is_unclear = record->is_bad;
+        handover->is_decided = !record->is_deleted;
         handover->is_placed = machine;
         handover->generation = record->is_deleted ? 0 : record->placement.generation;
         if (!machine || (handover->base.machine && streq(handover->base.machine, machine)))
@@ -186,7 +188,8 @@ static void on_state(Handover *handover, const Record *record) {
 static void on_reset(RegistryFollow *follow) {
         Handover *handover = handover_of(follow);
 
-        handover->is_unclear = handover->is_placed = handover->must_end = false;
+        handover->is_unclear = handover->must_end = false;
+        handover->is_decided = handover->is_placed = false;
         handover->has_failed = handover->is_to_run = false;
         handover->progress = 0;
         handover->generation = handover->successor_generation = 0;

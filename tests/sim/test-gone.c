@@ -117,6 +117,23 @@ START_TEST(test_changed_meanwhile) {
 }
 END_TEST
 
+/* A unit for one machine that fits nowhere any more ends at once, also where the machine has just
+ * joined: that it is nowhere is decided. */
+START_TEST(test_fits_nowhere) {
+        char key[64];
+        Sim sim;
+
+        sim_init(&sim, 61, 3, false);
+        (void)snprintf(key, sizeof(key), "metadata/%s", sim.machines[AWAY].id);
+        rig_set(&sim.rig, key, "{\"on\":\"yes\"}");
+        sim_submit(&sim, "o.service", "[X-Fleet]\nMachineMetadata=on=yes\n", JOB_STATE_LAUNCHED);
+        sim_wait_copies(&sim, "o.service", 1, 5000);
+        rig_set(&sim.rig, key, "{}");
+        sim_wait_copies(&sim, "o.service", 0, 2000);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A machine whose power fails for as long starts everything again; one that never comes back leaves
  * nothing but what only it can run. */
 START_TEST(test_powered_off_for_long) {
@@ -159,7 +176,7 @@ END_TEST
 int main(void) {
         const TTest *const tests[] = {
                 test_cut_off_for_long,     test_back_without_a_memory, test_changed_meanwhile,
-                test_powered_off_for_long, test_leaders_change,
+                test_powered_off_for_long, test_leaders_change,        test_fits_nowhere,
         };
         TCase *tcase = tcase_create("gone");
         Suite *suite = suite_create("gone");
