@@ -2,107 +2,20 @@
 
 /* Encoding and decoding of etcd's messages with protobuf-c, whose generated code (proto/etcd.proto)
  * is seen by this file only.
- *
- * protobuf-c allocates every field of every key by itself, so decoding gets an arena: small
- * allocations are cut from blocks, large ones have their own. Both are freed in one go, and freeing
- * a large one early gives its memory back.
  */
 
 #include "lib/store/store-etcd-codec.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/store/proto/etcd.pb-c.h"
 
 enum {
-        ARENA_BLOCK_MIN_BYTES = 4 << 10,
-        ARENA_BLOCK_MAX_BYTES = 1 << 20,
         ETCD_REQUEST_MAX_BYTES = 1536 << 10, /* etcd's --max-request-bytes, by default */
 };
-
-/* The arena. */
-
-struct EtcdBlock {
-        EtcdBlock *next;
-        size_t n_bytes; /* of `bytes` */
-        size_t n_used;
-        alignas(max_align_t) char bytes[];
-};
-
-static EtcdBlock *block_new(EtcdArena *arena, size_t n_bytes, EtcdBlock **list) {
-        EtcdBlock *block = malloc(sizeof *block + n_bytes);
-
-        if (!block) {
-                arena->has_failed = true;
-                return NULL;
-        }
-
-        block->next = *list;
-        block->n_bytes = n_bytes;
-        block->n_used = 0;
-        *list = block;
-        return block;
-}
-
-static void *arena_alloc(void *allocator_data, size_t n_bytes) {
-        EtcdArena *arena = allocator_data;
-        EtcdBlock *block = arena->blocks;
-        void *bytes;
-
-        if (n_bytes > ARENA_BLOCK_MAX_BYTES / 16) {
-                block = block_new(arena, n_bytes, &arena->large);
-                return block ? block->bytes : NULL;
-        }
-
-        n_bytes = (n_bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-        if (!block || block->n_bytes - block->n_used < n_bytes) {
-                size_t n = block ? 2 * block->n_bytes : ARENA_BLOCK_MIN_BYTES;
-
-                if (n > ARENA_BLOCK_MAX_BYTES)
-                        n = ARENA_BLOCK_MAX_BYTES;
-                if (n < n_bytes)
-                        n = n_bytes;
-                block = block_new(arena, n, &arena->blocks);
-                if (!block)
-                        return NULL;
-        }
-
-        bytes = block->bytes + block->n_used;
-        block->n_used += n_bytes;
-        return bytes;
-}
-
-static void arena_free(void *allocator_data, void *bytes) {
-        EtcdArena *arena = allocator_data;
-
-        for (EtcdBlock **at = &arena->large; bytes && *at; at = &(*at)->next)
-                if ((*at)->bytes == bytes) {
-                        EtcdBlock *block = *at;
-
-                        *at = block->next;
-                        free(block);
-                        return;
-                }
-}
-
-static void blocks_free(EtcdBlock *block) {
-        while (block) {
-                EtcdBlock *next = block->next;
-
-                free(block);
-                block = next;
-        }
-}
-
-void etcd_arena_done(EtcdArena *arena) {
-        blocks_free(arena->blocks);
-        blocks_free(arena->large);
-        *arena = (EtcdArena){ 0 };
-}
 
 /* Small helpers. */
 
@@ -138,8 +51,8 @@ static int call_add(GrpcCall *call, const ProtobufCMessage *message) {
 static int unpack(const ProtobufCMessageDescriptor *type, const GrpcMessage *message,
                   EtcdArena *arena, ProtobufCMessage **ret) {
         ProtobufCAllocator allocator = {
-                .alloc = arena_alloc,
-                .free = arena_free,
+                .alloc = etcd_arena_allocate,
+                .free = etcd_arena_release,
                 .allocator_data = arena,
         };
 
@@ -429,7 +342,7 @@ int etcd_decode_range(const GrpcMessage *message, EtcdReply *ret_reply) {
                 goto fail;
 
         response = (Etcd__RangeResponse *)base;
-        kvs = arena_alloc(&arena, response->n_kvs * sizeof *kvs);
+        kvs = etcd_arena_allocate(&arena, response->n_kvs * sizeof *kvs);
         if (!kvs) {
                 r = -ENOMEM;
                 goto fail;
@@ -557,7 +470,7 @@ static const char *join_errors(EtcdArena *arena, char *const *errors, size_t n_e
 
         for (size_t i = 0; i < n_errors; i++)
                 n_bytes += strlen(errors[i]) + 2;
-        text = end = arena_alloc(arena, n_bytes);
+        text = end = etcd_arena_allocate(arena, n_bytes);
         if (!text)
                 return NULL;
 
@@ -635,7 +548,7 @@ int etcd_decode_watch(const GrpcMessage *message, EtcdArena *arena, EtcdWatchRep
                 return r;
 
         response = (const Etcd__WatchResponse *)base;
-        events = arena_alloc(arena, response->n_events * sizeof *events);
+        events = etcd_arena_allocate(arena, response->n_events * sizeof *events);
         if (!events)
                 return -ENOMEM;
 

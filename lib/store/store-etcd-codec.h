@@ -10,22 +10,10 @@
 
 #include <stdbool.h>
 
+#include "lib/store/etcd-arena.h"
 #include "lib/store/grpc-channel.h"
 #include "lib/store/store-watch.h"
 #include "lib/store/store.h"
-
-typedef struct EtcdBlock EtcdBlock;
-
-/* Memory of one decoded message: blocks that are filled in turn and freed together. Zeroed is
- * empty. */
-typedef struct EtcdArena {
-        EtcdBlock *blocks; /* owned; the newest first */
-        EtcdBlock *large;  /* owned; allocations that have a block of their own */
-        bool has_failed;   /* an allocation failed */
-} EtcdArena;
-
-/* Free all of it. */
-void etcd_arena_done(EtcdArena *arena);
 
 /* A decoded reply; valid until etcd_arena_done(). */
 typedef struct EtcdReply {
