@@ -189,6 +189,9 @@ static int connection_make_session(GrpcConnection *connection,
         if (nghttp2_option_new(&option) < 0)
                 return -ENOMEM;
 
+        /* What matters of the headers is looked at here; grpc-go puts whole URLs into :authority,
+         * which nghttp2 would refuse. */
+        nghttp2_option_set_no_http_messaging(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_max_deflate_dynamic_table_size(option, HEADER_TABLE_BYTES);
@@ -422,6 +425,14 @@ static void connection_on_closed(GrpcConnection *connection) {
         grpc_connection_drop(connection, GRPC_GONE_CANCELLED);
 }
 
+/* More can be sent. This may come after the server's hook of this turn, and then nothing else would
+ * end the wait for the next one. */
+static void connection_go_on(GrpcConnection *connection) {
+        grpc_connection_mark(connection);
+        if (connection->session && nghttp2_session_want_write(connection->session))
+                loop_defer(connection->server->loop, &connection->pending);
+}
+
 static void connection_on_event(Stream *stream, StreamEvent event, void *userdata) {
         GrpcConnection *connection = userdata;
 
@@ -444,7 +455,7 @@ static void connection_on_event(Stream *stream, StreamEvent event, void *userdat
                 if (connection_is_over(connection))
                         grpc_connection_drop(connection, GRPC_GONE_CANCELLED);
                 else
-                        grpc_connection_mark(connection);
+                        connection_go_on(connection);
                 return;
         case STREAM_CLOSED:
                 connection_on_closed(connection);
