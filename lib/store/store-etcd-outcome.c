@@ -35,6 +35,7 @@ static const struct {
         { GRPC_RESOURCE_EXHAUSTED, "larger than max", STORE_E_TOO_LARGE },
         { GRPC_RESOURCE_EXHAUSTED, "too many requests", STORE_E_UNREACHABLE },
         { GRPC_OUT_OF_RANGE, "TTL", STORE_E_INVALID },
+        { GRPC_UNAVAILABLE, STORE_UNUSABLE_WORDS, STORE_E_UNREACHABLE },
 };
 
 int etcd_outcome(const GrpcStatus *status, bool is_write, uint64_t elapsed_us) {

@@ -9,6 +9,10 @@
 #include "lib/base/env.h"
 #include "lib/store/grpc-status.h"
 
+/* How a built-in store that is served (lib/serve) begins to say that it cannot use its file; then it
+ * has done nothing of what it was asked. */
+#define STORE_UNUSABLE_WORDS "the built-in store cannot be used"
+
 enum {
         ETCD_PATIENCE_US =
                 1 *

@@ -12,7 +12,7 @@
  * - a revision of the future is answered like one that is gone: what is known of it is useless,
  *   list again.
  *
- * Only the backends in lib/store include this.
+ * Only the backends in lib/store, and lib/serve, include this.
  */
 
 #include "lib/store/store-command.h"

@@ -14,6 +14,7 @@
 
 #include "lib/store/store-command.h"
 #include "lib/store/store-sqlite.h"
+#include "lib/store/store-watch.h"
 
 typedef struct SqliteRequest SqliteRequest;
 
@@ -107,3 +108,7 @@ SqliteState sqlite_store_state(SqliteStore *sqlite);
  * key was not there, or where that was compacted away. The rows are the caller's to free. Returns 0,
  * or STORE_E_UNREACHABLE or a negative errno: it is not known now. */
 int sqlite_store_previous(SqliteStore *sqlite, const StoreKv *kv, SqliteRows *ret_rows);
+
+/* The revision up to which a watch, which is on and whose store is a client of the built-in one, has
+ * been told everything that concerns it. */
+int64_t sqlite_watch_told(const StoreWatch *watch);

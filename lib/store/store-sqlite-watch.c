@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "lib/store/store-rules.h"
+#include "lib/store/store-serving.h"
 #include "lib/store/store-sqlite-private.h"
 #include "lib/store/store-watch.h"
 
@@ -213,4 +214,10 @@ void store_sqlite_watch_stop(StoreWatch *watch) {
         list_remove(&watch->node);
         free(w);
         watch->backend = NULL;
+}
+
+int64_t sqlite_watch_told(const StoreWatch *watch) {
+        const SqliteWatch *w = watch->backend;
+
+        return w->is_pending ? w->cursor - 1 : w->sqlite->engine->revision(w->sqlite->file);
 }

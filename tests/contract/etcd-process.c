@@ -99,7 +99,7 @@ static bool run_etcdctl(const EtcdProcess *etcd, bool is_root, const char *const
         const char *command[24] = { "etcdctl", "--endpoints", etcd->endpoint };
         size_t n = 3;
 
-        if (etcd->guard != ETCD_OPEN) {
+        if (etcd->guard >= ETCD_CERTIFICATES) {
                 const char *const tls[] = { "--cacert", etcd->ca, "--cert",
                                             etcd->cert, "--key",  etcd->key };
 
@@ -149,6 +149,15 @@ static bool make_users(const EtcdProcess *etcd) {
         return true;
 }
 
+static void run_store_server(const EtcdProcess *etcd) {
+        const char *address = etcd->endpoint + strlen("http://");
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/store.db", etcd->folder);
+        (void)execl(STORE_SERVER, STORE_SERVER, path, address, NULL);
+        _exit(126);
+}
+
 static void run_etcd(const EtcdProcess *etcd) {
         char data[128], peer[64], cluster[96], cert[96], key[96], token[288];
         const char *command[32] = { "etcd" };
@@ -169,7 +178,7 @@ static void run_etcd(const EtcdProcess *etcd) {
         add(command, &n, "--listen-peer-urls", peer);
         add(command, &n, "--initial-advertise-peer-urls", peer);
         add(command, &n, "--initial-cluster", cluster);
-        if (etcd->guard != ETCD_OPEN) {
+        if (etcd->guard >= ETCD_CERTIFICATES) {
                 command[n++] = "--client-cert-auth";
                 add(command, &n, "--trusted-ca-file", etcd->ca);
                 add(command, &n, "--cert-file", cert);
@@ -180,8 +189,6 @@ static void run_etcd(const EtcdProcess *etcd) {
                 add(command, &n, "--auth-token", token);
         }
 
-        log_to_file(etcd);
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)unsetenv("ETCDCTL_API");
         (void)execvp(command[0], (char *const *)command);
         _exit(errno == ENOENT ? 127 : 126);
@@ -206,8 +213,13 @@ static int wait_for_etcd(EtcdProcess *etcd) {
 
 static int launch_etcd(EtcdProcess *etcd) {
         etcd->pid = fork();
-        if (etcd->pid == 0)
+        if (etcd->pid == 0) {
+                log_to_file(etcd);
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (etcd->guard == ETCD_SERVED)
+                        run_store_server(etcd);
                 run_etcd(etcd);
+        }
         if (etcd->pid < 0) {
                 etcd->pid = 0;
                 return -1;
@@ -221,7 +233,7 @@ static int set_up(EtcdProcess *etcd, EtcdGuard guard) {
                 perror("Cannot make a folder for etcd");
                 return -1;
         }
-        if (guard != ETCD_OPEN && !make_certificates(etcd)) {
+        if (guard >= ETCD_CERTIFICATES && !make_certificates(etcd)) {
                 (void)fprintf(stderr,
                               "Cannot make certificates (is openssl installed?); see %s/log\n",
                               etcd->folder);
@@ -240,7 +252,7 @@ int etcd_process_start(EtcdProcess *etcd, EtcdGuard guard) {
                 etcd->client_port = free_port();
                 etcd->peer_port = free_port();
                 (void)snprintf(etcd->endpoint, sizeof(etcd->endpoint), "%s://127.0.0.1:%u",
-                               guard == ETCD_OPEN ? "http" : "https", etcd->client_port);
+                               guard >= ETCD_CERTIFICATES ? "https" : "http", etcd->client_port);
                 r = launch_etcd(etcd);
                 if (r > 0 && WIFEXITED(r) && WEXITSTATUS(r) == 127) {
                         (void)fprintf(stderr,

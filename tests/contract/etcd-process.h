@@ -2,7 +2,8 @@
 #pragma once
 
 /* A real etcd of one member for a test: on free ports of the loopback, with a data folder of its
- * own, ended by its pid; plain, or one that wants client certificates, or a user besides. */
+ * own, ended by its pid; plain, or one that wants client certificates, or a user besides. Or the
+ * built-in store in its place, served by a process of its own. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 /* What it asks of its clients. */
 typedef enum EtcdGuard {
         ETCD_OPEN,
+        ETCD_SERVED,       /* nothing; and it is the built-in store */
         ETCD_CERTIFICATES, /* TLS, and a client certificate */
         ETCD_USERS, /* that, and a user; a token lasts for ETCD_TOKEN_S, whether it is used or not */
 } EtcdGuard;

@@ -90,6 +90,7 @@ static bool backend_is_etcd(void) {
 static EtcdGuard backend_guard(void) {
         return harness.backend == HARNESS_ETCD_AUTH  ? ETCD_USERS
                : harness.backend == HARNESS_ETCD_TLS ? ETCD_CERTIFICATES
+               : harness.backend == HARNESS_SERVED   ? ETCD_SERVED
                                                      : ETCD_OPEN;
 }
 
@@ -114,7 +115,7 @@ static int make_store(Store **ret_store) {
         if (harness.etcd) {
                 char *endpoint = harness.etcd->endpoint;
                 const StrList endpoints = { .items = &endpoint, .n_items = 1 };
-                bool is_tls = harness.etcd->guard != ETCD_OPEN;
+                bool is_tls = harness.etcd->guard >= ETCD_CERTIFICATES;
                 bool has_users = harness.etcd->guard == ETCD_USERS;
                 const StoreEtcdOptions options = {
                         .endpoints = &endpoints,

@@ -26,6 +26,7 @@ typedef enum HarnessBackend {
         HARNESS_MEMORY_REAL,    /* memory, on the real clock */
         HARNESS_SQLITE,         /* the built-in store, on a virtual clock */
         HARNESS_ETCD,           /* an etcd that the harness starts; from here on all are */
+        HARNESS_SERVED,         /* the built-in store, served by another process */
         HARNESS_ETCD_TLS,       /* one that wants a client certificate */
         HARNESS_ETCD_AUTH,      /* one that wants a user besides */
 } HarnessBackend;

@@ -2,7 +2,7 @@
 
 /* The contract of lib/store/store.h, checked on one backend: `store-contract BACKEND`, where
  * BACKEND is one of those below: etcd comes plain, with TLS and client certificates, and with users
- * besides, whose tokens expire all the time.
+ * besides, whose tokens expire all the time; and as the built-in store, served.
  *
  * The cases of all backends come first; those that need what only one backend can do follow. Cases
  * run in this process (no fork), so that a debugger and the sanitizers see all of it; CK_RUN_CASE
@@ -23,6 +23,7 @@ static const char *const backend_names[] = {
         [HARNESS_MEMORY_REAL] = "memory-real",
         [HARNESS_SQLITE] = "sqlite",
         [HARNESS_ETCD] = "etcd",
+        [HARNESS_SERVED] = "served",
         [HARNESS_ETCD_TLS] = "etcd-tls",
         [HARNESS_ETCD_AUTH] = "etcd-auth",
 };
@@ -62,7 +63,7 @@ int main(int argc, char **argv) {
         if (argc != 2 || !backend_from_string(&backend, argv[1])) {
                 (void)fprintf(stderr,
                               "Usage: store-contract "
-                              "memory-virtual|memory-real|sqlite|etcd|etcd-tls|etcd-auth\n");
+                              "memory-virtual|memory-real|sqlite|etcd|served|etcd-tls|etcd-auth\n");
                 return EXIT_FAILURE;
         }
         if (backend >= HARNESS_ETCD && getenv("FLEET_TEST_NO_ETCD")) {
