@@ -25,6 +25,7 @@
 #include "lib/base/macro.h"
 #include "lib/base/strlist.h"
 #include "lib/model/metadata.h"
+#include "lib/serve/serve.h"
 #include "lib/store/store-etcd-endpoints.h"
 #include "lib/store/store.h"
 
@@ -229,10 +230,8 @@ static const char *item_end(const char *text) {
         return text + strcspn(text, ",");
 }
 
-/* Add the items of a comma list without the blanks, quotes and brackets around them. */
-static int split_list(const char *text, StrList *list) {
-        static const char around[] = " \t\"'[]";
-
+/* Add the items of a comma list without what may stand around them. */
+static int split_list(const char *text, const char *around, StrList *list) {
         for (;;) {
                 const char *end = item_end(text), *start = text + strspn(text, around);
                 const char *last = end;
@@ -262,7 +261,7 @@ int config_value_endpoints(const char *text, void *target, Diag *diag) {
                 return 0;
         }
 
-        r = split_list(text, &list);
+        r = split_list(text, " \t\"'[]", &list);
         if (r < 0)
                 return r;
         if (list.n_items == 0)
@@ -273,6 +272,24 @@ int config_value_endpoints(const char *text, void *target, Diag *diag) {
                 return r;
 
         etcd_endpoints_done(&endpoints);
+        strlist_done(target);
+        *(StrList *)target = list;
+        list = (StrList){ 0 };
+        return 0;
+}
+
+int config_value_listen(const char *text, void *target, Diag *diag) {
+        _cleanup_(strlist_done) StrList list = { 0 };
+        int r = split_list(text, " \t", &list);
+
+        for (size_t i = 0; r == 0 && i < list.n_items; i++) {
+                ServeAddress address;
+
+                r = serve_address_parse(list.items[i], &address, diag);
+        }
+        if (r < 0)
+                return r;
+
         strlist_done(target);
         *(StrList *)target = list;
         list = (StrList){ 0 };

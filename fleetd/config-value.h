@@ -49,6 +49,9 @@ int config_value_prefix(const char *text, void *target, Diag *diag);
 /* StoreMode: auto, builtin, etcd. */
 int config_value_store(const char *text, void *target, Diag *diag);
 
+/* StrList: addresses to listen on (serve_address_parse()), separated by commas; none is nowhere. */
+int config_value_listen(const char *text, void *target, Diag *diag);
+
 /* StrList: URLs http://HOST:PORT or https://HOST:PORT separated by commas; brackets around the list
  * and quotes around a URL are allowed. No text at all is no server. */
 int config_value_endpoints(const char *text, void *target, Diag *diag);

@@ -75,6 +75,18 @@ static const ConfigKey keys[] = {
                   "answers on this machine when fleet is first started there, else builtin; what "
                   "was\n"
                   "found then is kept to." },
+        { .name = "store_listen",
+          .parse = config_value_listen,
+          .offset = offsetof(Config, store_listen),
+          .kind = KIND_LIST,
+          .needs_restart = true,
+          .initial = "",
+          .help = "Where other machines reach the built-in store of this one, which is theirs, "
+                  "too,\n"
+                  "with etcd_servers=http://ADDRESS:PORT: addresses ADDRESS:PORT separated by\n"
+                  "commas, 0.0.0.0 or [::] for all that this machine has; a port alone is one of\n"
+                  "the loopback. Whoever reaches it can read and write every record, and so run\n"
+                  "anything as root on every machine. Empty: nowhere." },
         { .name = "etcd_servers",
           .parse = config_value_endpoints,
           .offset = offsetof(Config, etcd_servers),
@@ -369,6 +381,13 @@ static int check_tls(const Config *config, Diag *diag) {
         return 0;
 }
 
+/* Is the store etcd, as far as the configuration says? */
+static bool names_etcd(const Config *config) {
+        return config->store == STORE_MODE_ETCD ||
+               (config->store == STORE_MODE_AUTO &&
+                (config->etcd_servers.n_items > 0 || *config->etcd_username));
+}
+
 /* What no key can say by itself. */
 static int check(const Config *config, Diag *diag) {
         if (*config->etcd_password && !*config->etcd_username)
@@ -378,6 +397,14 @@ static int check(const Config *config, Diag *diag) {
                 return diag_set(diag, -EINVAL, "%s is set, but %s is not: set both or none",
                                 *config->etcd_certfile ? "etcd_certfile" : "etcd_keyfile",
                                 *config->etcd_certfile ? "etcd_keyfile" : "etcd_certfile");
+        if (config->store_listen.n_items > 0 && names_etcd(config))
+                return diag_set(
+                        diag, -EINVAL,
+                        "store_listen is set, but this machine's records are in etcd, since "
+                        "%s: only the built-in store can be served; set one of them",
+                        config->store == STORE_MODE_ETCD   ? "store=etcd is set"
+                        : config->etcd_servers.n_items > 0 ? "etcd_servers is set"
+                                                           : "etcd_username is set");
         return check_tls(config, diag);
 }
 
@@ -494,6 +521,7 @@ int config_load(Config *ret_config, const char *path, char *const *environment, 
 }
 
 void config_done(Config *config) {
+        strlist_done(&config->store_listen);
         strlist_done(&config->etcd_servers);
         free(config->etcd_username);
         free(config->etcd_password);

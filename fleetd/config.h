@@ -29,8 +29,9 @@ typedef enum StoreMode {
 /* What is configured; the key of each member has the member's name. Strings are owned and never
  * NULL. */
 typedef struct Config {
-        int verbosity;         /* > 0: debug lines are logged */
-        StoreMode store;       /* which of the two, or what is found (store-choice.h) */
+        int verbosity;        /* > 0: debug lines are logged */
+        StoreMode store;      /* which of the two, or what is found (store-choice.h) */
+        StrList store_listen; /* where the built-in store is served (lib/serve/serve.h); none = not */
         StrList etcd_servers;  /* http://HOST:PORT or https://HOST:PORT; none = not configured */
         char *etcd_username;   /* empty = no authentication */
         char *etcd_password;   /* empty unless there is a name */

@@ -16,6 +16,7 @@
 #include "fleetd/output.h"
 #include "lib/base/strlist.h"
 #include "lib/http/http-server.h"
+#include "lib/serve/serve.h"
 #include "lib/store/store-sqlite.h"
 
 typedef struct Daemon Daemon;
@@ -50,7 +51,9 @@ struct Daemon {
 
         Loop *loop; /* owned, as is all that follows; NULL while not made */
         Store *store;
-        SqliteStore *sqlite;    /* what `store` is a client of; NULL with etcd */
+        SqliteStore *sqlite; /* what `store` is a client of; NULL with etcd */
+        Serve *serve;        /* serves it to others, or NULL */
+        void (*store_closed)(Store *store, void *userdata); /* see daemon_close_store() */
         const char *store_name; /* static: "etcd" or "the built-in store" */
         StrList found_servers;  /* of etcd, for when none is configured */
         Registry *registry;
@@ -107,6 +110,9 @@ int daemon_configure_store(Daemon *daemon, const Config *next, Diag *diag);
 /* The servers of etcd by a configuration: those that it names, or those that are found. Borrowed from
  * it or from the daemon. */
 const StrList *daemon_servers(const Daemon *daemon, const Config *config);
+
+/* Serve it no more, and close it; `closed` as in store_close(). */
+void daemon_close_store(Daemon *daemon, void (*closed)(Store *store, void *userdata));
 
 /* Free it. */
 void daemon_free_store(Daemon *daemon);

@@ -37,6 +37,7 @@ static StoreChoice daemon_choose_store(const Config *config, const State *state,
                                        char **remembered) {
         StoreFacts facts = {
                 .mode = config->store,
+                .serves = config->store_listen.n_items > 0,
                 .names_etcd = config->etcd_servers.n_items > 0 || *config->etcd_username,
         };
         Diag diag = { 0 };
@@ -46,7 +47,7 @@ static StoreChoice daemon_choose_store(const Config *config, const State *state,
                 log_line(LOG_WARNING, "Cannot tell which store was used last: %s",
                          diag.message[0] ? diag.message : strerror(-r));
         facts.remembered = *remembered;
-        if (config->store == STORE_MODE_AUTO && !facts.names_etcd) {
+        if (config->store == STORE_MODE_AUTO && !facts.names_etcd && !facts.serves) {
                 facts.answering = store_find_local_etcd();
                 facts.has_records = facts.answering && *remembered && has_records(state);
         }
@@ -119,6 +120,44 @@ static int make_etcd(Daemon *daemon, const StoreChoice *choice) {
 
 /* ---- the built-in store */
 
+/* What it means to listen there is said where it can do harm. */
+static void warn_of(const char *text) {
+        ServeAddress address;
+
+        if (serve_address_parse(text, &address, NULL) < 0 || address.is_loopback)
+                return;
+        log_line(LOG_WARNING,
+                 "store_listen=%s has no TLS and no passwords: whoever reaches this address can "
+                 "read "
+                 "and change every record of the cluster, and so run anything as root on each of "
+                 "its "
+                 "machines; it must be one that only these machines reach",
+                 text);
+}
+
+static int serve_builtin(Daemon *daemon) {
+        const StrList *addresses = &daemon->config->store_listen;
+        const ServeOptions options = {
+                .addresses = addresses,
+                .host = or_null(daemon->config->public_ip),
+        };
+        Diag diag = { 0 };
+        int r;
+
+        r = serve_new(&daemon->serve, daemon->loop, daemon->sqlite, &options, &diag);
+        if (r < 0) {
+                if (diag.message[0])
+                        log_line(LOG_ERR, "Cannot serve the built-in store: %s", diag.message);
+                return r;
+        }
+
+        for (size_t i = 0; i < addresses->n_items; i++) {
+                log_line(LOG_NOTICE, "Serving the built-in store at %s", addresses->items[i]);
+                warn_of(addresses->items[i]);
+        }
+        return 0;
+}
+
 static int make_builtin(Daemon *daemon, const State *state, const StoreChoice *choice) {
         const SqliteStoreOptions options = { .path = state->store_path };
         int r;
@@ -126,7 +165,11 @@ static int make_builtin(Daemon *daemon, const State *state, const StoreChoice *c
         daemon->store_name = "the built-in store";
         log_line(LOG_NOTICE, "Store: built-in, %s (%s)", state->store_path, choice->why);
         r = sqlite_store_new(&daemon->sqlite, daemon->loop, &options);
-        return r == 0 ? store_sqlite_new(&daemon->store, daemon->sqlite) : r;
+        if (r == 0)
+                r = store_sqlite_new(&daemon->store, daemon->sqlite);
+        if (r == 0 && daemon->config->store_listen.n_items > 0)
+                r = serve_builtin(daemon);
+        return r;
 }
 
 /* ---- for the other parts */
@@ -164,7 +207,24 @@ int daemon_configure_store(Daemon *daemon, const Config *next, Diag *diag) {
         return 0;
 }
 
+/* The others keep what they were answered until the end; what they ask then, they ask again. */
+static void on_serve_closed(Serve *serve, void *userdata) {
+        Daemon *daemon = userdata;
+
+        (void)serve;
+        store_close(daemon->store, daemon->store_closed, daemon);
+}
+
+void daemon_close_store(Daemon *daemon, void (*closed)(Store *store, void *userdata)) {
+        daemon->store_closed = closed;
+        if (daemon->serve)
+                serve_close(daemon->serve, on_serve_closed, daemon);
+        else
+                store_close(daemon->store, closed, daemon);
+}
+
 void daemon_free_store(Daemon *daemon) {
+        daemon->serve = serve_free(daemon->serve);
         daemon->store = store_free(daemon->store);
         daemon->sqlite = sqlite_store_free(daemon->sqlite);
         strlist_done(&daemon->found_servers);

@@ -61,9 +61,7 @@ static void on_store_closed(Store *store, void *userdata) {
 }
 
 static void on_presence_left(void *userdata) {
-        Daemon *daemon = userdata;
-
-        store_close(daemon->store, on_store_closed, daemon);
+        daemon_close_store(userdata, on_store_closed);
 }
 
 static void on_part_closed(Daemon *daemon) {
@@ -78,7 +76,7 @@ static void on_part_closed(Daemon *daemon) {
         }
         if (daemon->presence)
                 presence_stop(daemon->presence);
-        store_close(daemon->store, on_store_closed, daemon);
+        daemon_close_store(daemon, on_store_closed);
 }
 
 static void on_api_closed(void *userdata) {
@@ -148,15 +146,15 @@ static int make_store(Daemon *daemon) {
 }
 
 /* So many clients at a time that we are never short of descriptors for our own work. */
-static unsigned connections_max(void) {
+static unsigned connections_max(const Daemon *daemon) {
+        unsigned n_ours = DAEMON_DESCRIPTORS + (daemon->serve ? SERVE_CONNECTIONS_MAX : 0);
         struct rlimit limit;
         unsigned n;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-            limit.rlim_cur >= DAEMON_DESCRIPTORS + HTTP_CONNECTIONS_MAX)
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= n_ours + HTTP_CONNECTIONS_MAX)
                 return HTTP_CONNECTIONS_MAX;
 
-        n = limit.rlim_cur > DAEMON_DESCRIPTORS ? (unsigned)limit.rlim_cur - DAEMON_DESCRIPTORS : 1;
+        n = limit.rlim_cur > n_ours ? (unsigned)limit.rlim_cur - n_ours : 1;
         log_line(LOG_NOTICE, "The API serves %u clients at a time, since LimitNOFILE is %llu", n,
                  (unsigned long long)limit.rlim_cur);
         return n;
@@ -166,7 +164,7 @@ static int make_http(Daemon *daemon) {
         const HttpLimits limits = {
                 .max_header_bytes = HTTP_HEADER_MAX_BYTES,
                 .max_body_bytes = HTTP_BODY_MAX_BYTES,
-                .max_connections = connections_max(),
+                .max_connections = connections_max(daemon),
                 .max_output_bytes = HTTP_OUTPUT_MAX_BYTES,
                 .idle_timeout_s = HTTP_IDLE_TIMEOUT_S,
                 .request_timeout_s = HTTP_REQUEST_TIMEOUT_S,

@@ -26,6 +26,8 @@ static StoreChoice choose_by_configuration(const StoreFacts *facts) {
 
         if (facts->mode == STORE_MODE_BUILTIN)
                 return (StoreChoice){ .is_builtin = true, .why = "store=builtin is configured" };
+        if (facts->serves)
+                return (StoreChoice){ .is_builtin = true, .why = "store_listen is configured" };
         return (StoreChoice){
                 .server = facts->names_etcd ? NULL : store_local_servers[0],
                 .why = facts->mode == STORE_MODE_ETCD ? "store=etcd is configured"
@@ -55,7 +57,7 @@ static StoreChoice choose_builtin_again(const StoreFacts *facts) {
 }
 
 StoreChoice store_choose(const StoreFacts *facts) {
-        if (facts->mode != STORE_MODE_AUTO || facts->names_etcd)
+        if (facts->mode != STORE_MODE_AUTO || facts->names_etcd || facts->serves)
                 return choose_by_configuration(facts);
         if (facts->remembered && streq(facts->remembered, STORE_BUILTIN_NAME))
                 return choose_builtin_again(facts);

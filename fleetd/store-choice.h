@@ -16,6 +16,7 @@ extern const size_t store_n_local_servers;
 /* What the decision follows from. Strings borrowed. */
 typedef struct StoreFacts {
         StoreMode mode;
+        bool serves;     /* store_listen is configured */
         bool names_etcd; /* etcd is configured: servers, or a user */
         const char
                 *remembered;   /* what was used last: STORE_BUILTIN_NAME or a URL; NULL = nothing */

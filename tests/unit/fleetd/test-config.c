@@ -454,6 +454,44 @@ START_TEST(test_tls_keys) {
 }
 END_TEST
 
+/* The built-in store is served where it is the store, and nowhere else. */
+START_TEST(test_listen_keys) {
+        static const struct {
+                const char *text, *message; /* NULL = it is taken */
+        } rows[] = {
+                { "store_listen=2379\n", NULL },
+                { "store_listen=127.0.0.1:2379, [fd00::1]:2379\n", NULL },
+                { "store=builtin\nstore_listen=:1\netcd_servers=http://a:1\n", NULL },
+                { "store=etcd\nstore_listen=\n", NULL },
+                { "store_listen=a:1\n",
+                  "\"a:1\" is no address to listen on; write ADDRESS:PORT with the address in "
+                  "digits, or a port alone for the loopback" },
+                { "store=etcd\nstore_listen=1\n",
+                  "store_listen is set, but this machine's records are in etcd, since store=etcd "
+                  "is "
+                  "set: only the built-in store can be served; set one of them" },
+                { "etcd_servers=http://a:1\nstore_listen=1\n",
+                  "store_listen is set, but this machine's records are in etcd, since etcd_servers "
+                  "is set: only the built-in store can be served; set one of them" },
+                { "etcd_username=u\netcd_password=p\nstore_listen=1\n",
+                  "store_listen is set, but this machine's records are in etcd, since "
+                  "etcd_username "
+                  "is set: only the built-in store can be served; set one of them" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(strlist_done) StrList notices = { 0 };
+                _cleanup_(config_done) Config config = { 0 };
+                Diag diag = { 0 };
+
+                ck_assert_int_eq(load(&config, rows[i].text, &notices, &diag),
+                                 rows[i].message ? -EINVAL : 0);
+                if (rows[i].message)
+                        ck_assert_ptr_nonnull(strstr(diag.message, rows[i].message));
+        }
+}
+END_TEST
+
 /* A file that is asked for must be there, and be a file. */
 START_TEST(test_missing_file) {
         _cleanup_(strlist_done) StrList notices = { 0 };
@@ -511,7 +549,7 @@ START_TEST(test_sample_is_the_defaults) {
                                 "--help lacks%s", key);
                 }
         }
-        ck_assert_uint_eq(n_keys, 21);
+        ck_assert_uint_eq(n_keys, 22);
         ck_assert_msg(load(&config, sample, &notices, &diag) == 0, "%s", diag.message);
         ck_assert_uint_eq(notices.n_items, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
@@ -540,23 +578,15 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_defaults,
-                test_every_key,
-                test_server_lists,
-                test_ipv6_server,
-                test_booleans,
-                test_bad_values,
-                test_shortest_ttl,
-                test_unused_keys,
-                test_reload,
-                test_set_twice,
-                test_environment,
-                test_bad_variables,
-                test_missing_file,
-                test_password_needs_name,
-                test_tls_keys,
-                test_survives_oom,
-                test_sample_is_the_defaults,
+                test_defaults,     test_every_key,
+                test_server_lists, test_ipv6_server,
+                test_booleans,     test_bad_values,
+                test_shortest_ttl, test_unused_keys,
+                test_reload,       test_set_twice,
+                test_environment,  test_bad_variables,
+                test_missing_file, test_password_needs_name,
+                test_tls_keys,     test_listen_keys,
+                test_survives_oom, test_sample_is_the_defaults,
         };
         int fd, code;
 

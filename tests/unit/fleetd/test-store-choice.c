@@ -58,6 +58,7 @@ static const struct {
           NULL,
           false,
           false },
+        { "store_listen", { .serves = true, .remembered = LOCAL }, true, NULL, false, false },
         { "store=etcd", { .mode = STORE_MODE_ETCD }, false, LOCAL, false, false },
         { "store=etcd with servers",
           { .mode = STORE_MODE_ETCD, .names_etcd = true },
