@@ -9,8 +9,8 @@
 #include "lib/base/macro.h"
 
 static const StoreSubcommand *const subcommands[] = {
-        &store_subcommand_copy,
-        &store_subcommand_open,
+        &store_subcommand_check, &store_subcommand_backup, &store_subcommand_restore,
+        &store_subcommand_copy,  &store_subcommand_open,
 };
 
 const StoreSubcommand *store_subcommand_at(size_t i) {

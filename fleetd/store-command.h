@@ -45,5 +45,8 @@ int store_command_parse(const StoreSubcommand *subcommand, int argc, char **argv
 int store_command_fail(const StoreSubcommand *subcommand, const Diag *diag);
 
 /* The subcommands. */
+extern const StoreSubcommand store_subcommand_check;
+extern const StoreSubcommand store_subcommand_backup;
+extern const StoreSubcommand store_subcommand_restore;
 extern const StoreSubcommand store_subcommand_copy;
 extern const StoreSubcommand store_subcommand_open;

@@ -115,4 +115,7 @@ __attribute__((visibility("default"))) const SqliteEngine fleet_sqlite_engine = 
         .leases = engine_leases,
         .changes = sqlite_file_changes,
         .compact = sqlite_file_compact,
+        .check = sqlite_file_check,
+        .copy = sqlite_file_copy,
+        .restore = sqlite_file_restore,
 };

@@ -38,6 +38,28 @@ typedef struct SqliteFileLease {
         int64_t left_us; /* what was left when the file was closed; -1 = that is not known */
 } SqliteFileLease;
 
+/* What is in a file. */
+typedef struct SqliteSummary {
+        int64_t revision;
+        int64_t compacted; /* history below it is gone */
+        int64_t n_keys;
+        int64_t n_leased; /* of them, those that hang on a lease */
+        int64_t n_leases;
+        int64_t n_changes; /* in history, the last ones of keys included */
+        int64_t n_bytes;   /* in use */
+} SqliteSummary;
+
+/* Tells something that is wrong with a file, in words for a person. */
+typedef void (*SqliteFindingFn)(const char *what, void *userdata);
+
+/* How a file was put back. */
+typedef struct SqliteRestored {
+        char *aside;           /* owned: where the file is that was in use; NULL = there was none */
+        int64_t revision;      /* that the store goes on from */
+        int64_t from_revision; /* of the copy */
+        bool is_guess;         /* how far the store had come was not to be read */
+} SqliteRestored;
+
 /* Changes to look for. */
 typedef struct SqliteWindow {
         StoreBytes key; /* the range */
@@ -109,4 +131,13 @@ typedef struct SqliteEngine {
         /* Forget history below `revision`, which is at most the current one, or a part of it: so
          * much as takes a few milliseconds. `compacted` tells how far it came. */
         int (*compact)(SqliteFile *file, int64_t revision, Diag *diag);
+
+        /* Of a file that somebody else may have open (see store-care.h). Check one: returns 1 when
+         * it is sound, 0 when not. Copy one, as of one moment, into `to`, an empty file. Put a copy
+         * that is sound into the place of a file. */
+        int (*check)(const char *path, SqliteFindingFn fn, void *userdata,
+                     SqliteSummary *ret_summary, Diag *diag);
+        int (*copy)(const char *path, const char *to, Diag *diag);
+        int (*restore)(const char *path, const char *from, bool waits, SqliteRestored *ret_restored,
+                       Diag *diag);
 } SqliteEngine;

@@ -64,18 +64,18 @@ static const char durability[] = "PRAGMA journal_mode = WAL;"
 
 static const char *const companions[] = { "", "-wal" };
 
-static int path_with(const char *path, const char *suffix, char **ret_path) {
+int sqlite_path_with(const char *path, const char *suffix, char **ret_path) {
         return asprintf(ret_path, "%s%s", path, suffix) < 0 ? -ENOMEM : 0;
 }
 
-static bool path_exists(const char *path, const char *suffix) {
+bool sqlite_path_exists(const char *path, const char *suffix) {
         _cleanup_(freep) char *name = NULL;
         struct stat status;
 
-        return path_with(path, suffix, &name) == 0 && lstat(name, &status) == 0;
+        return sqlite_path_with(path, suffix, &name) == 0 && lstat(name, &status) == 0;
 }
 
-static int system_error(int error, const char *what, const char *path, Diag *diag) {
+int sqlite_system_error(int error, const char *what, const char *path, Diag *diag) {
         int r = error == ENOSPC || error == EDQUOT                    ? -ENOSPC
                 : error == EROFS || error == EACCES || error == EPERM ? -EROFS
                                                                       : -EIO;
@@ -95,15 +95,16 @@ static int sqlite_lock_refused(const SqliteFile *file, Diag *diag) {
                         *text ? ", of number " : "", text);
 }
 
-static int sqlite_lock(SqliteFile *file, Diag *diag) {
+static int sqlite_lock(SqliteFile *file, bool waits, Diag *diag) {
         int r;
 
         file->lock_fd = open(file->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (file->lock_fd < 0)
-                return system_error(errno, "write", file->lock_path, diag);
-        if (flock(file->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? sqlite_lock_refused(file, diag)
-                                            : system_error(errno, "lock", file->lock_path, diag);
+                return sqlite_system_error(errno, "write", file->lock_path, diag);
+        if (flock(file->lock_fd, waits ? LOCK_EX : LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK
+                               ? sqlite_lock_refused(file, diag)
+                               : sqlite_system_error(errno, "lock", file->lock_path, diag);
 
         /* For the message of the other one only: on a full disk it stays empty. */
         r = ftruncate(file->lock_fd, 0);
@@ -123,10 +124,10 @@ static int sqlite_refuse_aside(const SqliteFile *file, Diag *diag) {
 }
 
 /* Moves the file and its log aside under the first name that is free. */
-static int sqlite_move_aside(const SqliteFile *file, Diag *diag) {
+int sqlite_move_aside(const SqliteFile *file, Diag *diag) {
         char name[32] = ".corrupt";
 
-        for (int n = 2; path_exists(file->path, name); n++) {
+        for (int n = 2; sqlite_path_exists(file->path, name); n++) {
                 if (n > ASIDE_MAX)
                         return diag_set(diag, -EUCLEAN,
                                         "%s is corrupt, and too many corrupt ones lie beside it "
@@ -142,7 +143,7 @@ static int sqlite_move_aside(const SqliteFile *file, Diag *diag) {
                     asprintf(&to, "%s%s%s", file->path, name, companions[i]) < 0)
                         return -ENOMEM;
                 if (rename(from, to) < 0 && errno != ENOENT)
-                        return system_error(errno, "move aside the corrupt", from, diag);
+                        return sqlite_system_error(errno, "move aside the corrupt", from, diag);
         }
         return diag_wrap(diag, -EUCLEAN,
                          "%s is corrupt and was moved aside as %s%s; put a copy of it from a "
@@ -153,7 +154,7 @@ static int sqlite_move_aside(const SqliteFile *file, Diag *diag) {
 
 /* ---- what the file is */
 
-static int sqlite_exec(SqliteFile *file, const char *sql, Diag *diag) {
+int sqlite_exec(SqliteFile *file, const char *sql, Diag *diag) {
         return sqlite3_exec(file->db, sql, NULL, NULL, NULL) == SQLITE_OK
                        ? 0
                        : sqlite_file_error(file, diag);
@@ -175,7 +176,7 @@ static int sqlite_number(SqliteFile *file, const char *sql, int64_t *ret_number,
 }
 
 /* Returns 1 for a file of ours, 0 for one that is empty. */
-static int sqlite_recognize(SqliteFile *file, Diag *diag) {
+int sqlite_recognize(SqliteFile *file, Diag *diag) {
         int64_t application = 0, version = 0, n_tables = 0;
         int r;
 
@@ -220,10 +221,12 @@ static int sqlite_check(SqliteFile *file, Diag *diag) {
 }
 
 int sqlite_file_look(SqliteFile *file, Diag *diag) {
-        int64_t last = 0, compacted = 0;
+        int64_t last = 0, floor = 1, compacted = 0;
         int r;
 
         r = sqlite_ask(file, STATEMENT_LAST_CHANGE, 0, &last, diag);
+        if (r >= 0)
+                r = sqlite_ask(file, STATEMENT_FLOOR, 0, &floor, diag);
         if (r >= 0)
                 r = sqlite_ask(file, STATEMENT_COMPACTED, 0, &compacted, diag);
         if (r < 0)
@@ -231,9 +234,25 @@ int sqlite_file_look(SqliteFile *file, Diag *diag) {
         if (r == 0)
                 return diag_set(diag, -EUCLEAN, "it does not say to what it was compacted");
 
-        file->revision = last > 0 ? last >> CHANGE_BITS : 1;
+        file->revision = last >> CHANGE_BITS > floor ? last >> CHANGE_BITS : floor;
         file->compacted = compacted;
         return 0;
+}
+
+int sqlite_sync_directory(const char *path, Diag *diag) {
+        _cleanup_(freep) char *copy = strdup(path);
+        const char *directory;
+        int fd, r;
+
+        if (!copy)
+                return -ENOMEM;
+
+        directory = dirname(copy);
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = fd >= 0 && fsync(fd) == 0 ? 0 : sqlite_system_error(errno, "write", directory, diag);
+        if (fd >= 0)
+                (void)close(fd);
+        return r;
 }
 
 /* ---- opening */
@@ -256,14 +275,14 @@ static void sqlite_configure_once(void) {
 static int sqlite_make_file(const SqliteFile *file, Diag *diag) {
         int fd;
 
-        if (path_exists(file->path, ""))
+        if (sqlite_path_exists(file->path, ""))
                 return 0;
-        if (path_exists(file->path, ".corrupt"))
+        if (sqlite_path_exists(file->path, ".corrupt"))
                 return sqlite_refuse_aside(file, diag);
 
         fd = open(file->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
-                return system_error(errno, "make", file->path, diag);
+                return sqlite_system_error(errno, "make", file->path, diag);
         (void)close(fd);
         return 0;
 }
@@ -277,12 +296,12 @@ static int sqlite_make_directory(const SqliteFile *file, Diag *diag) {
 
         directory = dirname(copy);
         if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-                return system_error(errno, "make", directory, diag);
+                return sqlite_system_error(errno, "make", directory, diag);
         return 0;
 }
 
 /* Until the file has turned out to be sound, closing it must not fold the log into it. */
-static int sqlite_connect(SqliteFile *file, Diag *diag) {
+int sqlite_connect(SqliteFile *file, Diag *diag) {
         sqlite_configure_once();
         if (sqlite3_open_v2(file->path, &file->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE,
                             NULL) != SQLITE_OK)
@@ -303,7 +322,7 @@ static int sqlite_examine(SqliteFile *file, Diag *diag) {
         return r == 0 ? sqlite_file_look(file, diag) : r;
 }
 
-static void sqlite_disconnect(SqliteFile *file) {
+void sqlite_disconnect(SqliteFile *file) {
         for (size_t i = 0; i < _STATEMENT_MAX; i++) {
                 (void)sqlite3_finalize(file->statements[i]);
                 file->statements[i] = NULL;
@@ -321,20 +340,43 @@ void sqlite_file_close(SqliteFile *file) {
         free(file);
 }
 
-static int sqlite_file_begin(SqliteFile *file, const char *path, Diag *diag) {
+int sqlite_attach(SqliteFile **ret_file, const char *path, Diag *diag) {
+        SqliteFile *file = calloc(1, sizeof(*file));
+        int r;
+
+        if (!file)
+                return -ENOMEM;
+
+        file->lock_fd = -1;
+        file->path = strdup(path);
+        if (!file->path)
+                r = -ENOMEM;
+        else if (access(path, R_OK) < 0)
+                r = sqlite_system_error(errno, "read", path, diag);
+        else
+                r = sqlite_connect(file, diag);
+        if (r == 0)
+                r = sqlite_recognize(file, diag);
+        if (r == 0)
+                r = diag_set(diag, -EPROTO, "%s is empty: it is no store", path);
+        if (r < 0) {
+                sqlite_file_close(file);
+                return r;
+        }
+        *ret_file = file;
+        return 0;
+}
+
+int sqlite_file_hold(SqliteFile *file, const char *path, bool waits, Diag *diag) {
         int r;
 
         file->lock_fd = -1;
         file->path = strdup(path);
-        if (!file->path || path_with(path, ".lock", &file->lock_path) < 0)
+        if (!file->path || sqlite_path_with(path, ".lock", &file->lock_path) < 0)
                 return -ENOMEM;
 
         r = sqlite_make_directory(file, diag);
-        if (r == 0)
-                r = sqlite_lock(file, diag);
-        if (r == 0)
-                r = sqlite_make_file(file, diag);
-        return r;
+        return r == 0 ? sqlite_lock(file, waits, diag) : r;
 }
 
 int sqlite_file_open(SqliteFile **ret_file, const char *path, Diag *diag) {
@@ -344,7 +386,9 @@ int sqlite_file_open(SqliteFile **ret_file, const char *path, Diag *diag) {
         if (!file)
                 return -ENOMEM;
 
-        r = sqlite_file_begin(file, path, diag);
+        r = sqlite_file_hold(file, path, false, diag);
+        if (r == 0)
+                r = sqlite_make_file(file, diag);
         if (r == 0) {
                 r = sqlite_connect(file, diag);
                 if (r == 0)

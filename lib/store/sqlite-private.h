@@ -12,7 +12,8 @@
  *            be thousands of versions.
  *   lease    the leases; `left_us` is what was left when the file was closed in good order, else
  *            NULL. A renewal is not written down: an idle machine wakes no disk.
- *   setting  `compacted`; and `identity`, a number by which the file is told from others.
+ *   setting  `compacted`; `identity`, a number by which the file is told from others; and `floor`,
+ *            in a file that was restored: the revision that it went on from.
  */
 
 #include <sqlite3.h>
@@ -36,6 +37,7 @@ typedef enum Statement {
         STATEMENT_RETURN,
         STATEMENT_LAST_CHANGE,
         STATEMENT_COMPACTED,
+        STATEMENT_FLOOR,
         STATEMENT_IDENTITY,
         STATEMENT_SET_IDENTITY,
         STATEMENT_SET_COMPACTED,
@@ -128,6 +130,44 @@ int sqlite_file_lease_end(SqliteFile *file, int64_t id, Diag *diag);
 int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
                         int64_t *ret_next, Diag *diag);
 int sqlite_file_compact(SqliteFile *file, int64_t revision, Diag *diag);
+
+/* sqlite-check.c, sqlite-restore.c: of a file that somebody else may have open. */
+int sqlite_file_check(const char *path, SqliteFindingFn fn, void *userdata,
+                      SqliteSummary *ret_summary, Diag *diag);
+int sqlite_file_copy(const char *path, const char *to, Diag *diag);
+int sqlite_file_restore(const char *path, const char *from, bool waits,
+                        SqliteRestored *ret_restored, Diag *diag);
+
+/* sqlite-open.c: the parts of opening. A path with a suffix, owned (0 or -ENOMEM); is there
+ * something of that name; the negative errno for an error of the system, with a message. */
+int sqlite_path_with(const char *path, const char *suffix, char **ret_path);
+bool sqlite_path_exists(const char *path, const char *suffix);
+int sqlite_system_error(int error, const char *what, const char *path, Diag *diag);
+
+/* Begin with a file of this path: it is locked until it is closed, and its directory made; with
+ * `waits`, however long that takes. */
+int sqlite_file_hold(SqliteFile *file, const char *path, bool waits, Diag *diag);
+
+/* See to it that the names in the directory of `path` are on the disk. */
+int sqlite_sync_directory(const char *path, Diag *diag);
+
+/* Connect to the database, which is there, and disconnect. Closing it does not fold its log into it.
+ */
+int sqlite_connect(SqliteFile *file, Diag *diag);
+void sqlite_disconnect(SqliteFile *file);
+
+/* Is it of ours? 1 = yes, 0 = it is empty; -EPROTO with a message. */
+int sqlite_recognize(SqliteFile *file, Diag *diag);
+
+/* Run statements that bring nothing. */
+int sqlite_exec(SqliteFile *file, const char *sql, Diag *diag);
+
+/* Move a corrupt file and its log aside. Returns -EUCLEAN, with what was done put before the
+ * message, or another error. */
+int sqlite_move_aside(const SqliteFile *file, Diag *diag);
+
+/* Open a file without locking or making it: for who looks beside the daemon. */
+int sqlite_attach(SqliteFile **ret_file, const char *path, Diag *diag);
 
 /* Read revision and `compacted` anew. */
 int sqlite_file_look(SqliteFile *file, Diag *diag);

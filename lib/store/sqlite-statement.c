@@ -21,6 +21,7 @@ static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_RETURN] = "ROLLBACK TO request",
         [STATEMENT_LAST_CHANGE] = "SELECT max(id) FROM change",
         [STATEMENT_COMPACTED] = "SELECT value FROM setting WHERE name = 'compacted'",
+        [STATEMENT_FLOOR] = "SELECT value FROM setting WHERE name = 'floor'",
         [STATEMENT_IDENTITY] = "SELECT value FROM setting WHERE name = 'identity'",
         [STATEMENT_SET_IDENTITY] = "INSERT INTO setting (name, value) VALUES ('identity', ?1)",
         [STATEMENT_SET_COMPACTED] = "UPDATE setting SET value = ?1 WHERE name = 'compacted'",

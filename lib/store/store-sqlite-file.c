@@ -20,17 +20,17 @@ enum {
 /* The module stays once it is loaded. */
 static const SqliteEngine *loaded_engine;
 
-static int sqlite_load(const char *path, Diag *diag) {
+int sqlite_store_load(const SqliteEngine **ret_engine, const char *module, Diag *diag) {
         const ModuleHead *head;
-        int r;
+        int r = 0;
 
-        if (loaded_engine)
-                return 0;
-
-        r = module_load(&head, path ? path : FLEET_SQLITE_MODULE, SQLITE_ENGINE_SYMBOL,
-                        "the built-in store", diag);
-        if (r == 0)
-                loaded_engine = container_of(head, SqliteEngine, head);
+        if (!loaded_engine) {
+                r = module_load(&head, module ? module : FLEET_SQLITE_MODULE, SQLITE_ENGINE_SYMBOL,
+                                "the built-in store", diag);
+                if (r == 0)
+                        loaded_engine = container_of(head, SqliteEngine, head);
+        }
+        *ret_engine = loaded_engine;
         return r;
 }
 
@@ -158,8 +158,7 @@ void sqlite_store_open(SqliteStore *sqlite) {
         Diag diag = { 0 };
         int r;
 
-        r = sqlite_load(sqlite->module, &diag);
-        sqlite->engine = loaded_engine;
+        r = sqlite_store_load(&sqlite->engine, sqlite->module, &diag);
         if (r == 0)
                 r = sqlite->engine->open(&sqlite->file, sqlite->path, &diag);
         if (r == 0)
@@ -196,24 +195,25 @@ int sqlite_store_has_lasting(const SqliteStoreOptions *options, bool *ret_has, D
                                    .end = { .data = "", .n_bytes = 1 },
                                    .limit = STORE_PAGE_KEYS,
                                    .keys_only = true };
+        const SqliteEngine *engine;
         StoreAnswer answer = { 0 };
         SqliteFile *file;
         bool has;
         int r;
 
-        r = sqlite_load(options->module, diag);
+        r = sqlite_store_load(&engine, options->module, diag);
         if (r == 0)
-                r = loaded_engine->open(&file, options->path, diag);
+                r = engine->open(&file, options->path, diag);
         if (r < 0)
                 return r;
 
-        r = loaded_engine->command(file, &all, &answer, diag);
+        r = engine->command(file, &all, &answer, diag);
         has = answer.more;
         for (size_t i = 0; r == 0 && !has && i < answer.rows.n_kvs; i++)
                 has = answer.rows.kvs[i].lease == 0;
         if (r == 0)
                 *ret_has = has;
         store_answer_done(&answer);
-        loaded_engine->close(file);
+        engine->close(file);
         return r;
 }

@@ -56,7 +56,11 @@ static inline StoreSqlite *store_sqlite(Store *store) {
         return container_of(store, StoreSqlite, store);
 }
 
-/* store-sqlite-file.c: the file cannot be used any more, or could not be opened, for the reason
+/* store-sqlite-file.c: load the engine, once; NULL = the module that was installed. Returns 0, or a
+ * negative errno with a message, and no engine. */
+int sqlite_store_load(const SqliteEngine **ret_engine, const char *module, Diag *diag);
+
+/* The file cannot be used any more, or could not be opened, for the reason
  * that `r` and the message say: it is closed, and opened again later. */
 void sqlite_store_lose(SqliteStore *sqlite, int r, const Diag *diag);
 

@@ -56,7 +56,7 @@ class Arguments(unittest.TestCase):
     def test_store_subcommands(self):
         code, out, err = run("store", "--help")
         self.assertEqual((code, err), (0, ""))
-        for word in ("fleetd store copy", "--from STORE", "--move", "--replace", "fleetd store open"):
+        for word in ("fleetd store check", "fleetd store backup [OPTION..] FILE", "--force", "fleetd store restore [OPTION..] FILE", "--wait", "--store PATH", "fleetd store copy", "--from STORE", "--move", "--replace", "fleetd store open"):
             self.assertIn(word, out)
         for arguments, why in (([], "Usage: fleetd store SUBCOMMAND"),
                                (["burn"], "fleetd store has no subcommand burn"),
@@ -69,7 +69,10 @@ class Arguments(unittest.TestCase):
                                (["copy", "--from=/nowhere/store.db", "--to=/tmp"], "there is no store in /nowhere/store.db: No such file"),
                                (["copy", "--from=http://", "--to=b"], "http://"),
                                (["copy", "--move=yes"], "--move takes no value"),
-                               (["open"], "fleetd store open: STORE is missing")):
+                               (["open"], "fleetd store open: STORE is missing"),
+                               (["check", "/var/lib/fleet/store.db"], "what is /var/lib/fleet/store.db?"),
+                               (["backup"], "fleetd store backup: FILE is missing"),
+                               (["restore", "a", "b"], "fleetd store restore: what is b?")):
             code, out, err = run("store", *arguments)
             self.assertEqual((code, out), (1, ""), arguments)
             self.assertIn(why, err)
