@@ -96,7 +96,8 @@ static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t s
                        : 0;
 }
 
-/* Calls that are opened only to be reset cost us more than the client. */
+/* Calls that are opened only to be reset cost us more than the client; it makes no difference whether
+ * it resets them, or breaks rules so that we do. */
 static void connection_count_reset(GrpcConnection *connection) {
         uint64_t now_us = loop_now_us(connection->server->loop);
 
@@ -136,17 +137,29 @@ static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *fr
 }
 
 /* We have answered a call that the client still sends to: it is told to stop (RFC 9113, 8.1). */
-static int connection_on_sent(nghttp2_session *session, const nghttp2_frame *frame,
-                              void *userdata) {
+static int connection_stop_sender(nghttp2_session *session, const nghttp2_frame *frame) {
         const GrpcServerCall *call = call_of_stream(session, frame->hd.stream_id);
 
-        (void)userdata;
+        if (!call || call->is_finished || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+                return 0;
+        return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                         NGHTTP2_NO_ERROR) == NGHTTP2_ERR_NOMEM
+                       ? NGHTTP2_ERR_CALLBACK_FAILURE
+                       : 0;
+}
 
-        if (call && !call->is_finished && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
-            (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-            nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                      NGHTTP2_NO_ERROR) == NGHTTP2_ERR_NOMEM)
-                return NGHTTP2_ERR_CALLBACK_FAILURE;
+static int connection_on_sent(nghttp2_session *session, const nghttp2_frame *frame,
+                              void *userdata) {
+        GrpcConnection *connection = userdata;
+
+        if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+                return connection_stop_sender(session, frame);
+        if (frame->hd.type == NGHTTP2_RST_STREAM &&
+            frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {
+                connection_count_reset(connection);
+                if (connection->failure)
+                        loop_defer(connection->server->loop, &connection->pending);
+        }
         return 0;
 }
 

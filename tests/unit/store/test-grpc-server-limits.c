@@ -450,6 +450,25 @@ START_TEST(test_reset_flood) {
 }
 END_TEST
 
+/* The same of calls that the client makes us reset, by more credit than there can be. */
+START_TEST(test_forced_reset_flood) {
+        uint32_t stream = 1;
+        Hostile h;
+
+        set_up(&h);
+        for (int i = 0; i < 600 && !raw_is_closed(&h.client); i++, stream += 2) {
+                raw_request(&h.client, stream, 0, PATH_STREAM, NULL);
+                raw_frame(&h.client, RAW_WINDOW_UPDATE, 0, stream, "\x7f\xff\xff\xff", 4);
+                turn_until_idle(h.f.loop);
+        }
+        ck_assert(raw_is_closed(&h.client));
+        ck_assert_uint_ge(stream, 1000);
+        ck_assert_uint_eq(grpc_server_connections(h.f.server), 0);
+        ck_assert_ptr_nonnull(strstr(h.f.trouble, "reset too many calls"));
+        tear_down(&h);
+}
+END_TEST
+
 /* Refused streams, each of which has to be answered, end the connection of who does not read. */
 START_TEST(test_refusal_flood) {
         uint32_t stream = 1;
@@ -457,7 +476,7 @@ START_TEST(test_refusal_flood) {
 
         set_up(&h);
         while (stream < 400000 && !raw_is_cut(&h.client)) {
-                /* Malformed: without a path. Literal headers of 7 bytes and less. */
+                /* A call that has to be refused, in ten bytes. */
                 static const char block[] = { '\x83' };
                 uint8_t frame[10] = { 0,
                                       0,
@@ -767,6 +786,7 @@ int main(void) {
                 test_output_of_all_calls,
                 test_ping_flood,
                 test_reset_flood,
+                test_forced_reset_flood,
                 test_refusal_flood,
                 test_no_http2,
                 test_broken_rules,
