@@ -152,7 +152,7 @@ static void presence_set_up(Presence *presence) {
         presence->is_up = true;
         presence->up_lease = lease;
         presence->moving_from = 0;
-        if (presence->lease_path)
+        if (presence->lease_path && !presence->record.is_leaving)
                 lease_file_write(presence->lease_path, lease);
         presence->listener.on_up(lease, presence->listener.userdata);
         presence_set_valid(presence);
@@ -560,6 +560,8 @@ int presence_update(Presence *presence, const MachineRecord *record, uint64_t tt
                 presence->moving_from = presence->is_up ? presence->up_lease : 0;
                 lease_set_ttl(&presence->lease, ttl_seconds(ttl_us));
         }
+        if (presence->lease_path && record->is_leaving)
+                (void)unlink(presence->lease_path);
         if (!streq(before, presence->json)) {
                 presence->is_same = false;
                 presence->is_outdated = true;

@@ -51,8 +51,10 @@ int presence_new(Presence **ret_presence, Registry *registry, const PresenceOpti
                  const PresenceListener *listener);
 
 /* Be known as `record`, which is copied, and by a lease of `ttl_us`, from now on. The machine stays
- * registered meanwhile, and nothing is written when both are as before. Returns 0, or -ENOMEM or
- * what encoding the record gave, on which nothing changes. */
+ * registered meanwhile, and nothing is written when both are as before. The lease of a machine that
+ * leaves is kept in no file from then on: should this daemon not get to the end of that, what it has
+ * stopped until then is not what the next one takes for done. Returns 0, or -ENOMEM or what encoding
+ * the record gave, on which nothing changes. */
 int presence_update(Presence *presence, const MachineRecord *record, uint64_t ttl_us);
 
 /* The lease now, 0 while not registered. */

@@ -280,6 +280,29 @@ START_TEST(test_crash_meanwhile) {
 }
 END_TEST
 
+/* A daemon that is killed while it stops what has no other place: the next one, in time to be the
+ * same member, starts it again, at whatever moment that was. */
+START_TEST(test_killed_while_it_stops_units) {
+        for (uint64_t ms = 1; ms < 3000; ms += 190) {
+                Sim sim;
+
+                set_up(&sim, 1, 1);
+                (void)run_unit(&sim, "a.service", slow);
+                sim_leave(&sim, 0);
+                rig_run_ms(&sim.rig, 5);
+                agent_leave_now(sim.machines[0].agent);
+                rig_run_ms(&sim.rig, ms);
+                if (has_left(&sim.machines[0]))
+                        ck_assert_uint_ge(ms, 2000);
+                sim_crash(&sim, 0);
+                rig_run_ms(&sim.rig, 3000);
+                sim_start(&sim, 0);
+                sim_wait_copies(&sim, "a.service", 1, 10000);
+                sim_done(&sim);
+        }
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_handing_over,
@@ -290,6 +313,7 @@ int main(void) {
                 test_requests_meanwhile,
                 test_cut_off_meanwhile,
                 test_crash_meanwhile,
+                test_killed_while_it_stops_units,
         };
         TCase *tcase = tcase_create("leave");
         Suite *suite = suite_create("leave");
