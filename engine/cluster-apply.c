@@ -197,7 +197,10 @@ static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         machine->configured = configured;
         machine->merged = merged;
         machine->has_record = !record->is_deleted;
-        cluster->n_leaving += (size_t)is_leaving - (size_t)machine->is_leaving;
+        if (is_leaving && !machine->is_leaving)
+                list_append(&cluster->leaving, &machine->leaving_node);
+        else if (!is_leaving)
+                list_remove(&machine->leaving_node);
         machine->is_leaving = is_leaving;
         if (is_present && !machine->is_present)
                 r = cluster_present_add(cluster, machine);

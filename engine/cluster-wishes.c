@@ -80,6 +80,18 @@ static int add_row_origins(const Cluster *cluster, StrList *origins, const Clust
         return r == 0 ? add_origins(cluster, origins, &row->wanted.after, except) : r;
 }
 
+/* The machines that leave: each may have a copy that ends when the unit runs elsewhere, and would end
+ * now. The rows of successors do not name them. */
+static int add_leaving(const Cluster *cluster, StrList *origins) {
+        int r = 0;
+
+        for (ListNode *node = list_first(&cluster->leaving); r == 0 && node;
+             node = list_next(&cluster->leaving, node))
+                r = add_origin(cluster, origins,
+                               container_of(node, ClusterMachine, leaving_node)->id);
+        return r;
+}
+
 static bool is_global(const ClusterUnit *unit) {
         return unit->requirements && unit->requirements->global;
 }
@@ -168,8 +180,8 @@ void cluster_unwant_row(Cluster *cluster, ClusterRow *row) {
         if (row->is_wanted) {
                 /* Without memory the unit may start elsewhere a moment too early: better than
                  * nowhere. */
-                if (!is_global(unit))
-                        (void)add_row_origins(cluster, &unit->left, row, NULL);
+                if (!is_global(unit) && add_row_origins(cluster, &unit->left, row, NULL) == 0)
+                        (void)add_leaving(cluster, &unit->left);
                 cluster_count_row(cluster, row, false);
                 cluster_mark_followers_dirty(cluster, unit);
                 cluster_mark_waiting_dirty(cluster);

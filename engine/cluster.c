@@ -65,6 +65,7 @@ ClusterMachine *cluster_machine(Cluster *cluster, const char *id) {
 }
 
 static void cluster_machine_free(Cluster *cluster, ClusterMachine *machine) {
+        list_remove(&machine->leaving_node);
         hash_map_remove(&cluster->machines, &machine->node);
         metadata_done(&machine->configured);
         metadata_done(&machine->over);

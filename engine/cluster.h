@@ -38,24 +38,25 @@ struct ClusterFile {
 
 /* A machine that is there, or that rows or metadata speak of. */
 struct ClusterMachine {
-        HashNode node;       /* Cluster.machines, by ID */
-        char *id;            /* owned */
-        Metadata configured; /* from its record */
-        Metadata over;       /* from the metadata record */
-        Metadata merged;     /* both */
-        List rows;           /* ClusterRow.machine_node */
-        size_t n_rows;       /* how many */
-        size_t n_wanted;     /* rows wanted: its load (contract section 6) */
-        size_t n_conflicts;  /* of them, how many belong to units with Conflicts */
-        size_t n_replaces;   /* of them, how many belong to units with Replaces */
-        bool is_held;        /* it is missing, and keeps its units for now (engine/brake.h) */
-        size_t heap_index;   /* in Cluster.present, while present */
-        uint32_t rank;       /* in Cluster.by_id, while that is sorted */
-        bool has_record;     /* its record is there: Exclusive units may run there */
-        ClusterRow *mark;    /* scratch of planning a global unit */
-        bool is_present;     /* its record is there, and does not say that it leaves */
-        bool is_leaving;     /* its record is there, and says so: units are placed as if it were
+        HashNode node;         /* Cluster.machines, by ID */
+        char *id;              /* owned */
+        Metadata configured;   /* from its record */
+        Metadata over;         /* from the metadata record */
+        Metadata merged;       /* both */
+        List rows;             /* ClusterRow.machine_node */
+        size_t n_rows;         /* how many */
+        size_t n_wanted;       /* rows wanted: its load (contract section 6) */
+        size_t n_conflicts;    /* of them, how many belong to units with Conflicts */
+        size_t n_replaces;     /* of them, how many belong to units with Replaces */
+        bool is_held;          /* it is missing, and keeps its units for now (engine/brake.h) */
+        size_t heap_index;     /* in Cluster.present, while present */
+        uint32_t rank;         /* in Cluster.by_id, while that is sorted */
+        bool has_record;       /* its record is there: Exclusive units may run there */
+        ClusterRow *mark;      /* scratch of planning a global unit */
+        bool is_present;       /* its record is there, and does not say that it leaves */
+        bool is_leaving;       /* its record is there, and says so: units are placed as if it were
                                 lost, and the copies on it end when the new ones run */
+        ListNode leaving_node; /* Cluster.leaving, while it is leaving */
 };
 
 /* A unit that is there, or that rows, placements or peers speak of. */
@@ -122,7 +123,7 @@ struct Cluster {
         ClusterMachine **present; /* owned: heap of present machines, least (load, ID) first */
         ClusterMachine **by_id;   /* owned: the same in order of their IDs, while is_sorted */
         size_t n_present;
-        size_t n_leaving; /* machines that are leaving */
+        List leaving; /* ClusterMachine.leaving_node: machines that are leaving */
         size_t n_present_allocated;
         List dirty;       /* units to plan */
         List uncommitted; /* units whose wanted and stored may differ */

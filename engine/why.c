@@ -313,7 +313,7 @@ int why_write(Candidates *candidates, const ClusterUnit *unit, const ClusterMach
                 return r;
 
         if (candidates->cluster->n_present == 0)
-                return buf_append_string(out, candidates->cluster->n_leaving > 0
+                return buf_append_string(out, !list_is_empty(&candidates->cluster->leaving)
                                                       ? "no machine is registered that stays"
                                                       : "no machine is registered");
         if (unit->requirements->machine_id)

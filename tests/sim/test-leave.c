@@ -280,6 +280,32 @@ START_TEST(test_crash_meanwhile) {
 }
 END_TEST
 
+/* A unit that is unloaded while its successor comes up is known to be where it comes from as well:
+ * it starts anew when that machine has ended it. */
+START_TEST(test_unloaded_meanwhile) {
+        static const char text[] = "[X-Fake]\nStartDelayMs=1500\nStopDelayMs=5000\n";
+        Sim sim;
+        size_t i;
+
+        set_up(&sim, 1, 3);
+        i = run_unit(&sim, "a.service", text);
+        sim_leave(&sim, i);
+        rig_run_ms(&sim.rig, 1000);
+        sim_submit(&sim, "a.service", text, JOB_STATE_INACTIVE);
+        rig_run_ms(&sim.rig, 100);
+        ck_assert_ptr_nonnull(strstr(rig_get(&sim.rig, "placement/a.service"), sim.machines[i].id));
+        sim_submit(&sim, "a.service", text, JOB_STATE_LAUNCHED);
+        for (uint64_t ms = 0; ms < 15000; ms += 10) {
+                rig_run_ms(&sim.rig, 10);
+                for (size_t k = 0; k < sim.n_machines; k++)
+                        ck_assert(k == i || !is_on(&sim, k, "a.service") ||
+                                  !fake_machine_unit_is_running(sim.machines[i].fake, "a.service"));
+        }
+        ck_assert_uint_eq(sim_copies(&sim, "a.service"), 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A daemon that is killed while it stops what has no other place: the next one, in time to be the
  * same member, starts it again, at whatever moment that was. */
 START_TEST(test_killed_while_it_stops_units) {
@@ -314,6 +340,7 @@ int main(void) {
                 test_cut_off_meanwhile,
                 test_crash_meanwhile,
                 test_killed_while_it_stops_units,
+                test_unloaded_meanwhile,
         };
         TCase *tcase = tcase_create("leave");
         Suite *suite = suite_create("leave");

@@ -192,7 +192,7 @@ START_TEST(test_a_machine_leaves) {
         view_plan(&cluster);
         ck_assert_str_eq(view_plan_text(&cluster), "a=m1 b=m2 c=m2 d=m2 e=m1 g=m1,m2 h=m1,m2");
         ck_assert_str_eq(view_why(&cluster, "a"), "");
-        ck_assert_uint_eq(cluster.n_leaving, 0);
+        ck_assert(list_is_empty(&cluster.leaving));
         cluster_done(&cluster);
 }
 END_TEST
