@@ -132,7 +132,8 @@ static void apply_row(MirrorRow *row, StoreBytes value, bool is_deletion, uint64
 /* Why a row went, as far as the leader knew. */
 static void explain_removal(MirrorRow *row, const MirrorUnit *unit, const MirrorMachine *machine,
                             uint64_t now_us) {
-        row->was_lost = !machine->is_present || now_us < machine->present_us + LEADER_LAG_US;
+        row->was_lost = !machine->is_present || machine->is_leaving ||
+                        now_us < machine->present_us + LEADER_LAG_US;
         row->was_unwanted = !mirror_unit_is_wanted(unit) ||
                             now_us < unit->wanted_us + LEADER_LAG_US;
 }
@@ -162,6 +163,23 @@ static void apply_state(MirrorUnit *unit, int machine, StoreBytes value, bool is
         state_record_done(&record);
 }
 
+static void apply_machine(MirrorMachine *machine, StoreBytes value, bool is_deletion,
+                          uint64_t now_us) {
+        MachineRecord record = { 0 };
+        bool is_leaving = !is_deletion &&
+                          machine_record_decode((const char *)value.data, value.n_bytes, &record,
+                                                NULL) == 0 &&
+                          record.is_leaving;
+
+        if (is_deletion)
+                machine->absent_us = now_us;
+        else if (!machine->is_present || (machine->is_leaving && !is_leaving))
+                machine->present_us = now_us;
+        machine->is_present = !is_deletion;
+        machine->is_leaving = is_leaving;
+        machine_record_done(&record);
+}
+
 static void apply_leader(Mirror *mirror, StoreBytes value, bool is_deletion) {
         LeaderRecord record = { 0 };
 
@@ -184,12 +202,8 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                         apply_unit(key->unit, value, is_deletion, now_us);
                 break;
         case MIRROR_MACHINE:
-                if (machine && is_deletion)
-                        machine->absent_us = now_us;
-                else if (machine && !machine->is_present)
-                        machine->present_us = now_us;
                 if (machine)
-                        machine->is_present = !is_deletion;
+                        apply_machine(machine, value, is_deletion, now_us);
                 break;
         case MIRROR_METADATA:
                 if (machine)

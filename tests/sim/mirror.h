@@ -22,7 +22,8 @@ typedef struct MirrorRow {
         uint64_t restart;
         unsigned after;         /* machines that it waits for, as a set of bits */
         uint64_t same_since_us; /* since when it has said the same */
-        bool was_lost; /* it was removed while its machine was lost, as far as the leader knew... */
+        bool was_lost; /* it was removed while its machine was lost or leaving, as far as the leader
+                          knew... */
         bool was_unwanted; /* ...or while the unit was to be nowhere, or both */
         bool was_unseen;   /* it was removed while the store had no state of it */
 } MirrorRow;
@@ -52,8 +53,9 @@ typedef struct MirrorUnit {
 /* A machine. */
 typedef struct MirrorMachine {
         bool is_present;
+        bool is_leaving;      /* its record says so */
         uint64_t absent_us;   /* when it was last not there; 0 = never was there */
-        uint64_t present_us;  /* when it came last */
+        uint64_t present_us;  /* when it came last, or stopped leaving */
         uint64_t metadata_us; /* when its metadata changed last */
 } MirrorMachine;
 

@@ -55,6 +55,9 @@ static bool may_be_taken(const Story *story, const MirrorUnit *unit, const Story
                 return true;
         if (!host->is_present || is_news(story, host->absent_us, leader))
                 return true;
+        if (story->machines[machine].is_out ||
+            is_news(story, story->machines[machine].left_us, leader))
+                return true;
         if (role->kind == STORY_ZONED && is_news(story, host->metadata_us, leader))
                 return true;
         for (size_t i = 0; i < story->mirror.n_machines; i++)
@@ -144,6 +147,14 @@ static void check_machine(Story *story, int machine) {
                 story_violate(story, "machine %d is well, and leaves the cluster", machine);
 }
 
+/* A machine registers. */
+static void note_member(const Story *story, StoryMachine *machine) {
+        if (machine->fault == STORY_LEAVES || !machine->is_out)
+                return;
+        machine->is_out = false;
+        machine->left_us = now_us(story);
+}
+
 void story_check_commit(Story *story, unsigned client, const MirrorKey *key, StoreBytes value,
                         bool is_deletion) {
         int from = client < MIRROR_CLIENTS_MAX ? story->owner[client] - 1 : -1;
@@ -164,6 +175,8 @@ void story_check_commit(Story *story, unsigned client, const MirrorKey *key, Sto
                 check_file(story, key->file);
         if (key->kind == MIRROR_MACHINE && key->machine >= 0 && is_deletion)
                 check_machine(story, key->machine);
+        else if (key->kind == MIRROR_MACHINE && key->machine >= 0)
+                note_member(story, &story->machines[key->machine]);
         if (key->kind == MIRROR_SCHEDULE && key->unit && key->machine >= 0)
                 check_row(story, key, is_deletion);
 }
@@ -261,8 +274,10 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
         const MirrorRow *row = &record->rows[machine];
 
-        /* One that its machine could not keep is started again, as on any machine that gets it. */
-        if (story_is_exclusive(unit))
+        /* One that its machine could not keep, or took away since it was about to leave, is started
+         * again, as on any machine that gets it. */
+        if (story_is_exclusive(unit) || story->machines[machine].is_out ||
+            story->machines[machine].left_us >= unit->exited_us[machine])
                 return;
         if (unit->has_exited[machine] && row->exists && record->has_state[machine] &&
             row->same_since_us < unit->exited_us[machine] && row->generation > 0 &&
@@ -278,6 +293,9 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
 static void check_last_copy(Story *story, size_t machine, const StoryUnit *unit) {
         const MirrorUnit *record = &story->mirror.units[unit - story->units];
 
+        /* Who leaves stops in the end what has no other place. */
+        if (story->machines[machine].fault == STORY_LEAVES)
+                return;
         if (!is_plain(unit) || !record->exists || record->desired != JOB_STATE_LAUNCHED ||
             !record->rows[machine].was_lost || record->rows[machine].was_unwanted ||
             record->changed_us + CAUSE_US >= now_us(story))

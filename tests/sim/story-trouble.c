@@ -9,10 +9,12 @@
 #include "tests/sim/story.h"
 
 enum {
-        DISTURB_EVERY = 6,    /* so seldom a slow leader is disturbed, in pauses */
-        FAULT_MAX_MS = 40000, /* longest trouble */
-        MASS_EVERY = 30,      /* so seldom many machines are gone at the same time, in troubles */
-        QUIET_MS = 40 * 1000, /* before that: so each knows what is there */
+        DISTURB_EVERY = 6,     /* so seldom a slow leader is disturbed, in pauses */
+        FAULT_MAX_MS = 40000,  /* longest trouble */
+        LEAVE_NOW_EVERY = 10,  /* so seldom who leaves has no more time, in pauses */
+        LEAVE_KILL_EVERY = 20, /* and so seldom its daemon is killed meanwhile */
+        MASS_EVERY = 30,       /* so seldom many machines are gone at the same time, in troubles */
+        QUIET_MS = 40 * 1000,  /* before that: so each knows what is there */
         MASS_MS = (SIM_TTL_S + 10) * 1000, /* at least so long, and at most twice */
         LATE_MAX_MS = 16000, /* a lost write turns up so much later, at most, and half a second */
 };
@@ -116,6 +118,7 @@ static const char *const fault_names[_STORY_FAULT_MAX] = {
         [STORY_MUTE] = "is not heard by the store",
         [STORY_DEAF] = "gets no answer from the store",
         [STORY_SLOW] = "has a slow connection to the store",
+        [STORY_LEAVES] = "leaves the cluster",
 };
 
 static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_us) {
@@ -161,9 +164,35 @@ static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_u
         case STORY_SLOW:
                 set_slow(story, i);
                 break;
+        case STORY_LEAVES:
+                machine->is_out = true;
+                sim_leave(&story->sim, i);
+                break;
         default:
                 break;
         }
+}
+
+/* A machine that leaves has left, or is made to: it gets no more time, or its daemon is
+ * killed. */
+static void go_on_leaving(Story *story, size_t i) {
+        SimMachine *machine = &story->sim.machines[i];
+
+        if (machine->agent && machine->has_left) {
+                story_tell(story, "machine %zu has left", i);
+                sim_stop(&story->sim, i);
+        } else if (machine->agent && story_draw(story, LEAVE_NOW_EVERY) == 0)
+                agent_leave_now(machine->agent);
+        else if (machine->agent && story_draw(story, LEAVE_KILL_EVERY) == 0)
+                sim_crash(&story->sim, i);
+}
+
+static void end_leaving(Story *story, size_t i) {
+        if (story->sim.machines[i].has_left && story->sim.machines[i].agent)
+                sim_stop(&story->sim, i);
+        else if (story->sim.machines[i].agent)
+                sim_crash(&story->sim, i);
+        story_start_daemon(story, i);
 }
 
 void story_end_fault(Story *story, size_t i) {
@@ -189,11 +218,15 @@ void story_end_fault(Story *story, size_t i) {
         case STORY_NO_SYSTEMD:
                 fake_machine_set_connected(story->sim.machines[i].fake, true);
                 break;
+        case STORY_LEAVES:
+                end_leaving(story, i);
+                break;
         default:
                 break;
         }
         machine->has_begun_anew = machine->fault == STORY_CRASHED ||
-                                  machine->fault == STORY_STOPPED || machine->fault == STORY_OFF;
+                                  machine->fault == STORY_STOPPED || machine->fault == STORY_OFF ||
+                                  machine->fault == STORY_LEAVES;
         machine->fault = STORY_FINE;
         machine->fine_us = story->sim.rig.env.now_us;
 }
@@ -286,6 +319,7 @@ void story_trouble_comes(Story *story) {
         uint64_t for_us = (100 + story_draw(story, FAULT_MAX_MS)) * US_PER_MS;
         size_t i = draw_victim(story);
         unsigned what = (unsigned)story_draw(story, 26);
+        unsigned n_faults = (story->is_harsh ? _STORY_FAULT_MAX : STORY_LEAVES) - STORY_CUT;
 
         if (story->is_harsh && story_draw(story, MASS_EVERY) == 0) {
                 begin_mass_failure(story);
@@ -302,10 +336,8 @@ void story_trouble_comes(Story *story) {
         else if (what > 0 && mishap_comes(story, what, i))
                 return;
         else if (story->machines[i].fault == STORY_FINE)
-                begin_fault(
-                        story, i,
-                        (StoryFault)(STORY_CUT + story_draw(story, _STORY_FAULT_MAX - STORY_CUT)),
-                        for_us);
+                begin_fault(story, i, (StoryFault)(STORY_CUT + story_draw(story, n_faults)),
+                            for_us);
 }
 
 void story_end_trouble(Story *story, bool is_all) {
@@ -319,8 +351,12 @@ void story_end_trouble(Story *story, bool is_all) {
                 set_quorum(story, 0);
         if (story->is_full_until_us && (is_all || story->is_full_until_us <= now_us))
                 set_full(story, 0);
-        for (size_t i = 0; i < story->options.n_machines; i++)
-                if (story->machines[i].fault != STORY_FINE &&
-                    (is_all || story->machines[i].until_us <= now_us))
+        for (size_t i = 0; i < story->options.n_machines; i++) {
+                const StoryMachine *machine = &story->machines[i];
+
+                if (machine->fault != STORY_FINE && (is_all || machine->until_us <= now_us))
                         story_end_fault(story, i);
+                else if (machine->fault == STORY_LEAVES)
+                        go_on_leaving(story, i);
+        }
 }

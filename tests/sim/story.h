@@ -46,6 +46,7 @@ typedef enum StoryFault {
         STORY_MUTE,       /* what it asks the store never arrives, or late; it hears of changes */
         STORY_DEAF,       /* what it asks is done; the answers are lost, and it hears of changes */
         STORY_SLOW,       /* every way takes seconds */
+        STORY_LEAVES,     /* the cluster, and is back, in harsh stories */
         _STORY_FAULT_MAX,
 } StoryFault;
 
@@ -106,6 +107,8 @@ typedef struct StoryMachine {
         StoryFault fault;
         uint64_t until_us;   /* when the fault ends */
         uint64_t fine_us;    /* since when all has been well with it */
+        uint64_t left_us;    /* when it was last a member again after it had begun to leave */
+        bool is_out;         /* it has begun to leave, and is no member again yet */
         uint64_t expired_us; /* when its lease last ended on command, before its time */
         bool has_begun_anew; /* and that was a start of its daemon */
         bool is_expiring;    /* its lease ends now, on command */
