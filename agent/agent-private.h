@@ -193,7 +193,7 @@ const char *agent_wait_text(const AgentUnit *unit);
 bool agent_may_run_exclusive(const Agent *agent);
 
 /* Must the unit wait because it is Exclusive and its hold, or the machine's membership, is not
- * sure? */
+ * sure, or its state says that it need not be started? */
 bool agent_hold_is_wanted(const AgentUnit *unit);
 
 /* Take the unit's hold, write it anew or give it back, as its row and the host ask for.

@@ -95,9 +95,19 @@ static bool hold_is_good(const AgentUnit *unit) {
         return unit->hold && unit->hold->is_sure && unit->hold->stop_s == unit->row.exclusive_s;
 }
 
+/* May the store still have it that what is asked for is done, though it is to be begun anew? The next
+ * run of the daemon would believe that of a unit that it finds loaded and not running. */
+static bool is_told_done(const AgentUnit *unit) {
+        bool may_be_told = !unit->agent->follow.is_synced ||
+                           (unit->state_revision > 0 && unit->generation == unit->row.generation);
+
+        return may_be_told && unit->done_generation != unit->row.generation;
+}
+
 bool agent_hold_is_wanted(const AgentUnit *unit) {
-        return row_is_exclusive(unit) && (!agent_may_run_exclusive(unit->agent) ||
-                                          unit->agent->n_ending > 0 || !hold_is_good(unit));
+        return row_is_exclusive(unit) &&
+               (!agent_may_run_exclusive(unit->agent) || unit->agent->n_ending > 0 ||
+                !hold_is_good(unit) || is_told_done(unit));
 }
 
 const char *agent_hold_text(const AgentUnit *unit) {

@@ -227,6 +227,9 @@ static void report_ended(AgentUnit *unit, int status, int64_t revision) {
                 unit->state_lease = agent->sent_lease;
                 unit->digest = unit->sent_digest;
                 unit->generation = unit->sent_generation;
+                /* It may have waited for that (agent_hold_is_wanted()). */
+                if (unit->row.exclusive_s > 0)
+                        agent_mark_work(unit);
         }
 
         if (is_again)
