@@ -17,7 +17,7 @@ MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name) {
 
 bool mirror_unit_is_absent(const MirrorUnit *unit) {
         for (size_t i = 0; i < SIM_MACHINES_MAX; i++)
-                if (unit->rows[i].exists || unit->has_state[i])
+                if (unit->rows[i].exists || (unit->has_state[i] && !unit->rows[i].was_lost))
                         return false;
         return true;
 }

@@ -71,7 +71,8 @@ typedef struct Mirror {
 /* The unit of this name, or NULL. */
 MirrorUnit *mirror_find(Mirror *mirror, const char *name, size_t n_name);
 
-/* Is it scheduled nowhere, and reported by no machine? */
+/* Is it scheduled nowhere, and reported by no machine, but for copies too many, which end by
+ * themselves? */
 bool mirror_unit_is_absent(const MirrorUnit *unit);
 
 /* Is it to be somewhere, loaded or launched? */
