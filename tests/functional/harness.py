@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clusters for tests: machines with their own systemd (tests/lab/lab), etcd beside them, fleet installed on each.
+"""Real clusters for tests: machines with their own systemd (tests/lab/lab), a store for them, fleet installed on each. The store is
+etcd, or the built-in one of a machine that serves it to the others.
 
 A test class derives from ClusterTest and says how many machines it wants; its tests share the cluster, and find it empty:
 every unit that a test leaves is destroyed after it, and machines that it powered off or unplugged come back.
@@ -27,6 +28,7 @@ TOP = Path(__file__).resolve().parent.parent.parent
 LAB = TOP / "tests" / "lab" / "lab"
 TTL_S = 3  # agent_ttl of every test cluster
 PREFIX = "/fleet/"
+STORE = "etcd"  # of the clusters that do not say; or "served"
 
 SANITIZER_REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
 
@@ -200,6 +202,34 @@ class Member(Station):
         self.lab.call("etcd-replace", self._number).ok()
 
 
+class Server(Member):
+    """A machine that serves its built-in store, and is no member of the cluster: in the place of a member of etcd."""
+
+    def __init__(self, lab, machine):
+        Station.__init__(self, lab, machine.name)
+        self.machine = machine
+
+    def stop(self):
+        self.machine.end_daemon()
+
+    def start(self):
+        if not self.machine.is_on():
+            self.machine.power_on()
+        self.machine.begin_daemon()
+
+    def kill(self):
+        self.machine.power_off()
+
+    def pause(self):
+        self.machine.pause()
+
+    def resume(self):
+        self.machine.resume()
+
+    def replace(self):
+        raise NotImplementedError("a store that one machine has cannot be replaced")
+
+
 class Machine(Station):
     """One machine of a lab."""
 
@@ -313,8 +343,8 @@ class Machine(Station):
         wait_for(lambda: self.show("fleet.service", "ActiveState") == "inactive", what="fleetd has ended")
 
     def begin_daemon(self):
-        """Start it again after end_daemon()."""
-        self.exec("sh", "-c", "rm /run/systemd/system/fleet.service.d/ended.conf && systemctl daemon-reload && systemctl start fleet.socket fleet.service").ok()
+        """Start it again after end_daemon(); nothing happens where it runs."""
+        self.exec("sh", "-c", "rm -f /run/systemd/system/fleet.service.d/ended.conf && systemctl daemon-reload && systemctl start fleet.socket fleet.service").ok()
 
     def is_on(self):
         return any(line.split() == [self.name, self.address, "running"] for line in self.lab.call("list").ok().splitlines())
@@ -334,22 +364,32 @@ class Machine(Station):
 
 
 class Cluster:
-    """Machines with fleet on them, over etcd."""
+    """Machines with fleet on them, over etcd, or over the store that one of them serves.
 
-    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S, etcd_guard=(), etcd_env=None):
+    `store_apart`: where it is served at all, another machine does, which is no member of the cluster, and stands in for
+    etcd: for tests that take machines away whichever they are, or the store.
+    """
+
+    def __init__(self, root, n_machines, n_etcd=1, options=None, configured=True, ttl_s=TTL_S, etcd_guard=(), etcd_env=None, store=None, store_apart=False):
+        self.is_served = n_etcd > 0 and (store or STORE) == "served"
         self.install_root = root
         self.ttl_s = ttl_s
         self.seen_reports = set()
         self.options = options or {}  # machine name -> extra fleet.conf lines
         self.lab = Lab()
-        self.members = [Member(self.lab, number + 1) for number in range(n_etcd)]
+        self.members = []
         try:
             self.lab.call("up", n_machines).ok()
-            if n_etcd:
+            if n_etcd and not self.is_served:
                 self.lab.call("etcd", n_etcd, *etcd_guard, env=etcd_env).ok()
+                self.members = [Member(self.lab, number + 1) for number in range(n_etcd)]
+            elif self.is_served:
+                self._serve(store_apart)
             self.lab.call("install", root).ok()
             self.machines = [Machine(self.lab, f"m{index + 1}") for index in range(n_machines)]
             if configured:
+                for member in self.members if self.is_served else ():
+                    member.machine.configure("etcd_key_prefix=/apart/")
                 for machine in self.machines:
                     self.configure(machine)
                 self.wait_for_machines(self.machines)
@@ -357,6 +397,14 @@ class Cluster:
             self.save_journals(tempfile.mkdtemp(prefix="fleet-boot-"))
             self.lab.down()
             raise
+
+    def _serve(self, is_apart):
+        if not is_apart:
+            self.lab.call("serve", "m1").ok()
+            return
+        self.lab.call("add", "store", "10.77.0.1").ok()
+        self.lab.call("serve", "store").ok()
+        self.members = [Server(self.lab, Machine(self.lab, "store"))]
 
     def configure(self, machine):
         machine.configure(*self.options.get(machine.name, []), ttl_s=self.ttl_s)
@@ -472,6 +520,8 @@ class Cluster:
     def clear(self):
         """Bring every machine and member back, and leave no unit."""
         for member in self.members:
+            if self.is_served:
+                member.resume()  # it takes part in what follows
             member.start()
             member.heal()
             member.resume()
@@ -537,11 +587,12 @@ class ClusterTest(unittest.TestCase):
     options = {}  # machine name -> list of fleet.conf lines
     etcd_guard = ()  # ("tls",): it wants client certificates; ("tls", "users"): a user besides, whose tokens expire quickly
     etcd_env = None  # {"LAB_ETCD_QUOTA": bytes}: it is full at so many
+    store_apart = False  # a served store is served by a machine that is no member, see Cluster
     install_root = None  # set by `run`
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options, etcd_guard=cls.etcd_guard, etcd_env=cls.etcd_env)
+        cls.cluster = Cluster(cls.install_root, cls.n_machines, cls.n_etcd, cls.options, etcd_guard=cls.etcd_guard, etcd_env=cls.etcd_env, store_apart=cls.store_apart)
 
     @classmethod
     def tearDownClass(cls):
@@ -572,6 +623,16 @@ class ClusterTest(unittest.TestCase):
         if machine is not None:
             self.assertEqual(running[0].name, machine.name)
         return running[0]
+
+
+def needs_etcd(reason):
+    """For a test, or a class of them, that is about what only etcd has: it does not run over a served store."""
+
+    def mark(target):
+        target.needs_etcd = reason
+        return target
+
+    return mark
 
 
 def service(command="/bin/sleep infinity", description=None, service_lines=(), fleet_lines=(), install=False):

@@ -88,10 +88,12 @@ class Api(ClusterTest):
     def test_the_socket(self):
         out = self.machine.exec("stat", "-c", "%a %U %F", "/run/fleet.sock").ok()
         self.assertEqual(out, "660 root socket\n")
-        # Only what was passed: nothing of the daemon's own.
+        # Only what was passed, and where it serves its store: nothing else of the daemon's own.
         inodes = set(re.findall(r"socket:\[(\d+)\]", self.machine.exec("sh", "-c", f"ls -l /proc/{self.machine.daemon_pid()}/fd").ok()))
         tcp = [line.split() for name in ("net/tcp", "net/tcp6") for line in self.machine.daemon_file(name).splitlines()[1:]]
-        self.assertEqual([row[1] for row in tcp if row[3] == "0A" and row[9] in inodes], [f"0100007F:{PORT:04X}"])
+        listening = [row[1] for row in tcp if row[3] == "0A" and row[9] in inodes]
+        self.assertEqual([where for where in listening if not where.endswith(f":{2379:04X}")], [f"0100007F:{PORT:04X}"])
+        self.assertEqual(len(listening), 1 + self.cluster.is_served)
 
     # Clients
 

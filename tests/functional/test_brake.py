@@ -14,6 +14,7 @@ class Brake(harness.ClusterTest):
     """Five machines with two units each; at most two may vanish at once."""
 
     n_machines = 5
+    store_apart = True
 
     def placed(self):
         """Where each unit runs, with its main process."""

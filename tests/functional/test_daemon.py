@@ -7,6 +7,8 @@ from harness import TTL_S, ClusterTest, let_pass, service, wait_for
 
 
 class Daemon(ClusterTest):
+    store_apart = True
+
     def start_units(self, n=6):
         units = {f"u{i}.service": service() for i in range(n)}
         self.cluster.start(units).ok()
@@ -67,7 +69,7 @@ class Daemon(ClusterTest):
 
     def test_a_silent_store_stops_nothing(self):
         before = self.start_units()
-        self.cluster.lab.call("etcd-pause", 1).ok()
+        self.cluster.members[0].pause()
         try:
             # Whoever meets the silence first hears of it from the daemon, and before fleetctl has had enough.
             for machine, command in zip(self.machines, (("list-machines",), ("list-units",), ("cat", next(iter(before))))):
@@ -79,7 +81,7 @@ class Daemon(ClusterTest):
                 self.assertEqual(machine.main_pid(name), pid)
             self.assertEqual(self.machines[0].api("GET", "/fleet/v1/units").status, 503)
         finally:
-            self.cluster.lab.call("etcd-resume", 1).ok()
+            self.cluster.members[0].resume()
         self.cluster.wait_for_machines(self.machines)
         self.wait_reported(before)
         for name in before:

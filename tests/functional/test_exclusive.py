@@ -21,6 +21,7 @@ def exclusive():
 
 class Exclusive(ClusterTest):
     n_machines = 2
+    store_apart = True
 
     def setUp(self):
         super().setUp()

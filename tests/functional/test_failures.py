@@ -3,7 +3,7 @@
 
 import time
 
-from harness import TTL_S, ClusterTest, let_pass, service, wait_for
+from harness import TTL_S, ClusterTest, let_pass, needs_etcd, service, wait_for
 
 # What systemd, and this host under load, may take on top of what the daemon promises.
 START_S = 1.0
@@ -12,6 +12,7 @@ START_S = 1.0
 class PowerAndCables(ClusterTest):
     n_machines = 4
     n_etcd = 3
+    store_apart = True
 
     def start_units(self, n=8):
         units = {f"u{i}.service": service() for i in range(n)}
@@ -60,6 +61,7 @@ class PowerAndCables(ClusterTest):
         for name, (machine, pid) in before.items():
             self.assertEqual(machine.main_pid(name), pid, name)
 
+    @needs_etcd("its members stop in turn")
     def test_each_etcd_member_may_stop_in_turn(self):
         before = self.start_units()
         for member in (1, 2, 3):
@@ -70,6 +72,7 @@ class PowerAndCables(ClusterTest):
         for name, (machine, pid) in before.items():
             self.assertEqual(machine.main_pid(name), pid, name)
 
+    @needs_etcd("one of its members falls silent")
     def test_a_silent_etcd_member_is_left_for_another(self):
         before = self.start_units()
         for member in (1, 2, 3):

@@ -20,6 +20,8 @@ def stamped(name, start_s=0, stop_s=0, fleet_lines=()):
 
 
 class Leaving(ClusterTest):
+    store_apart = True
+
     def stamps(self, machine, name, what):
         path = machine.root / f"run/{name}.{what}"
         return [float(line) for line in path.read_text().split()] if path.exists() else []
@@ -125,11 +127,11 @@ class Leaving(ClusterTest):
         leaver = self.machines[0]
         self.cluster.start({f"x{i}.service": service() for i in range(3)}).ok()
         pids = {name: leaver.main_pid(name) for name in leaver.unit_files()}
-        self.cluster.lab.call("etcd-pause", 1).ok()
+        self.cluster.members[0].pause()
         try:
             self.assertLess(self.leave(leaver), 12)
         finally:
-            self.cluster.lab.call("etcd-resume", 1).ok()
+            self.cluster.members[0].resume()
         self.assertEqual({name: leaver.main_pid(name) for name in pids}, pids)
         self.assertIn("Cannot leave the cluster without etcd; units keep running", leaver.journal())
 

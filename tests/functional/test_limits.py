@@ -20,6 +20,7 @@ def cpu_s(pid):
 
 class OneMachine(ClusterTest):
     n_machines = 1
+    store_apart = True
 
     @property
     def machine(self):
@@ -92,9 +93,9 @@ class Scarcity(OneMachine):
         self.restart_with("LimitNOFILE=64")
         clients = [self.connect() for _ in range(100)]
         try:
-            self.cluster.lab.call("etcd-stop", 1).ok()
+            self.cluster.members[0].stop()
             wait_for(lambda: self.cluster.api("GET", "/fleet/v1/units").status == 503, 10)
-            self.cluster.lab.call("etcd-start", 1).ok()
+            self.cluster.members[0].start()
             wait_for(lambda: self.cluster.api("GET", "/fleet/v1/units").status == 200, 20)
         finally:
             for client in clients:

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness import TOP, TTL_S, ClusterTest, let_pass, service, wait_for
+from harness import TOP, TTL_S, ClusterTest, let_pass, needs_etcd, service, wait_for
 from watch import Watch
 
 RESTART_S = 0.2  # RestartSec of fleet.service
@@ -18,6 +18,7 @@ RESTART_S = 0.2  # RestartSec of fleet.service
 
 class PromiseTest(ClusterTest):
     n_etcd = 3
+    store_apart = True
 
     def start_units(self, n=9):
         """So many units run; they are watched until the end of the test."""
@@ -152,6 +153,7 @@ class Store(PromiseTest):
         let_pass(2 * TTL_S)
         self.assert_nothing_stopped(watch)
 
+    @needs_etcd("its members do not hear each other")
     def test_two_of_three_members_do_not_hear_each_other(self):
         # They depose each other, in turns: there is a leader most of the time.
         watch = self.start_units()
@@ -162,6 +164,7 @@ class Store(PromiseTest):
         self.wait_whole()
         self.assert_nothing_stopped(watch)
 
+    @needs_etcd("its members do not hear each other")
     def test_no_member_hears_another(self):
         watch = self.start_units()
         one, two, three = self.cluster.members
@@ -175,6 +178,7 @@ class Store(PromiseTest):
         let_pass(TTL_S)
         self.assert_nothing_stopped(watch)
 
+    @needs_etcd("each machine loses sight of another member")
     def test_each_machine_and_member_has_lost_sight_of_another_one(self):
         watch = self.start_units()
         for machine, member in zip(self.machines, self.cluster.members):
@@ -186,6 +190,7 @@ class Store(PromiseTest):
             machine.join(member, *(m for m in self.machines if m is not machine))
         self.assert_nothing_stopped(watch)
 
+    @needs_etcd("its members are replaced")
     def test_every_member_is_replaced(self):
         watch = self.start_units()
         for member in self.cluster.members:
@@ -276,6 +281,7 @@ class Machines(PromiseTest):
         self.assertEqual({unit: found for unit in its if (found := watch.gaps(unit))}, {})
 
 
+@needs_etcd("its snapshots")
 class OldStore(PromiseTest):
     def etcd_forgets(self, watch, n_times, *snapshot):
         """It knows less than it told before: every machine stays out, says why, and goes on with what runs."""

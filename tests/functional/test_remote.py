@@ -48,6 +48,8 @@ def start_sshd(machine, key, port=22):
 
 
 class Remote(ClusterTest):
+    store_apart = True
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -189,7 +189,7 @@ class Moves(RestartTest):
         self.assertNotIn("why", self.cluster.units()["mv.service"])
 
     def test_the_old_machine_dies_while_it_stops_the_unit(self):
-        old, new, _ = self.machines
+        old, new, _ = reversed(self.machines)  # the first may be the one that serves the store
         self.mark(old)
         (old.root / "var/tmp/hang").touch()
         lines = ["ExecStop=/bin/sh -c 'while test -e /var/tmp/hang; do sleep 1; done'", "TimeoutStopSec=600"]

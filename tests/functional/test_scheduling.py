@@ -7,6 +7,7 @@ from harness import ClusterTest, service, wait_for
 
 
 class Scheduling(ClusterTest):
+    store_apart = True
     options = {f"m{i}": [f"metadata=role=r{i},disk=ssd"] for i in (1, 2)}
 
     def test_units_spread_evenly(self):

@@ -3,9 +3,10 @@
 
 import unittest
 
-from harness import TTL_S, Cluster, ClusterTest, keep_journals_if_failed, let_pass, service, wait_for
+from harness import TTL_S, Cluster, ClusterTest, keep_journals_if_failed, let_pass, needs_etcd, service, wait_for
 
 
+@needs_etcd("it comes late")
 class EtcdAbsent(unittest.TestCase):
     def test_it_waits_says_so_answers_503_and_joins_when_etcd_appears(self):
         cluster = Cluster(ClusterTest.install_root, n_machines=2, n_etcd=0, configured=False)

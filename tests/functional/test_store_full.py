@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcd that has reached its quota: everything runs on, and all goes on when a person has made room."""
 
-from harness import TTL_S, ClusterTest, let_pass, service, wait_for
+from harness import TTL_S, ClusterTest, let_pass, needs_etcd, service, wait_for
 
 
+@needs_etcd("its quota, and its alarm")
 class StoreFull(ClusterTest):
     n_machines = 2
     etcd_env = {"LAB_ETCD_QUOTA": "3000000"}

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from harness import LAB, PREFIX, TTL_S, ClusterTest, let_pass, service, wait_for
+from harness import LAB, PREFIX, TTL_S, ClusterTest, let_pass, needs_etcd, service, wait_for
 
 CERTIFICATES = LAB.parent / "certificates"
 PAST = ("20200101000000Z", "20200201000000Z")
@@ -13,6 +13,7 @@ ETCD = "https://10.77.0.1:2379"
 TLS_LIBRARIES = ("libssl", "libcrypto", "fleet-tls.so")
 
 
+@needs_etcd("its certificates and users")
 class Tls(ClusterTest):
     n_machines = 2
     etcd_guard = ("tls", "users")

@@ -9,7 +9,7 @@ class UserManager(ClusterTest):
 
     def test_systemd_user(self):
         """fleetd as an ordinary user, over the user's own service manager: units run there as that user, and not in the system's."""
-        machine, other = self.machines
+        other, machine = self.machines  # the first may be the one that serves the store
         home = "/run/user-test"
         machine.exec("systemctl", "stop", "fleet.socket", "fleet.service").ok()
         self.addCleanup(machine.exec, "systemctl", "stop", "user-fleetd", "user-manager")
