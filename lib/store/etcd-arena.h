@@ -16,12 +16,12 @@ typedef struct EtcdArena {
         bool has_failed;   /* an allocation failed */
 } EtcdArena;
 
-/* Memory that is not cleared and aligned for anything, or NULL. `arena` is an EtcdArena; this and the
- * next are an allocator as protobuf-c wants it. */
-void *etcd_arena_allocate(void *arena, size_t n_bytes);
+/* Memory that is not cleared and aligned for anything, or NULL. `allocator_data` is an EtcdArena;
+ * this and the next are an allocator as protobuf-c wants it. */
+void *etcd_arena_allocate(void *allocator_data, size_t n_bytes);
 
 /* Give a large allocation back early; another one stays until all of it goes. */
-void etcd_arena_release(void *arena, void *bytes);
+void etcd_arena_release(void *allocator_data, void *bytes);
 
 /* Free all of it. */
 void etcd_arena_done(EtcdArena *arena);

@@ -184,7 +184,8 @@ typedef struct Page {
         StoreRequest request;
         int status; /* 1 = it is on its way */
         bool more;
-        uint32_t next; /* number from which the next page begins */
+        int64_t revision; /* that is read */
+        uint32_t next;    /* number from which the next page begins */
         uint64_t n_found;
 } Page;
 
@@ -211,25 +212,41 @@ static void on_page(StoreRequest *request, int status, const StoreReply *reply) 
         }
 }
 
+static void on_first(StoreRequest *request, int status, const StoreReply *reply) {
+        Page *page = container_of(request, Page, request);
+
+        page->status = status;
+        page->revision = reply ? reply->revision : 0;
+}
+
+static void read_page(Store *store, Page *page, int64_t limit, StoreDone done) {
+        char key[16];
+        const StoreRange range = { .key = { .data = key, .n_bytes = KEY_BYTES },
+                                   .end = store_bytes("key."),
+                                   .revision = page->revision,
+                                   .limit = limit,
+                                   .keys_only = true };
+
+        (void)snprintf(key, sizeof(key), "key-%08u", page->next);
+        page->status = 1;
+        if (store_range(store, &page->request, &range, LIMIT_US, done) < 0)
+                page->status = -ENOMEM;
+        while (page->status == 1)
+                (void)loop_turn(loop, LOOK_US);
+        if (page->status != 0)
+                fail("cannot be read", page->next, page->status, 0);
+}
+
+/* What was on its way when its client went may have been made, too: so the revision is asked for, and
+ * every one has a write. */
 static uint64_t check_everything(Store *store) {
         Page page = { .more = true };
 
-        while (page.more && !has_failed) {
-                char key[16];
-                const StoreRange range = { .key = { .data = key, .n_bytes = KEY_BYTES },
-                                           .end = store_bytes("key."),
-                                           .limit = STORE_PAGE_KEYS,
-                                           .keys_only = true };
-
-                (void)snprintf(key, sizeof(key), "key-%08u", page.next);
-                page.status = 1;
-                if (store_range(store, &page.request, &range, LIMIT_US, on_page) < 0)
-                        page.status = -ENOMEM;
-                while (page.status == 1)
-                        (void)loop_turn(loop, LOOK_US);
-                if (page.status != 0)
-                        fail("cannot be read", page.next, page.status, 0);
-        }
+        read_page(store, &page, 1, on_first);
+        while (told_revision < page.revision && !has_failed)
+                (void)loop_turn(loop, LOOK_US);
+        while (page.more && !has_failed)
+                read_page(store, &page, STORE_PAGE_KEYS, on_page);
         for (; page.next < next_number; page.next++)
                 if (answered[page.next] != 0)
                         fail("answered, and not there", page.next, answered[page.next], 0);
@@ -283,8 +300,6 @@ static void play(long n_rounds) {
                 kill_and_restart();
         for (size_t i = 0; i < CLIENTS; i++)
                 close_client(clients[i]);
-        while (told_revision < revision && !has_failed)
-                (void)loop_turn(loop, LOOK_US);
         n_found = check_everything(clients[CLIENTS]);
         store_watch_stop(&watch);
         close_client(clients[CLIENTS]);
