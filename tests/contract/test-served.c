@@ -505,7 +505,7 @@ START_TEST(test_fragments) {
 END_TEST
 
 /* Filters leave out what they name, and a message that would be empty. */
-START_TEST(test_filters) {
+START_TEST(test_watch_filters) {
         Served__WatchCreateRequest__Filter no_put[] = {
                 SERVED__WATCH_CREATE_REQUEST__FILTER__NOPUT
         };
@@ -577,7 +577,7 @@ END_TEST
 
 /* ---- what there is not */
 
-START_TEST(test_refusals) {
+START_TEST(test_what_there_is_not) {
         static const struct {
                 const char *path;
                 GrpcCode code;
@@ -629,10 +629,10 @@ int main(void) {
         tcase_add_test(cases, test_slow_watch_is_cancelled);
         tcase_add_test(cases, test_whole);
         tcase_add_test(cases, test_fragments);
-        tcase_add_test(cases, test_filters);
+        tcase_add_test(cases, test_watch_filters);
         tcase_add_test(cases, test_progress);
         tcase_add_test(cases, test_unusable_file);
-        tcase_add_test(cases, test_refusals);
+        tcase_add_test(cases, test_what_there_is_not);
         tcase_add_test(cases, test_senseless_order);
         suite_add_tcase(suite, cases);
         srunner_set_fork_status(runner, CK_NOFORK);
