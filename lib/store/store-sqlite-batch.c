@@ -9,6 +9,9 @@
  * them. They were certainly not made, unless the disk failed in the very moment of the commit.
  *
  * Renewals of leases are not written down: they take no transaction and wake no disk.
+ *
+ * While another process keeps the file from being written, writes wait, and all else goes on: a
+ * lease must not end because nobody could renew it.
  */
 
 #include <errno.h>
@@ -19,7 +22,8 @@
 enum {
         BATCH_CALLS_MAX = 256,             /* that one transaction has */
         BATCH_BYTES_MAX = 4 * 1024 * 1024, /* of arguments, after which no call begins */
-        HISTORY_SLACK = 1000, /* more revisions than are kept before some are dropped */
+        HISTORY_SLACK = 1000,    /* more revisions than are kept before some are dropped */
+        BUSY_TOLD_US = US_PER_S, /* that another process holds the file, before it is trouble */
 };
 
 typedef struct SqliteBatch {
@@ -186,7 +190,7 @@ static void sqlite_tell_status(SqliteStore *sqlite, StoreStatus *status) {
                 .version = "",
                 .troubles = sqlite->trouble,
                 .has_leader = true,
-                .is_full = sqlite->trouble[0],
+                .is_full = sqlite->is_full,
         };
         sqlite->engine->size(sqlite->file, &status->size_bytes, &status->used_bytes);
 }
@@ -416,8 +420,11 @@ static void batch_succeed(SqliteBatch *batch) {
         SqliteStore *sqlite = batch->sqlite;
 
         batch_settle_leases(batch, true);
-        if (batch->writes)
+        if (batch->writes) {
                 sqlite_store_note_trouble(sqlite, NULL);
+                sqlite->is_full = false;
+                sqlite->busy_us = 0;
+        }
         if (sqlite->engine->revision(sqlite->file) > batch->revision)
                 sqlite_store_notify(sqlite, batch->revision + 1);
         if (batch->compact_to > sqlite->engine->compacted(sqlite->file))
@@ -427,6 +434,53 @@ static void batch_succeed(SqliteBatch *batch) {
         if (!list_is_empty(&sqlite->queue))
                 sqlite_store_wake(sqlite);
         sqlite_finish_calls(&batch->calls);
+}
+
+static void sqlite_note_busy(SqliteStore *sqlite, const Diag *diag) {
+        uint64_t now_us = loop_now_us(sqlite->loop);
+
+        sqlite_store_retry(sqlite);
+        if (sqlite->busy_us == 0)
+                sqlite->busy_us = now_us;
+        else if (now_us - sqlite->busy_us >= BUSY_TOLD_US)
+                sqlite_store_note_trouble(sqlite, diag->message);
+}
+
+/* Puts back what writes. */
+static void batch_leave_out_writes(SqliteBatch *batch) {
+        List writes = { 0 };
+        ListNode *next;
+
+        batch_settle_leases(batch, false);
+        for (ListNode *n = list_first(&batch->calls); n; n = next) {
+                SqliteCall *call = container_of(n, SqliteCall, node);
+
+                next = list_next(&batch->calls, n);
+                if (!call->writes)
+                        continue;
+                list_remove(n);
+                list_append(&writes, n);
+                call->state = CALL_QUEUED;
+        }
+        list_splice(&writes, &batch->sqlite->queue);
+        list_splice(&batch->sqlite->queue, &writes);
+        batch->writes = batch->has_due = false;
+        batch->compact_to = 0;
+}
+
+/* Leases that have run out, and history, are seen to at the next occasion. */
+static void batch_note_failure(SqliteBatch *batch, int r) {
+        SqliteStore *sqlite = batch->sqlite;
+
+        if (r == -EAGAIN || r == -ENOMEM) {
+                sqlite_store_retry(sqlite);
+        } else if (r == -ENOSPC) {
+                sqlite_store_note_trouble(sqlite, batch->diag.message);
+                sqlite->is_full = true;
+                sqlite_store_wake(sqlite);
+        } else {
+                sqlite_store_lose(sqlite, r, &batch->diag);
+        }
 }
 
 void sqlite_store_on_batch(LoopDeferred *deferred) {
@@ -440,20 +494,17 @@ void sqlite_store_on_batch(LoopDeferred *deferred) {
 
         batch_take(&batch);
         r = batch_run(&batch, &is_unknown);
+        if (r == -EAGAIN && batch.writes) {
+                sqlite_note_busy(sqlite, &batch.diag);
+                batch_leave_out_writes(&batch);
+                r = batch_run(&batch, &is_unknown);
+        }
         if (r == 0) {
                 batch_succeed(&batch);
                 return;
         }
 
-        /* Leases that have run out, and history, are seen to at the next occasion. */
-        if (r == -EAGAIN || r == -ENOMEM) {
-                sqlite_store_retry(sqlite);
-        } else if (r == -ENOSPC) {
-                sqlite_store_note_trouble(sqlite, batch.diag.message);
-                sqlite_store_wake(sqlite);
-        } else {
-                sqlite_store_lose(sqlite, r, &batch.diag);
-        }
+        batch_note_failure(&batch, r);
         batch_fail(&batch, r, is_unknown);
 }
 

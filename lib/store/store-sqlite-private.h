@@ -37,6 +37,8 @@ struct SqliteStore {
         int64_t compact_to; /* what the next batch has to forget; 0 = nothing */
         int64_t mark;       /* the revision when `history` was set: the next to be compacted to */
         bool has_due;       /* leases have run out */
+        bool is_full;       /* the disk was when it was written last */
+        uint64_t busy_us;   /* since when another process keeps it from being written; 0 = none */
         char trouble[512];  /* told last; empty while there is none */
 };
 

@@ -202,6 +202,47 @@ START_TEST(test_busy_file) {
 }
 END_TEST
 
+static char trouble[256];
+
+static void on_connection(StoreListener *listener, bool is_connected, const char *detail) {
+        (void)listener;
+        (void)is_connected;
+        (void)detail;
+}
+
+static void on_trouble(StoreListener *listener, const char *why) {
+        (void)listener;
+        (void)snprintf(trouble, sizeof(trouble), "%s", why);
+}
+
+/* While another process keeps the file from being written, reads and renewals go on beside a write
+ * that waits; after a second that is told. */
+START_TEST(test_busy_file_keeps_leases) {
+        StoreListener listener = { .on_trouble = on_trouble };
+        int64_t lease = granted_lease(5), before = put_with_lease("a", "v", lease);
+        Call *write = call_new();
+
+        store_listen(harness_store(), &listener, on_connection);
+        sqlite_test_file_set_fault((SqliteFault){ .begin_writing = -EAGAIN });
+        start_put(write, "b");
+        for (int i = 0; i < 3; i++) {
+                ck_assert_str_eq(
+                        trouble,
+                        i == 0 ? ""
+                               : "beginning fails on command: Resource temporarily unavailable");
+                wait_for_us(2 * US_PER_S);
+                ck_assert_int_eq(lease_keep_alive(lease)->status, 0);
+                ck_assert_int_eq(range((StoreRange){ .key = key("a") })->reply.revision, before);
+                if (write->n_done > 0)
+                        start_put(write = call_new(), "b");
+        }
+        sqlite_test_file_set_fault((SqliteFault){ 0 });
+        ck_assert_int_eq(call_wait(write), 0);
+        ck_assert_int_eq(lease_keep_alive(lease)->status, 0);
+        store_unlisten(&listener);
+}
+END_TEST
+
 /* While the file is gone no lease runs out, and a watch that was up to date misses nothing. */
 START_TEST(test_disk_fails_and_returns) {
         int64_t lease = granted_lease(5);
@@ -234,6 +275,7 @@ TCase *sqlite_cases(void) {
         tcase_add_loop_test(cases, test_failing_commit, 0, ELEMENTSOF(failures));
         tcase_add_test(cases, test_writes_without_space);
         tcase_add_test(cases, test_busy_file);
+        tcase_add_test(cases, test_busy_file_keeps_leases);
         tcase_add_test(cases, test_disk_fails_and_returns);
         return cases;
 }

@@ -24,8 +24,11 @@ static int fault_open(SqliteFile **ret_file, const char *path, Diag *diag) {
 }
 
 static int fault_begin(SqliteFile *file, bool is_writing, Diag *diag) {
-        return fleet_sqlite_fault.begin < 0 ? fail(fleet_sqlite_fault.begin, "beginning", diag)
-                                            : real->begin(file, is_writing, diag);
+        int r = fleet_sqlite_fault.begin;
+
+        if (r == 0 && is_writing)
+                r = fleet_sqlite_fault.begin_writing;
+        return r < 0 ? fail(r, "beginning", diag) : real->begin(file, is_writing, diag);
 }
 
 static int fault_commit(SqliteFile *file, Diag *diag) {

@@ -11,6 +11,7 @@
 typedef struct SqliteFault {
         int open;
         int begin;
+        int begin_writing;
         int commit;  /* nothing is written */
         int changes; /* what watches read */
 } SqliteFault;
