@@ -280,7 +280,7 @@ static const struct {
         { "PRAGMA application_id = 1", "PRAGMA application_id = 1718379877", "another program" },
 };
 
-START_TEST(test_foreign) {
+START_TEST(test_foreign_file) {
         static Content before;
         Opened opened;
 
@@ -449,7 +449,7 @@ int main(void) {
         tcase_add_test(cases, test_mode_and_module);
         tcase_add_loop_test(cases, test_corrupt, 0, ELEMENTSOF(damages));
         tcase_add_test(cases, test_begin_anew);
-        tcase_add_loop_test(cases, test_foreign, 0, ELEMENTSOF(foreign));
+        tcase_add_loop_test(cases, test_foreign_file, 0, ELEMENTSOF(foreign));
         tcase_add_test(cases, test_second_daemon);
         tcase_add_test(cases, test_other_writer);
         tcase_add_test(cases, test_disk_full);
