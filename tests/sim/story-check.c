@@ -58,7 +58,9 @@ static bool may_be_taken(const Story *story, const MirrorUnit *unit, const Story
         if (story->machines[machine].is_out ||
             is_news(story, story->machines[machine].left_us, leader))
                 return true;
-        if (role->kind == STORY_ZONED && is_news(story, host->metadata_us, leader))
+        /* Where it does not fit any more it stays while its machine is missing, and moves after. */
+        if (role->kind == STORY_ZONED &&
+            (!story_fits(story, role, machine) || is_news(story, host->metadata_us, leader)))
                 return true;
         for (size_t i = 0; i < story->mirror.n_machines; i++)
                 if (i != machine && unit->rows[i].exists)
