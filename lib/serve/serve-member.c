@@ -8,7 +8,7 @@
 #include "lib/serve/serve-private.h"
 
 /* Clients compare the beginning with what they need of etcd. */
-#define SERVED_VERSION "3.4.0+fleet-" FLEET_VERSION
+#define SERVED_VERSION "3.4.0" STORE_SERVED_MARK FLEET_VERSION
 #define SERVED_NAME    "fleet"
 
 /* Sends an answer that needed nothing of the store, and ends the call. */

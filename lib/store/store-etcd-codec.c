@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/store/proto/etcd.pb-c.h"
+#include "lib/store/store-etcd-outcome.h"
 
 enum {
         ETCD_REQUEST_MAX_BYTES = 1536 << 10, /* etcd's --max-request-bytes, by default */
@@ -494,6 +495,7 @@ int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply) {
         ProtobufCMessage *base;
         const Etcd__StatusResponse *response;
         const char *troubles = NULL;
+        bool is_ours;
         int r;
 
         r = unpack(&etcd__status_response__descriptor, message, &arena, &base);
@@ -507,18 +509,21 @@ int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply) {
                 return r;
         }
 
+        /* A built-in store of ours has no alarms; what troubles it are its writes, and its version is
+         * nobody's affair. */
+        is_ours = strstr(response->version, STORE_SERVED_MARK);
         *ret_reply = (EtcdReply){
                 .arena = arena,
                 .reply = {
                         .revision = header_revision(response->header),
                         .status = {
-                                .version = response->version,
+                                .version = is_ours ? "" : response->version,
                                 .troubles = troubles,
                                 .size_bytes = response->db_size,
                                 .used_bytes = response->db_size_in_use,
                                 .quota_bytes = response->db_size_quota,
                                 .has_leader = response->leader != 0,
-                                .is_full = strstr(troubles, "alarm:NOSPACE"),
+                                .is_full = is_ours ? *troubles != 0 : strstr(troubles, "alarm:NOSPACE") != NULL,
                                 .is_corrupt = strstr(troubles, "alarm:CORRUPT"),
                         },
                 },

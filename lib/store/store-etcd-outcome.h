@@ -13,6 +13,9 @@
  * has done nothing of what it was asked. */
 #define STORE_UNUSABLE_WORDS "the built-in store cannot be used"
 
+/* What stands in its version, behind that of the etcd whose API it has. */
+#define STORE_SERVED_MARK "+fleet-"
+
 enum {
         ETCD_PATIENCE_US =
                 1 *

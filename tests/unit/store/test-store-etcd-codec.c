@@ -208,6 +208,27 @@ START_TEST(test_decode_status) {
 }
 END_TEST
 
+/* A built-in store that is served has no version of its own to tell, and whatever troubles it is that
+ * it cannot write. */
+START_TEST(test_decode_served_status) {
+        static const char bytes[] = "\x12\x12"
+                                    "3.4.0+fleet-2.0.00"
+                                    "\x20\x05\x42\x04"
+                                    "full";
+        _cleanup_(freep) GrpcMessage *message = malloc(sizeof *message + sizeof bytes);
+        EtcdReply reply;
+
+        message->n_bytes = sizeof bytes - 1;
+        memcpy(message->bytes, bytes, message->n_bytes);
+        ck_assert_int_eq(etcd_decode_status(message, &reply), 0);
+        ck_assert_str_eq(reply.reply.status.version, "");
+        ck_assert_str_eq(reply.reply.status.troubles, "full");
+        ck_assert(reply.reply.status.is_full);
+        ck_assert(reply.reply.status.has_leader);
+        etcd_arena_done(&reply.arena);
+}
+END_TEST
+
 static int decode_one_status(void *context) {
         EtcdReply reply;
         int r = etcd_decode_status(context, &reply);
@@ -255,8 +276,14 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_plan,         test_nested_txn,    test_too_large,     test_nonsense,
-                test_decode_range, test_decode_status, test_out_of_memory,
+                test_plan,
+                test_nested_txn,
+                test_too_large,
+                test_nonsense,
+                test_decode_range,
+                test_decode_status,
+                test_decode_served_status,
+                test_out_of_memory,
         };
 
         return tests_run("store-etcd-codec", tests, ELEMENTSOF(tests));
