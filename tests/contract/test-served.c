@@ -17,6 +17,7 @@
 #include "lib/store/store-watch.h"
 #include "tests/contract/sqlite-file.h"
 #include "tests/sim/virtual-env.h"
+#include "tests/unit/fault.h"
 
 enum {
         TURNS_MAX = 200000, /* how long anything may take */
@@ -44,6 +45,8 @@ static struct {
         Client calls[CALLS_MAX];
         size_t n_calls;
         EtcdArena arena; /* what was decoded */
+        bool may_lose;   /* the connection */
+        bool is_lost;
 } f;
 
 /* ---- turning */
@@ -238,15 +241,28 @@ static void own_put(size_t n_keys, size_t n_bytes) {
 static void on_lost(GrpcChannel *channel, const char *reason, void *userdata) {
         (void)channel;
         (void)userdata;
-        (void)fprintf(stderr, "the connection was lost: %s\n", reason);
-        abort();
+        if (!f.may_lose) {
+                (void)fprintf(stderr, "the connection was lost: %s\n", reason);
+                abort();
+        }
+        f.is_lost = true;
+}
+
+static void connect_client(void) {
+        int fds[2];
+
+        f.is_lost = false;
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+                         0);
+        ck_assert_int_eq(serve_add_fd(f.serve, fds[0]), 0);
+        ck_assert_int_eq(grpc_channel_from_fd(&f.channel, f.client, fds[1], "test", on_lost, NULL),
+                         0);
 }
 
 static void set_up(void) {
         const StrList nowhere = { 0 };
         const ServeOptions options = { .addresses = &nowhere };
         Diag diag = { 0 };
-        int fds[2];
 
         memset(&f, 0, sizeof(f));
         virtual_env_init(&f.env, 7);
@@ -256,11 +272,7 @@ static void set_up(void) {
         ck_assert_int_eq(sqlite_test_file_open(&f.file, &f.sqlite, f.server), 0);
         ck_assert_int_eq(store_sqlite_new(&f.own, f.sqlite), 0);
         ck_assert_int_eq(serve_new(&f.serve, f.server, f.sqlite, &options, &diag), 0);
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
-                         0);
-        ck_assert_int_eq(serve_add_fd(f.serve, fds[0]), 0);
-        ck_assert_int_eq(grpc_channel_from_fd(&f.channel, f.client, fds[1], "test", on_lost, NULL),
-                         0);
+        connect_client();
         turn_until(is_connected, f.own);
 }
 
@@ -274,18 +286,21 @@ static void on_serve_closed(Serve *serve, void *userdata) {
         *(bool *)userdata = true;
 }
 
-static void tear_down(void) {
-        bool is_serve_closed = false, is_store_closed = false;
-        GrpcMessage *message;
-
-        sqlite_test_file_set_fault((SqliteFault){ 0 });
+static void drop_calls(void) {
         for (size_t i = 0; i < f.n_calls; i++) {
                 grpc_call_done(&f.calls[i].call);
-                while (!list_is_empty(&f.calls[i].messages)) {
-                        message = container_of(list_pop(&f.calls[i].messages), GrpcMessage, node);
-                        free(message);
-                }
+                while (!list_is_empty(&f.calls[i].messages))
+                        free(container_of(list_pop(&f.calls[i].messages), GrpcMessage, node));
         }
+        memset(f.calls, 0, f.n_calls * sizeof(*f.calls));
+        f.n_calls = 0;
+}
+
+static void tear_down(void) {
+        bool is_serve_closed = false, is_store_closed = false;
+
+        sqlite_test_file_set_fault((SqliteFault){ 0 });
+        drop_calls();
         f.channel = grpc_channel_free(f.channel);
         serve_close(f.serve, on_serve_closed, &is_serve_closed);
         turn_until(is_true, &is_serve_closed);
@@ -575,6 +590,67 @@ START_TEST(test_unusable_file) {
 }
 END_TEST
 
+/* ---- out of memory */
+
+/* Of everything a little: what one asks for in a row. */
+static void ask_for_everything(void) {
+        Served__RangeRequest range = SERVED__RANGE_REQUEST__INIT;
+        Served__PutRequest put = SERVED__PUT_REQUEST__INIT;
+        Served__RequestOp ops[2] = { SERVED__REQUEST_OP__INIT, SERVED__REQUEST_OP__INIT };
+        Served__RequestOp *list[] = { &ops[0], &ops[1] };
+        Served__TxnRequest txn = SERVED__TXN_REQUEST__INIT;
+        Served__WatchCreateRequest create = watch_of("k");
+        Served__LeaseRequest lease = SERVED__LEASE_REQUEST__INIT;
+        Client *stream = NULL;
+
+        range.key = put.key = text("k");
+        range.sort_target = SERVED__RANGE_REQUEST__SORT_TARGET__MOD;
+        put.prev_kv = true;
+        ops[0].request_case = SERVED__REQUEST_OP__REQUEST_PUT;
+        ops[0].put = &put;
+        ops[1].request_case = SERVED__REQUEST_OP__REQUEST_RANGE;
+        ops[1].range = &range;
+        txn.success = list;
+        txn.n_success = ELEMENTSOF(list);
+        create.prev_kv = true;
+        ask_watch(&stream, &create);
+        (void)start("/etcdserverpb.KV/Txn", true, &txn.base);
+        (void)start("/etcdserverpb.KV/Range", true, &range.base);
+        lease.id = 7;
+        (void)start("/etcdserverpb.Lease/LeaseKeepAlive", false, &lease.base);
+        (void)start("/etcdserverpb.Lease/LeaseTimeToLive", true, &lease.base);
+}
+
+/* Where memory is short, calls end, or the connection; the server lives on, and nothing leaks. */
+START_TEST(test_out_of_memory) {
+        Served__RangeRequest range = SERVED__RANGE_REQUEST__INIT;
+        bool has_failed = true;
+        size_t n = 0;
+
+        f.may_lose = true;
+        range.key = text("k");
+        for (; has_failed; n++) {
+                ask_for_everything();
+                turn_some(f.client, 3);
+                fault_arm(n);
+                for (size_t i = 0; i < 10; i++)
+                        fault_assert(loop_turn(f.server, 0) == 0);
+                has_failed = fault_disarm();
+                pass_s(2);
+                drop_calls();
+                if (f.is_lost) {
+                        f.channel = grpc_channel_free(f.channel);
+                        connect_client();
+                }
+                expect_end(start("/etcdserverpb.KV/Range", true, &range.base), GRPC_OK, "");
+                drop_calls();
+                pass_s(1);
+                ck_assert_uint_eq(serve_stats(f.serve).n_watches, 0);
+        }
+        ck_assert_uint_gt(n, 30);
+}
+END_TEST
+
 /* ---- what there is not */
 
 START_TEST(test_what_there_is_not) {
@@ -632,6 +708,7 @@ int main(void) {
         tcase_add_test(cases, test_watch_filters);
         tcase_add_test(cases, test_progress);
         tcase_add_test(cases, test_unusable_file);
+        tcase_add_test(cases, test_out_of_memory);
         tcase_add_test(cases, test_what_there_is_not);
         tcase_add_test(cases, test_senseless_order);
         suite_add_tcase(suite, cases);
