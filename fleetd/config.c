@@ -87,6 +87,28 @@ static const ConfigKey keys[] = {
                   "commas, 0.0.0.0 or [::] for all that this machine has; a port alone is one of\n"
                   "the loopback. Whoever reaches it can read and write every record, and so run\n"
                   "anything as root on every machine. Empty: nowhere." },
+        { .name = "store_certfile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, store_certfile),
+          .needs_restart = true,
+          .initial = "",
+          .help = "PEM file of the certificate to show to who comes to store_listen, and those\n"
+                  "between it and its authority; then the others write https://. Read again for\n"
+                  "every new connection." },
+        { .name = "store_keyfile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, store_keyfile),
+          .needs_restart = true,
+          .initial = "",
+          .help = "PEM file of its key." },
+        { .name = "store_cafile",
+          .parse = config_value_optional_path,
+          .offset = offsetof(Config, store_cafile),
+          .needs_restart = true,
+          .initial = "",
+          .help = "PEM file of the authorities that may vouch for who comes to store_listen: "
+                  "nobody\n"
+                  "gets in without a certificate of theirs. Empty: everybody gets in." },
         { .name = "etcd_servers",
           .parse = config_value_endpoints,
           .offset = offsetof(Config, etcd_servers),
@@ -388,8 +410,30 @@ static bool names_etcd(const Config *config) {
                 (config->etcd_servers.n_items > 0 || *config->etcd_username));
 }
 
+/* How the store is served says nothing where it is not. */
+static int check_served(const Config *config, Diag *diag) {
+        const char *key = *config->store_certfile  ? "store_certfile"
+                          : *config->store_keyfile ? "store_keyfile"
+                          : *config->store_cafile  ? "store_cafile"
+                                                   : NULL;
+
+        if (!key)
+                return 0;
+        if (config->store_listen.n_items == 0)
+                return diag_set(diag, -EINVAL,
+                                "%s is set, but store_listen is not: say where to serve the store",
+                                key);
+        if (!*config->store_certfile || !*config->store_keyfile)
+                return diag_set(diag, -EINVAL,
+                                "%s is set, but %s is not: TLS needs a certificate and its key",
+                                key, *config->store_certfile ? "store_keyfile" : "store_certfile");
+        return 0;
+}
+
 /* What no key can say by itself. */
 static int check(const Config *config, Diag *diag) {
+        int r;
+
         if (*config->etcd_password && !*config->etcd_username)
                 return diag_set(diag, -EINVAL,
                                 "etcd_password is set, but etcd_username is not: set both or none");
@@ -405,7 +449,8 @@ static int check(const Config *config, Diag *diag) {
                         config->store == STORE_MODE_ETCD   ? "store=etcd is set"
                         : config->etcd_servers.n_items > 0 ? "etcd_servers is set"
                                                            : "etcd_username is set");
-        return check_tls(config, diag);
+        r = check_served(config, diag);
+        return r < 0 ? r : check_tls(config, diag);
 }
 
 static bool is_same_metadata(const Metadata *a, const Metadata *b) {
@@ -522,6 +567,9 @@ int config_load(Config *ret_config, const char *path, char *const *environment, 
 
 void config_done(Config *config) {
         strlist_done(&config->store_listen);
+        free(config->store_certfile);
+        free(config->store_keyfile);
+        free(config->store_cafile);
         strlist_done(&config->etcd_servers);
         free(config->etcd_username);
         free(config->etcd_password);

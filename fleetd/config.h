@@ -32,6 +32,9 @@ typedef struct Config {
         int verbosity;        /* > 0: debug lines are logged */
         StoreMode store;      /* which of the two, or what is found (store-choice.h) */
         StrList store_listen; /* where the built-in store is served (lib/serve/serve.h); none = not */
+        char *store_certfile;  /* to serve it by TLS; empty = not */
+        char *store_keyfile;   /* of the certificate; empty exactly if that is */
+        char *store_cafile;    /* who may vouch for its clients; empty = nobody has to */
         StrList etcd_servers;  /* http://HOST:PORT or https://HOST:PORT; none = not configured */
         char *etcd_username;   /* empty = no authentication */
         char *etcd_password;   /* empty unless there is a name */

@@ -121,25 +121,43 @@ static int make_etcd(Daemon *daemon, const StoreChoice *choice) {
 /* ---- the built-in store */
 
 /* What it means to listen there is said where it can do harm. */
-static void warn_of(const char *text) {
+static void warn_of(const char *text, const Config *config) {
         ServeAddress address;
 
-        if (serve_address_parse(text, &address, NULL) < 0 || address.is_loopback)
+        if (*config->store_cafile || serve_address_parse(text, &address, NULL) < 0 ||
+            address.is_loopback)
                 return;
         log_line(LOG_WARNING,
-                 "store_listen=%s has no TLS and no passwords: whoever reaches this address can "
-                 "read "
-                 "and change every record of the cluster, and so run anything as root on each of "
-                 "its "
-                 "machines; it must be one that only these machines reach",
-                 text);
+                 "store_listen=%s has no %s: whoever reaches this address can read and change "
+                 "every record of the cluster, and so run anything as root on each of its "
+                 "machines; it must be one that only these machines reach%s",
+                 text, *config->store_certfile ? "store_cafile" : "TLS and no passwords",
+                 *config->store_certfile ? "" : ", or have store_certfile and store_cafile");
+}
+
+static void say_served(const Config *config) {
+        const char *how = *config->store_cafile     ? ", by TLS, to clients with a certificate"
+                          : *config->store_certfile ? ", by TLS"
+                                                    : "";
+
+        for (size_t i = 0; i < config->store_listen.n_items; i++) {
+                log_line(LOG_NOTICE, "Serving the built-in store at %s%s",
+                         config->store_listen.items[i], how);
+                warn_of(config->store_listen.items[i], config);
+        }
 }
 
 static int serve_builtin(Daemon *daemon) {
-        const StrList *addresses = &daemon->config->store_listen;
+        const Config *config = daemon->config;
+        const StreamTlsServer tls = {
+                .cert_path = config->store_certfile,
+                .key_path = config->store_keyfile,
+                .client_ca_path = or_null(config->store_cafile),
+        };
         const ServeOptions options = {
-                .addresses = addresses,
-                .host = or_null(daemon->config->public_ip),
+                .addresses = &config->store_listen,
+                .host = or_null(config->public_ip),
+                .tls = *config->store_certfile ? &tls : NULL,
         };
         Diag diag = { 0 };
         int r;
@@ -150,11 +168,7 @@ static int serve_builtin(Daemon *daemon) {
                         log_line(LOG_ERR, "Cannot serve the built-in store: %s", diag.message);
                 return r;
         }
-
-        for (size_t i = 0; i < addresses->n_items; i++) {
-                log_line(LOG_NOTICE, "Serving the built-in store at %s", addresses->items[i]);
-                warn_of(addresses->items[i]);
-        }
+        say_served(config);
         return 0;
 }
 

@@ -45,11 +45,11 @@ static Store *open_store(void) {
         _cleanup_(strlist_done) StrList endpoints = { 0 };
         StoreEtcdOptions options = { .endpoints = &endpoints };
         Diag diag = { 0 };
-        Store *store;
+        Store *opened = NULL;
 
-        if (strlist_add(&endpoints, url) < 0 || store_etcd_new(&store, loop, &options, &diag) < 0)
+        if (strlist_add(&endpoints, url) < 0 || store_etcd_new(&opened, loop, &options, &diag) < 0)
                 give_up(diag.message, -EINVAL);
-        return store;
+        return opened;
 }
 
 static int compare(const void *a, const void *b) {

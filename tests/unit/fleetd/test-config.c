@@ -218,6 +218,9 @@ START_TEST(test_bad_values) {
                 { "etcd_keyfile=k", "etcd_keyfile: \"k\" is not an absolute path" },
                 { "etcd_certfile=./c", "etcd_certfile: \"./c\" is not an absolute path" },
                 { "etcd_cafile=ca", "etcd_cafile: \"ca\" is not an absolute path" },
+                { "store_keyfile=k", "store_keyfile: \"k\" is not an absolute path" },
+                { "store_certfile=./c", "store_certfile: \"./c\" is not an absolute path" },
+                { "store_cafile=ca", "store_cafile: \"ca\" is not an absolute path" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -440,6 +443,19 @@ START_TEST(test_tls_keys) {
                 { "etcd_servers=https://a:1,http://b:2\netcd_certfile=/c\netcd_keyfile=/k\n",
                   "etcd_certfile is set, but etcd_servers has \"http://b:2\", which would be "
                   "reached without TLS: write https://" },
+                { "store_listen=1\nstore_certfile=/c\nstore_keyfile=/k\n", NULL },
+                { "store_listen=1\nstore_certfile=/c\nstore_keyfile=/k\nstore_cafile=/a\n", NULL },
+                { "store_listen=1\nstore_certfile=/c\n",
+                  "store_certfile is set, but store_keyfile is not: TLS needs a certificate and "
+                  "its key" },
+                { "store_listen=1\nstore_keyfile=/k\n",
+                  "store_keyfile is set, but store_certfile is not: TLS needs a certificate and "
+                  "its key" },
+                { "store_listen=1\nstore_cafile=/a\n",
+                  "store_cafile is set, but store_certfile is not: TLS needs a certificate and its "
+                  "key" },
+                { "store_certfile=/c\nstore_keyfile=/k\n",
+                  "store_certfile is set, but store_listen is not: say where to serve the store" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -549,7 +565,7 @@ START_TEST(test_sample_is_the_defaults) {
                                 "--help lacks%s", key);
                 }
         }
-        ck_assert_uint_eq(n_keys, 22);
+        ck_assert_uint_eq(n_keys, 25);
         ck_assert_msg(load(&config, sample, &notices, &diag) == 0, "%s", diag.message);
         ck_assert_uint_eq(notices.n_items, 0);
         ck_assert_uint_eq(config.agent_ttl_us, 15000000);
