@@ -162,78 +162,79 @@ START_TEST(test_booleans) {
 }
 END_TEST
 
+/* Values that cannot be meant. */
+static const struct {
+        const char *line, *message; /* behind "PATH:2: " */
+} bad_values[] = {
+        { "agent_tll=3s",
+          "there is no key \"agent_tll\"; fleetd --help names those that there are" },
+        { "Agent_ttl=3s", "there is no key \"Agent_ttl\"" },
+        { "verbosity=high", "verbosity: \"high\" is not a whole number" },
+        { "verbosity=-1", "verbosity: -1 is not in the range from 0 to 100" },
+        { "verbosity=", "verbosity: \"\" is not a whole number" },
+        { "verbosity=' 1'", "verbosity: \" 1\" is not a whole number" },
+        { "store=sqlite", "store: \"sqlite\" is none of auto, builtin and etcd" },
+        { "etcd_servers=[]", "etcd_servers: no server is named" },
+        { "etcd_servers=127.0.0.1:2379", "etcd_servers: " },
+        { "etcd_servers=http://a:1,http://b:x", "etcd_servers: " },
+        { "etcd_key_prefix=", "etcd_key_prefix: it must have 1 to 255 characters, and has 0" },
+        { "etcd_key_prefix=/a b/", "etcd_key_prefix: \"/a b/\" holds a blank" },
+        { "etcd_request_timeout=soon",
+          "etcd_request_timeout: \"soon\" is not a number of seconds" },
+        { "etcd_request_timeout=0", "etcd_request_timeout: 0 seconds are not in the range "
+                                    "from 0.1 seconds to a day" },
+        { "etcd_request_timeout=0.09", "etcd_request_timeout: 0.09 seconds are not in" },
+        { "engine_reconcile_interval=86401", "engine_reconcile_interval: 86401 seconds" },
+        { "etcd_request_timeout=nan", "etcd_request_timeout: nan seconds" },
+        { "engine_reconcile_interval=2s",
+          "engine_reconcile_interval: \"2s\" is not a number of seconds" },
+        { "public_ip=here", "public_ip: \"here\" is neither an IPv4 nor an IPv6 address" },
+        { "public_ip=10.0.0.256", "public_ip: \"10.0.0.256\" is neither" },
+        { "metadata=a=1,b", "metadata: " },
+        { "agent_ttl=15", "agent_ttl: \"15\" is not a duration such as 15s" },
+        { "agent_ttl=", "agent_ttl: \"\" is not a duration" },
+        { "agent_ttl=1999ms", "agent_ttl: 1999ms is not in the range from 2s" },
+        { "agent_ttl=-15s", "agent_ttl: -15s is not in the range from 2s" },
+        { "agent_ttl=25h", "agent_ttl: 25h is not in the range from 2s" },
+        { "leave_timeout=60", "leave_timeout: \"60\" is not a duration such as 15s" },
+        { "leave_timeout=-1s", "leave_timeout: -1s is not in the range from 0 to 24h" },
+        { "leave_timeout=25h", "leave_timeout: 25h is not in the range from 0 to 24h" },
+        { "units_directory=units", "units_directory: \"units\" is not an absolute path" },
+        { "systemd_user=maybe", "systemd_user: \"maybe\" is neither true nor false" },
+        { "eviction_limit=0%", "eviction_limit: 0 is not in the range from 1 to 100" },
+        { "eviction_limit=65536", "eviction_limit: 65536 is not in the range" },
+        { "eviction_limit=%", "eviction_limit: \"%\" is neither a number of machines nor" },
+        { "eviction_limit=a third", "eviction_limit: \"a third\" is not a whole number" },
+        { "token_limit=0", "token_limit: 0 is not in the range from 1 to 65535" },
+        { "token_limit=65536", "token_limit: 65536 is not in the range from 1 to 65535" },
+        { "token_limit=99999999999999999999",
+          "token_limit: 99999999999999999999 is not in the range" },
+        { "disable_engine=", "disable_engine: \"\" is neither true nor false" },
+        { "enable_grpc=2", "enable_grpc: \"2\" is neither true nor false" },
+        { "disable_watches=x", "disable_watches: \"x\" is neither true nor false" },
+        { "etcd_keyfile=k", "etcd_keyfile: \"k\" is not an absolute path" },
+        { "etcd_certfile=./c", "etcd_certfile: \"./c\" is not an absolute path" },
+        { "etcd_cafile=ca", "etcd_cafile: \"ca\" is not an absolute path" },
+        { "store_keyfile=k", "store_keyfile: \"k\" is not an absolute path" },
+        { "store_certfile=./c", "store_certfile: \"./c\" is not an absolute path" },
+        { "store_cafile=ca", "store_cafile: \"ca\" is not an absolute path" },
+};
+
 /* Every value that cannot be meant is an error that begins with file, line and key; nothing is
  * written. */
 START_TEST(test_bad_values) {
-        static const struct {
-                const char *line, *message; /* behind "PATH:2: " */
-        } rows[] = {
-                { "agent_tll=3s",
-                  "there is no key \"agent_tll\"; fleetd --help names those that there are" },
-                { "Agent_ttl=3s", "there is no key \"Agent_ttl\"" },
-                { "verbosity=high", "verbosity: \"high\" is not a whole number" },
-                { "verbosity=-1", "verbosity: -1 is not in the range from 0 to 100" },
-                { "verbosity=", "verbosity: \"\" is not a whole number" },
-                { "verbosity=' 1'", "verbosity: \" 1\" is not a whole number" },
-                { "store=sqlite", "store: \"sqlite\" is none of auto, builtin and etcd" },
-                { "etcd_servers=[]", "etcd_servers: no server is named" },
-                { "etcd_servers=127.0.0.1:2379", "etcd_servers: " },
-                { "etcd_servers=http://a:1,http://b:x", "etcd_servers: " },
-                { "etcd_key_prefix=",
-                  "etcd_key_prefix: it must have 1 to 255 characters, and has 0" },
-                { "etcd_key_prefix=/a b/", "etcd_key_prefix: \"/a b/\" holds a blank" },
-                { "etcd_request_timeout=soon",
-                  "etcd_request_timeout: \"soon\" is not a number of seconds" },
-                { "etcd_request_timeout=0", "etcd_request_timeout: 0 seconds are not in the range "
-                                            "from 0.1 seconds to a day" },
-                { "etcd_request_timeout=0.09", "etcd_request_timeout: 0.09 seconds are not in" },
-                { "engine_reconcile_interval=86401", "engine_reconcile_interval: 86401 seconds" },
-                { "etcd_request_timeout=nan", "etcd_request_timeout: nan seconds" },
-                { "engine_reconcile_interval=2s",
-                  "engine_reconcile_interval: \"2s\" is not a number of seconds" },
-                { "public_ip=here", "public_ip: \"here\" is neither an IPv4 nor an IPv6 address" },
-                { "public_ip=10.0.0.256", "public_ip: \"10.0.0.256\" is neither" },
-                { "metadata=a=1,b", "metadata: " },
-                { "agent_ttl=15", "agent_ttl: \"15\" is not a duration such as 15s" },
-                { "agent_ttl=", "agent_ttl: \"\" is not a duration" },
-                { "agent_ttl=1999ms", "agent_ttl: 1999ms is not in the range from 2s" },
-                { "agent_ttl=-15s", "agent_ttl: -15s is not in the range from 2s" },
-                { "agent_ttl=25h", "agent_ttl: 25h is not in the range from 2s" },
-                { "leave_timeout=60", "leave_timeout: \"60\" is not a duration such as 15s" },
-                { "leave_timeout=-1s", "leave_timeout: -1s is not in the range from 0 to 24h" },
-                { "leave_timeout=25h", "leave_timeout: 25h is not in the range from 0 to 24h" },
-                { "units_directory=units", "units_directory: \"units\" is not an absolute path" },
-                { "systemd_user=maybe", "systemd_user: \"maybe\" is neither true nor false" },
-                { "eviction_limit=0%", "eviction_limit: 0 is not in the range from 1 to 100" },
-                { "eviction_limit=65536", "eviction_limit: 65536 is not in the range" },
-                { "eviction_limit=%", "eviction_limit: \"%\" is neither a number of machines nor" },
-                { "eviction_limit=a third", "eviction_limit: \"a third\" is not a whole number" },
-                { "token_limit=0", "token_limit: 0 is not in the range from 1 to 65535" },
-                { "token_limit=65536", "token_limit: 65536 is not in the range from 1 to 65535" },
-                { "token_limit=99999999999999999999",
-                  "token_limit: 99999999999999999999 is not in the range" },
-                { "disable_engine=", "disable_engine: \"\" is neither true nor false" },
-                { "enable_grpc=2", "enable_grpc: \"2\" is neither true nor false" },
-                { "disable_watches=x", "disable_watches: \"x\" is neither true nor false" },
-                { "etcd_keyfile=k", "etcd_keyfile: \"k\" is not an absolute path" },
-                { "etcd_certfile=./c", "etcd_certfile: \"./c\" is not an absolute path" },
-                { "etcd_cafile=ca", "etcd_cafile: \"ca\" is not an absolute path" },
-                { "store_keyfile=k", "store_keyfile: \"k\" is not an absolute path" },
-                { "store_certfile=./c", "store_certfile: \"./c\" is not an absolute path" },
-                { "store_cafile=ca", "store_cafile: \"ca\" is not an absolute path" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(bad_values); i++) {
                 _cleanup_(strlist_done) StrList notices = { 0 };
                 char text[128], expected[256];
                 Config config = { .verbosity = 4711 };
                 Diag diag = { 0 };
 
-                (void)snprintf(text, sizeof(text), "# a comment\n%s\nverbosity=1\n", rows[i].line);
-                (void)snprintf(expected, sizeof(expected), "%s:2: %s", path, rows[i].message);
+                (void)snprintf(text, sizeof(text), "# a comment\n%s\nverbosity=1\n",
+                               bad_values[i].line);
+                (void)snprintf(expected, sizeof(expected), "%s:2: %s", path, bad_values[i].message);
                 ck_assert_int_eq(load(&config, text, &notices, &diag), -EINVAL);
                 ck_assert_msg(strncmp(diag.message, expected, strlen(expected)) == 0, "\"%s\": %s",
-                              rows[i].line, diag.message);
+                              bad_values[i].line, diag.message);
                 ck_assert_int_eq(config.verbosity, 4711);
         }
 }
