@@ -45,14 +45,21 @@ static void sqlite_drop_leases(SqliteStore *sqlite) {
         }
 }
 
+typedef struct LeaseReading {
+        SqliteStore *sqlite; /* borrowed */
+        bool has_left;       /* the file says of some what they have left */
+} LeaseReading;
+
 static int on_lease(const SqliteFileLease *found, void *userdata) {
-        SqliteStore *sqlite = userdata;
+        LeaseReading *reading = userdata;
+        SqliteStore *sqlite = reading->sqlite;
         SqliteLease *lease = calloc(1, sizeof(*lease));
         uint64_t full_us;
 
         if (!lease)
                 return -ENOMEM;
 
+        reading->has_left |= found->left_us >= 0;
         lease->lease.id = found->id;
         lease->lease.ttl_s = found->ttl_s;
         full_us = store_lease_ttl_us(&lease->lease);
@@ -101,15 +108,18 @@ static int sqlite_keep_leases(SqliteStore *sqlite, bool is_closing, Diag *diag) 
 }
 
 static int sqlite_read_leases(SqliteStore *sqlite, Diag *diag) {
+        LeaseReading reading = { .sqlite = sqlite };
         int r;
 
         /* Before they are entered: going on gives each its full time. */
         sqlite_drop_leases(sqlite);
         store_leases_pause(&sqlite->leases, false);
-        r = sqlite->engine->leases(sqlite->file, on_lease, sqlite, diag);
+        r = sqlite->engine->leases(sqlite->file, on_lease, &reading, diag);
         if (r < 0)
                 return r;
-        return sqlite_keep_leases(sqlite, false, diag);
+
+        /* A disk that is full is still to be read from. */
+        return reading.has_left ? sqlite_keep_leases(sqlite, false, diag) : 0;
 }
 
 /* ---- trouble */

@@ -105,6 +105,28 @@ class Served(unittest.TestCase):
         self.cluster.wait_active(*UNITS, timeout_s=20)
         self.assertEqual({key: pid for key, pid in self.pids().items() if key in left}, left)
 
+    def test_the_store_goes_back_to_a_backup(self):
+        self.start_units()
+        pids, revision = self.pids(), self.revision()
+        self.server.exec("fleetd", "store", "backup", "--force", "/root/backup").ok()
+        late = {f"late{number}.service": service() for number in range(3)}
+        self.cluster.start(late).ok()
+        self.cluster.wait_active(*late)
+        self.cluster.fleetctl("stop", "unit0.service").ok()
+        self.cluster.fleetctl("destroy", "unit1.service").ok()
+
+        self.server.exec("sh", "-c", "fleetd store restore --wait /root/backup & systemctl restart fleet.service; wait $!").ok()
+        wait_for(lambda: not any(set(late) & set(machine.unit_files()) for machine in self.cluster.machines), 20, "what the backup does not have is gone")
+        wait_for(lambda: all(any(m.is_active(unit) for m in self.cluster.machines) for unit in UNITS), 20, "what it has is back")
+        self.assertGreater(self.revision(), revision)
+        for machine in self.others:
+            machine.exec("systemctl", "restart", "fleet.service", timeout_s=30).ok()
+        for machine in self.cluster.machines:
+            wait_for(lambda machine=machine: self.all_are_there(machine), 20, f"{machine} is back")
+        touched = ("unit0.service", "unit1.service")
+        untouched = {key: pid for key, pid in pids.items() if key[0] not in touched}
+        self.assertEqual({key: pid for key, pid in self.pids().items() if key[0] not in touched}, untouched)
+
     def machine_named(self, name):
         return next(machine for machine in self.cluster.machines if machine.name == name)
 

@@ -97,6 +97,13 @@ class StoreFile(unittest.TestCase):
         self.assertRegex(told.out, "full")
         let_pass(TTL_S + 1)
         self.assertEqual(len(self.cluster.machine_ids()), 1)
+
+        # It still is when fleetd begins anew, and what it has can be read all the same.
+        self.machine.exec("systemctl", "kill", "-s", "KILL", "fleet.service").ok()
+        wait_for(lambda: self.machine.daemon_pid() not in (self.daemon, 0), 10, "another fleetd runs")
+        self.daemon = self.machine.daemon_pid()
+        wait_for(lambda: self.machine.api("GET", "/fleet/v1/units").status == 200, 10, "the units can be listed")
+        self.assertEqual(set(self.cluster.units()) & set(UNITS), set(UNITS))
         self.sh(f"rm -f {STATE}/filler").ok()
         self.goes_on()
 
