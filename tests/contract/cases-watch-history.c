@@ -71,7 +71,7 @@ static void check_whole_revisions(const Recorder *recorder) {
 
 /* A long history comes complete and in order. */
 START_TEST(test_long_history) {
-        enum { N_COMMITS = 2500 };
+        enum { N_COMMITS = 2500, N_AT_A_TIME = 250 };
         int64_t first = current_revision() + 1;
         Call *calls[N_COMMITS];
         Recorder *recorder;
@@ -86,6 +86,8 @@ START_TEST(test_long_history) {
                 ck_assert_int_eq(store_txn(harness_store(), &calls[i]->request, &one,
                                            STORE_LIST_TIMEOUT_US, call_done),
                                  0);
+                if ((i + 1) % N_AT_A_TIME == 0)
+                        (void)call_wait(calls[i]);
         }
         for (size_t i = 0; i < N_COMMITS; i++)
                 ck_assert_int_eq(call_wait(calls[i]), 0);

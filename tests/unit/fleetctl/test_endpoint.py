@@ -280,7 +280,7 @@ class Tls(EndpointTest):
         ):
             self.assert_complaint(endpoint, cause + "; give a certificate that it accepts with --cert-file and --key-file\n",
                                   "--ca-file=" + self.authority.pem, *flags)
-            self.assertRegex(self.complaint(newest, "--request-timeout=1", "--ca-file=" + self.authority.pem, *flags),
+            self.assertRegex(self.complaint(newest, "--request-timeout=2.5", "--ca-file=" + self.authority.pem, *flags),
                              "give a certificate .*with --cert-file and --key-file")
 
     def test_files_that_cannot_be_used(self):
