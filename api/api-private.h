@@ -53,6 +53,7 @@ struct Api {
         Registry *registry; /* borrowed */
         ApiOptions options;
         bool is_available;
+        char *why_closed; /* owned: why the store is closed; NULL = it is open */
         bool is_closing;
         List calls; /* ApiCall.node */
         unsigned n_waits;

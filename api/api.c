@@ -23,6 +23,7 @@ static void api_on_closing(LoopDeferred *deferred) {
                 return;
         }
 
+        free(api->why_closed);
         free(api);
         closed(userdata);
 }
@@ -44,6 +45,12 @@ void api_set_available(Api *api, bool is_available) {
         api->is_available = is_available;
 }
 
+void api_set_closed(Api *api, const char *why) {
+        free(api->why_closed);
+        /* Without memory for it the usual words must do. */
+        api->why_closed = why ? strdup(why) : NULL;
+}
+
 void api_set_token_limit(Api *api, uint16_t token_limit) {
         assert(token_limit > 0);
 
@@ -56,7 +63,11 @@ void api_handle(HttpExchange *exchange, void *userdata) {
         if ((!api->is_available && !api_route_is_local(exchange)) || api->is_closing) {
                 /* Nothing was done yet, which no other 503 says. */
                 (void)http_exchange_add_header(exchange, "Retry-After", "1");
-                api_reply_unavailable(api, exchange);
+                if (api->why_closed)
+                        api_reply_error(api, exchange, 503, "the store is closed: %s",
+                                        api->why_closed);
+                else
+                        api_reply_unavailable(api, exchange);
                 return;
         }
         api_route(api, exchange);

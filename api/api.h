@@ -37,6 +37,10 @@ int api_new(Api **ret_api, Registry *registry, const ApiOptions *options);
  * answered with 503 (contract section 4.1). Initially false. */
 void api_set_available(Api *api, bool is_available);
 
+/* The store is closed, for this reason; NULL = it is open. While it is, and no machine is available
+ * for that, the 503 says so. Copied. */
+void api_set_closed(Api *api, const char *why);
+
 /* Entries of a page from now on; calls under way keep what they began with. */
 void api_set_token_limit(Api *api, uint16_t token_limit);
 

@@ -7,10 +7,17 @@
 
 #include "fleetd/daemon-private.h"
 
-/* Why this machine is no member of the cluster; NULL when it is one. Borrowed. */
+/* Why this machine is no member of the cluster, or can do nothing as one; NULL when it is one.
+ * Borrowed. */
 static const char *why_out(Daemon *daemon) {
         const char *rival = daemon->presence ? presence_rival(daemon->presence) : NULL;
+        const char *closed = daemon->presence ? presence_why_closed(daemon->presence) : NULL;
 
+        if (closed) {
+                (void)snprintf(daemon->why_out, sizeof(daemon->why_out), "the store is closed: %s",
+                               closed);
+                return daemon->why_out;
+        }
         if (daemon->presence && presence_lease(daemon->presence) != 0)
                 return NULL;
         if (!rival)

@@ -53,9 +53,9 @@ static void on_kept(uint64_t until_us, uint64_t ttl_us, void *userdata) {
 static void on_closed(bool is_closed, void *userdata) {
         Daemon *daemon = userdata;
 
-        (void)is_closed;
         if (daemon->is_closing)
                 return;
+        api_set_closed(daemon->api, is_closed ? presence_why_closed(daemon->presence) : NULL);
         update_engine(daemon);
         update_available(daemon);
 }

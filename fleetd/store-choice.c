@@ -32,9 +32,11 @@ static StoreChoice choose_by_configuration(const StoreFacts *facts) {
                 .server = facts->names_etcd ? NULL : store_local_servers[0],
                 .why = facts->mode == STORE_MODE_ETCD ? "store=etcd is configured"
                                                       : "etcd is configured",
-                .warning = was_builtin ? "This machine used its built-in store before; the units "
-                                         "in that are not in etcd, and come back with store=builtin"
-                                       : NULL,
+                .warning = was_builtin
+                                   ? "This machine used its built-in store before; units in "
+                                     "that which were not copied are not in etcd, and come back "
+                                     "with store=builtin"
+                                   : NULL,
         };
 }
 

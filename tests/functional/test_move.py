@@ -78,6 +78,8 @@ class Moving(unittest.TestCase):
         """Nobody can change anything, and is told; machines stay members."""
         refused = self.cluster.fleetctl("submit", "late.service", machine=self.machines[1])
         self.assertNotEqual(refused.rc, 0)
+        self.assertIn("the store is closed: its records are in", refused.err)
+        self.assertIn("the store is closed: its records are in", self.machines[0].fleetctl("doctor").out)
         for machine in self.machines:
             wait_for(lambda machine=machine: "The store is closed: its records are in" in machine.journal(), what=f"{machine} says so")
 

@@ -34,6 +34,8 @@ static void on_closed(bool is_closed, void *userdata) {
         if (machine->is_closing)
                 return;
         engine_set_lease(machine->engine, lease);
+        api_set_closed(machine->server.api,
+                       is_closed ? presence_why_closed(machine->presence) : NULL);
         api_set_available(machine->server.api, lease != 0);
 }
 

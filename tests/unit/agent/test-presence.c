@@ -286,12 +286,15 @@ START_TEST(test_wiped_store_comes_back) {
 }
 END_TEST
 
-static int answered; /* the status of the last request */
+static int answered;     /* the status of the last request... */
+static bool says_closed; /* ...and whether its body says that the store is closed */
 
 static void on_answer(int status, const Buf *body, void *userdata) {
-        (void)body;
+        static const char words[] = "the store is closed: its records are being moved";
+
         (void)userdata;
         answered = status;
+        says_closed = body && memmem(body->data, body->n_bytes, words, strlen(words));
 }
 
 /* Have a user submit a unit; returns what the API answered. */
@@ -320,6 +323,7 @@ START_TEST(test_closed_store) {
         ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 503);
         rig_run_ms(&sim.rig, 60000);
         ck_assert_int_eq(submit(&sim, "/fleet/v1/units/c.service"), 503);
+        ck_assert(says_closed);
         ck_assert(!rig_has(&sim.rig, "unit/c.service"));
         ck_assert_str_eq(presence_why_closed(sim.machines[0].presence),
                          "its records are being moved");
