@@ -68,9 +68,21 @@ static bool may_be_taken(const Story *story, const MirrorUnit *unit, const Story
         return !is_plain(role) && role->kind != STORY_ZONED;
 }
 
+/* May the leader not have heard yet that the machine is back? It has been in trouble since. */
+static bool is_behind(const Story *story, size_t machine) {
+        const int leader = mirror_machine(&story->mirror, story->mirror.leader,
+                                          strlen(story->mirror.leader));
+        const StoryMachine *m = leader >= 0 ? &story->machines[leader] : NULL;
+
+        return m && (m->fault != STORY_FINE ||
+                     (m->fine_us >= story->mirror.machines[machine].present_us &&
+                      m->fine_us + IN_TOUCH_US >= now_us(story)));
+}
+
 static void check_row(Story *story, const MirrorKey *key, bool is_deletion) {
         StoryUnit *role = &story->units[key->unit - story->mirror.units];
 
+        role->was_behind[key->machine] = is_deletion && is_behind(story, (size_t)key->machine);
         if (is_deletion && key->unit->rows[key->machine].exists &&
             !may_be_taken(story, key->unit, role, (size_t)key->machine))
                 story_violate(story, "%s is taken from machine %d without a cause", role->name,
@@ -206,10 +218,13 @@ static bool is_unheard_of(const Story *story, const MirrorRow *row, size_t machi
         return row->was_unseen && !was_in_touch(story, machine, row->same_since_us);
 }
 
-/* Was the machine lost when the copy there lost its row, or has it been since? So it may have been cut
- * off from then on, and nobody waits for what it runs. */
-static bool was_lost(const Story *story, const MirrorRow *row, size_t machine) {
-        return row->was_lost || story->mirror.machines[machine].absent_us >= row->same_since_us;
+/* Was the machine lost when the copy there lost its row, as far as the leader knew, or has it been
+ * since? So it may have been cut off from then on, and nobody waits for what it runs. */
+static bool was_lost(const Story *story, const StoryUnit *unit, size_t machine) {
+        const MirrorRow *row = &story->mirror.units[unit - story->units].rows[machine];
+
+        return row->was_lost || unit->was_behind[machine] ||
+               story->mirror.machines[machine].absent_us >= row->same_since_us;
 }
 
 /* A copy starts here: has every other one ended that ran on a machine that was well and there? One
@@ -223,7 +238,7 @@ static void check_start(Story *story, size_t machine, const StoryUnit *unit) {
         for (size_t i = 0; i < story->options.n_machines; i++) {
                 const MirrorRow *row = &record->rows[i];
 
-                if (i != machine && is_in_touch(story, i) && !was_lost(story, row, i) &&
+                if (i != machine && is_in_touch(story, i) && !was_lost(story, unit, i) &&
                     !is_unheard_of(story, row, i) &&
                     fake_machine_unit_is_running(story->sim.machines[i].fake, unit->name))
                         story_violate(story,

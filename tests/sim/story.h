@@ -66,7 +66,10 @@ typedef struct StoryUnit {
         uint64_t misfit_us[SIM_MACHINES_MAX]; /* since when it has run there without fitting; 0 = it
                                                   does not */
         bool has_exited[SIM_MACHINES_MAX];    /* it did, and did not start since */
-        int mass_machine; /* where it had a row when many machines failed; -1 = nowhere */
+        bool was_behind
+                [SIM_MACHINES_MAX]; /* it lost its row there when the leader may not have heard
+                                              that the machine is back */
+        int mass_machine;           /* where it had a row when many machines failed; -1 = nowhere */
 } StoryUnit;
 
 /* What a request asks of one unit. */
