@@ -188,32 +188,57 @@ static int commit_delete_all(SqliteCommit *commit, const SqliteRows *rows) {
         return r;
 }
 
-static int commit_put(SqliteCommit *commit, const StoreCommand *put, StoreAnswer *answer) {
-        bool keeps = put->keeps_value || put->keeps_lease;
-        StoreKv kv = {
-                .key = put->key,
-                .value = put->value,
-                .create_revision = commit->file->revision + 1,
-                .lease = put->lease,
-                .version = 1,
-        };
+/* What a key has now, its bytes left out. Returns 1, or 0 when it is not there. */
+static int commit_peek(SqliteCommit *commit, StoreBytes key, StoreKv *ret_kv) {
+        _cleanup_(freep) char *scratch = malloc(key.n_bytes + 1);
+        sqlite3_stmt *s;
         int r;
 
-        r = commit_list(commit, put->key, (StoreBytes){ 0 },
-                        !put->keeps_value && !put->wants_previous, &answer->rows);
+        if (!scratch)
+                return -ENOMEM;
+        s = commit_ranged(commit, STATEMENT_KEYS, key, (StoreBytes){ 0 }, scratch, 1, 0, &r);
+        if (!s)
+                return r;
+
+        r = sqlite_step(commit->file, s, commit->diag);
+        if (r != 1)
+                return r;
+        *ret_kv = sqlite_row(s);
+        ret_kv->key = ret_kv->value = (StoreBytes){ 0 };
+        (void)sqlite3_reset(s);
+        return 1;
+}
+
+/* As above; with the bytes where the put or its answer needs them, which are the answer's then. */
+static int commit_read_before(SqliteCommit *commit, const StoreCommand *put, StoreAnswer *answer,
+                              StoreKv *ret_kv) {
+        int r;
+
+        if (!put->keeps_value && !put->wants_previous)
+                return commit_peek(commit, put->key, ret_kv);
+
+        r = commit_list(commit, put->key, (StoreBytes){ 0 }, false, &answer->rows);
+        if (r < 0 || answer->rows.n_kvs == 0)
+                return r;
+        *ret_kv = answer->rows.kvs[0];
+        return 1;
+}
+
+static int commit_put(SqliteCommit *commit, const StoreCommand *put, StoreAnswer *answer) {
+        StoreKv before = { 0 }, kv = { .key = put->key, .value = put->value, .lease = put->lease };
+        int r = commit_read_before(commit, put, answer, &before);
+
         if (r < 0)
                 return r;
-        if (answer->rows.n_kvs > 0) {
-                const StoreKv *before = &answer->rows.kvs[0];
-
-                kv.create_revision = before->create_revision;
-                kv.version = before->version + 1;
-                kv.value = put->keeps_value ? before->value : kv.value;
-                kv.lease = put->keeps_lease ? before->lease : kv.lease;
-        } else if (keeps) {
+        if (r == 0 && (put->keeps_value || put->keeps_lease))
                 return STORE_E_ABSENT;
-        }
 
+        kv.create_revision = r == 1 ? before.create_revision : commit->file->revision + 1;
+        kv.version = before.version + 1;
+        if (put->keeps_value)
+                kv.value = before.value;
+        if (put->keeps_lease)
+                kv.lease = before.lease;
         r = commit_add(commit, &kv);
         if (!put->wants_previous)
                 sqlite_rows_done(&answer->rows);
@@ -270,7 +295,7 @@ static int commit_choose(SqliteCommit *commit, const StoreCommand *command, Stor
 
 /* Is what a put wants there? */
 static int commit_check_put(SqliteCommit *commit, const StoreCommand *put) {
-        _cleanup_(sqlite_rows_done) SqliteRows rows = { 0 };
+        StoreKv before;
         int64_t found;
         int r;
 
@@ -282,8 +307,10 @@ static int commit_check_put(SqliteCommit *commit, const StoreCommand *put) {
         if (!put->keeps_value && !put->keeps_lease)
                 return 0;
 
-        r = commit_list(commit, put->key, (StoreBytes){ 0 }, true, &rows);
-        return r == 0 && rows.n_kvs == 0 ? STORE_E_ABSENT : r;
+        r = commit_peek(commit, put->key, &before);
+        if (r < 0)
+                return r;
+        return r == 1 ? 0 : STORE_E_ABSENT;
 }
 
 /* Holds the chosen commands of a kind against what is there before any of them is made. */

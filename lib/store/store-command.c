@@ -89,14 +89,18 @@ static int written_collect(Written *written, const StoreCommand *commands, size_
 }
 
 static int command_check_written_once(const StoreCommand *txn) {
-        size_t n = command_count(txn, 1);
-        _cleanup_(freep) StoreBytes *puts = calloc(n, sizeof(*puts));
-        _cleanup_(freep) const StoreCommand **deletes = calloc(n, sizeof(*deletes));
-        Written written = { .puts = puts, .deletes = deletes };
+        size_t n = command_count(txn, 1) - 1;
+        _cleanup_(freep) StoreBytes *puts = NULL;
+        _cleanup_(freep) const StoreCommand **deletes = NULL;
 
+        if (n < 2)
+                return 0;
+
+        puts = calloc(n, sizeof(*puts));
+        deletes = calloc(n, sizeof(*deletes));
         if (!puts || !deletes)
                 return -ENOMEM;
-        return written_collect_cases(&written, txn);
+        return written_collect_cases(&(Written){ .puts = puts, .deletes = deletes }, txn);
 }
 
 static int command_check_shape(const StoreCommand *command, size_t max_ops);
