@@ -289,6 +289,35 @@ START_TEST(test_silent_client) {
 }
 END_TEST
 
+/* Without memory for a client it is closed, and the next one is served. */
+START_TEST(test_no_memory_for_a_client) {
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        bool has_failed = true;
+        Pair p;
+
+        set_up(&p, "good", NULL);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons(grpc_server_port(p.f.server));
+        for (size_t n = 0; has_failed; n++) {
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+                fault_arm(n);
+                for (int i = 0; i < 10; i++)
+                        (void)loop_turn(p.f.loop, 0);
+                has_failed = fault_disarm();
+                ck_assert_uint_eq(grpc_server_connections(p.f.server), has_failed ? 0 : 1);
+                ck_assert(n > 0 || has_failed);
+                (void)close(fd);
+                turn_until_idle(p.f.loop);
+                ck_assert_uint_eq(grpc_server_connections(p.f.server), 0);
+        }
+        ask(&p, "ca", NULL);
+        ck_assert_int_eq(p.code, GRPC_OK);
+        tear_down(&p);
+}
+END_TEST
+
 static int run_all(void) {
         Suite *suite = suite_create("grpc-server-tls");
         TCase *cases = tcase_create("grpc-server-tls");
@@ -300,6 +329,7 @@ static int run_all(void) {
         tcase_add_loop_test(cases, test_refused, 0, (int)ELEMENTSOF(refusals));
         tcase_add_test(cases, test_wrong_files);
         tcase_add_test(cases, test_silent_client);
+        tcase_add_test(cases, test_no_memory_for_a_client);
         suite_add_tcase(suite, cases);
         runner = srunner_create(suite);
         srunner_set_fork_status(runner, CK_NOFORK);
