@@ -136,6 +136,8 @@ class Served(unittest.TestCase):
         self.assertIn(f"Serving the built-in store at {self.server.address}:{PORT}", journal)
         self.assertIn(f"store_listen={self.server.address}:{PORT} has no TLS and no passwords: whoever reaches this address", journal)
         self.assertNotIn(f"store_listen=127.0.0.1:{PORT} has no TLS", journal)
+        for library in ("fleet-tls.so", "libssl", "libcrypto"):
+            self.assertNotIn(library, self.server.daemon_file("maps"))
         self.assertIn(self.server.address, self.etcdctl("member", "list").ok())
         self.etcdctl("endpoint", "health").ok()
 

@@ -78,6 +78,7 @@ class ServedTls(unittest.TestCase):
         self.assertEqual({machine.name for machine in self.cluster.machines if any(machine.main_pid(unit) for unit in UNITS)}, {"m1", "m2", "m3"})
         self.assertIn(f"Serving the built-in store at {self.server.address}:{PORT}, by TLS, to clients with a certificate", self.server.journal())
         self.assertNotIn("whoever reaches this address", self.server.journal())
+        self.assertIn("fleet-tls.so", self.server.daemon_file("maps"))
         self.cluster.fleetctl("destroy", *UNITS).ok()
 
     def test_etcdctl_needs_a_certificate_too(self):
