@@ -17,14 +17,14 @@
 #include "lib/store/store-watch.h"
 
 enum {
-        SECONDS = 3,
+        SECONDS = 1,
         IN_FLIGHT = 64,
         VALUE_BYTES = 300, /* about what a record has */
         KEYS = 1000,       /* that are written over and over */
         TXN_OPS = 128,
         RANGE_KEYS = 10000,
-        RANGES = 15,
-        WATCHED = 1500,
+        RANGES = 5,
+        WATCHED = 500,
         CLIENTS_MAX = 1000,
         TIMEOUT_US = 30 * US_PER_S,
 };
