@@ -5,8 +5,8 @@
 Usage: etcdctl.py STORE-SERVER
 
 What must differ is replaced by a name before the comparison: the IDs of the cluster, the member and of leases that the
-store draws, the endpoints, the member's name and its peers' URL, versions, sizes, the indexes of Raft, and how long
-something took. The keys of a lease, whose order etcd leaves to chance, are put in order. Nothing else is.
+store draws, the endpoints, the member's name and its peers' URL, versions, sizes, the indexes of Raft, how long something
+took, and what is left of a lease. The keys of a lease, whose order etcd leaves to chance, are put in order. Nothing else is.
 """
 
 import difflib
@@ -246,6 +246,8 @@ class Server:
         line = line.replace(f"{int(self.member):x}", "<member>")
         line = re.sub(r"(attached keys\(\[)([^]]*)", lambda found: found.group(1) + " ".join(sorted(found.group(2).split())), line)
         line = re.sub(r'("keys":\[)([^]]*)', lambda found: found.group(1) + ",".join(sorted(found.group(2).split(","))), line)
+        line = re.sub(r"remaining\(2[89]\ds\)", "remaining(<left>)", line)
+        line = re.sub(r'"ttl":2[89]\d,', '"ttl":<left>,', line)
         line = re.sub(r"took = [0-9.µnm]+s", "took = <time>", line)
         line = re.sub(r'"(raftIndex|raftAppliedIndex|dbSize|dbSizeInUse)":\d+', r'"\1":<number>', line)
         line = re.sub(r'"(RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse)" : \d+', r'"\1" : <number>', line)
