@@ -4,11 +4,13 @@
 import json
 import os
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
 import examples
 import harness
-from harness import ClusterTest, needs_etcd
+from harness import LAB, ClusterTest, needs_etcd
 
 
 class OnAMachine(ClusterTest):
@@ -27,11 +29,28 @@ class OnAMachine(ClusterTest):
             for name in self.cluster.units():
                 self.cluster.fleetctl("destroy", name).ok()
 
+    def put_certificates(self, text):
+        """Those with which it serves are read when it starts."""
+        sources = {"store_cafile": "ca.pem", "store_certfile": "store.pem", "store_keyfile": "store.key"}
+        paths = [line.split("=", 1) for line in text.splitlines() if line.split("=")[0] in sources]
+        if not paths:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for words in (("authority", "ca"), ("server", "store", "ca", "IP:10.0.0.1")):
+                subprocess.run([LAB.parent / "certificates", folder, *words], capture_output=True, check=True)
+            for key, path in paths:
+                self.machines[0].exec("sh", "-c", 'cat >"$0"', path, stdin=(Path(folder) / sources[key]).read_text(encoding="ascii")).ok()
+                self.addCleanup(self.machines[0].exec, "rm", "-f", path)
+
     def test_every_configuration_is_accepted(self):
+        # The address at which the examples serve.
+        self.machines[0].exec("ip", "address", "add", "10.0.0.1/32", "dev", "lo").ok()
+        self.addCleanup(self.machines[0].exec, "ip", "address", "delete", "10.0.0.1/32", "dev", "lo")
         for example in examples.find("ini"):
+            self.put_certificates(example.text)
             with self.subTest(str(example)):
                 # It gets as far as waiting for the store, which is not there.
-                script = 'cat >/tmp/example.conf && RUNTIME_DIRECTORY=$(mktemp -d) timeout 1 fleetd --config /tmp/example.conf 2>&1; true'
+                script = 'cat >/tmp/example.conf && RUNTIME_DIRECTORY=$(mktemp -d) STATE_DIRECTORY=$(mktemp -d) timeout 1 fleetd --config /tmp/example.conf 2>&1; true'
                 out = self.machines[0].exec("sh", "-c", script, stdin=example.text).ok()
                 self.assertNotIn("Cannot start", out)
 
