@@ -55,8 +55,7 @@ class ServedTls(unittest.TestCase):
     @staticmethod
     def configure(machine, *lines):
         text = "\n".join((f"agent_ttl={TTL_S}s", "verbosity=1", *lines, ""))
-        machine.exec("sh", "-c", "cat >/etc/fleet/fleet.conf", stdin=text).ok()
-        machine.exec("systemctl", "restart", "fleet.socket", "fleet.service", timeout_s=30).ok()
+        machine.exec("sh", "-c", "cat >/etc/fleet/fleet.conf && systemctl start fleet.socket && systemctl restart fleet.service", stdin=text, timeout_s=30).ok()
 
     @classmethod
     def give(cls, machine, name):
