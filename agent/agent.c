@@ -146,6 +146,13 @@ static void agent_set_row(AgentUnit *unit, const Record *record) {
         if (record->is_deleted ||
             (!agent->was_synced && record->create_revision > unit->state_revision))
                 unit->done_generation = 0;
+        /* The state is written anew, though it may say the same: the next run is not to find it older
+         * than the row. */
+        if (!record->is_deleted && unit->state_revision > 0 &&
+            record->create_revision > unit->state_revision) {
+                unit->digest = 0;
+                agent_mark_report(unit);
+        }
         agent_reconsider_op(unit);
         agent_mark_work(unit);
 }

@@ -429,6 +429,28 @@ START_TEST(test_row_comes_back_while_the_daemon_is_away) {
 }
 END_TEST
 
+/* Where a daemon saw the row go and come back, and the unit runs on, what ends by itself while the next
+ * one is not there stays ended. */
+START_TEST(test_row_comes_back_and_the_unit_ends_later) {
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        sim_set_row(&sim, 0, "a.service", "", JOB_STATE_LAUNCHED, 5);
+        sim_wait_state(&sim, 0, "a.service", "\"generation\":5", 10000);
+        sim_remove_row(&sim, 0, "a.service");
+        sim_set_row(&sim, 0, "a.service", "", JOB_STATE_LAUNCHED, 5);
+        rig_run_ms(&sim.rig, 5000);
+        ck_assert_ptr_nonnull(strstr(sim_state(&sim, 0, "a.service"), "\"generation\":5"));
+        sim_wait_copies(&sim, "a.service", 1, 1000);
+        sim_crash(&sim, 0);
+        fake_machine_unit_exit(sim.machines[0].fake, "a.service", true);
+        sim_start(&sim, 0);
+        rig_run_ms(&sim.rig, 10000);
+        ck_assert_uint_eq(sim_copies(&sim, "a.service"), 0);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A machine that dies while it ends a unit that is to be nowhere has ended it. */
 START_TEST(test_left_machine_dies) {
         size_t machine = 0;
@@ -488,6 +510,7 @@ int main(void) {
                 test_destroy_and_make_elsewhere,
                 test_row_comes_back_during_a_stop,
                 test_row_comes_back_while_the_daemon_is_away,
+                test_row_comes_back_and_the_unit_ends_later,
                 test_left_machine_dies,
                 test_replace_keeps_the_machine,
         };
