@@ -151,13 +151,15 @@ static void apply_placement(MirrorUnit *unit, StoreBytes value, bool is_deletion
         placement_record_done(&record);
 }
 
-static void apply_state(MirrorUnit *unit, int machine, StoreBytes value, bool is_deletion) {
+static void apply_state(MirrorUnit *unit, int machine, StoreBytes value, bool is_deletion,
+                        uint64_t now_us) {
         StateRecord record = { 0 };
 
         unit->has_state[machine] = !is_deletion &&
                                    state_record_decode((const char *)value.data, value.n_bytes,
                                                        &record, NULL) == 0;
         unit->state_generation[machine] = record.generation;
+        unit->state_us[machine] = now_us;
         (void)snprintf(unit->active[machine], sizeof(unit->active[machine]), "%s",
                        unit->has_state[machine] ? record.active : "");
         state_record_done(&record);
@@ -227,7 +229,7 @@ void mirror_apply(Mirror *mirror, const MirrorKey *key, StoreBytes value, bool i
                 break;
         case MIRROR_STATE:
                 if (key->unit && machine)
-                        apply_state(key->unit, key->machine, value, is_deletion);
+                        apply_state(key->unit, key->machine, value, is_deletion, now_us);
                 break;
         case MIRROR_LEADER:
                 apply_leader(mirror, value, is_deletion);

@@ -47,7 +47,8 @@ typedef struct MirrorUnit {
         MirrorRow rows[SIM_MACHINES_MAX];
         bool has_state[SIM_MACHINES_MAX];
         uint64_t state_generation[SIM_MACHINES_MAX];
-        char active[SIM_MACHINES_MAX][24]; /* as reported */
+        uint64_t state_us[SIM_MACHINES_MAX]; /* when that was written */
+        char active[SIM_MACHINES_MAX][24];   /* as reported */
 } MirrorUnit;
 
 /* A machine. */

@@ -296,6 +296,10 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
         if (story_is_exclusive(unit) || story->machines[machine].is_out ||
             story->machines[machine].left_us >= unit->exited_us[machine])
                 return;
+        /* Nothing was told of it since its row was made, or since the machine's boot. */
+        if (record->state_us[machine] < row->same_since_us ||
+            record->state_us[machine] <= story->machines[machine].off_us)
+                return;
         if (unit->has_exited[machine] && row->exists && record->has_state[machine] &&
             row->same_since_us < unit->exited_us[machine] && row->generation > 0 &&
             record->state_generation[machine] == row->generation &&

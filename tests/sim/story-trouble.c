@@ -140,6 +140,7 @@ static void begin_fault(Story *story, size_t i, StoryFault fault, uint64_t for_u
                 sim_stop(&story->sim, i);
                 break;
         case STORY_OFF:
+                machine->off_us = story->sim.rig.env.now_us;
                 machine->is_dying = true;
                 sim_power_off(&story->sim, i);
                 machine->is_dying = false;

@@ -112,6 +112,7 @@ typedef struct StoryMachine {
         uint64_t fine_us;    /* since when all has been well with it */
         uint64_t left_us;    /* when it was last a member again after it had begun to leave */
         bool is_out;         /* it has begun to leave, and is no member again yet */
+        uint64_t off_us;     /* when it last lost power */
         uint64_t expired_us; /* when its lease last ended on command, before its time */
         bool has_begun_anew; /* and that was a start of its daemon */
         bool is_expiring;    /* its lease ends now, on command */
