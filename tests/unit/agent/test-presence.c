@@ -294,7 +294,8 @@ static void on_answer(int status, const Buf *body, void *userdata) {
 
         (void)userdata;
         answered = status;
-        says_closed = body && memmem(body->data, body->n_bytes, words, strlen(words));
+        says_closed = body && body->n_bytes > 0 &&
+                      memmem(body->data, body->n_bytes, words, strlen(words));
 }
 
 /* Have a user submit a unit; returns what the API answered. */
