@@ -17,7 +17,7 @@ enum {
                       US_PER_S, /* a daemon that is well has heard of everything after so long */
         WELL_US = 8 * US_PER_S, /* a daemon that is well renews its lease within so long */
         CAUSE_US =
-                40 *
+                50 *
                 US_PER_S, /* a cause of a stop counts for so long: the longest back-off, and a while */
         EARLY_US = (SIM_TTL_S + 5) * US_PER_S, /* a lease that is ended on command would have ended
                                                   by itself, and what stood on it been stopped */
@@ -294,7 +294,8 @@ static void check_return(Story *story, size_t machine, const StoryUnit *unit) {
         /* One that its machine could not keep, or took away since it was about to leave, is started
          * again, as on any machine that gets it. */
         if (story_is_exclusive(unit) || story->machines[machine].is_out ||
-            story->machines[machine].left_us >= unit->exited_us[machine])
+            (story->machines[machine].left_us > 0 &&
+             story->machines[machine].left_us + CAUSE_US >= unit->exited_us[machine]))
                 return;
         /* Nothing was told of it since its row was made, or since the machine's boot. */
         if (record->state_us[machine] < row->same_since_us ||
