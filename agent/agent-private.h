@@ -45,8 +45,7 @@ struct AgentUnit {
         uint32_t backoff_ms;      /* of the next retry */
         JobState reached;         /* how far the unit was brought */
         AgentStep last_step;      /* for the back-off of a step that changes nothing */
-        bool has_row;
-        bool is_row_bad;
+        bool has_row, is_row_bad;
         bool is_listed;  /* the list under way has brought the row */
         bool is_sent;    /* in Agent.in_report */
         bool is_free;    /* no machine of the row's `after` has it any more */
@@ -57,6 +56,7 @@ struct AgentUnit {
         bool is_again;   /* changed while its state was on its way */
         bool is_barred;  /* Exclusive, and nothing speaks for it any more: it must leave the host */
         bool must_stop;  /* and be stopped first, whatever state the host shows */
+        bool may_start;  /* a start was given up, and may yet happen */
 };
 
 /* Room for what a unit waits for, in words. */

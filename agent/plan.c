@@ -39,13 +39,18 @@ unsigned agent_progress(const char *active) {
         return is_up(active) ? 2 : 1;
 }
 
+/* Must it be stopped before it counts as down, or its file goes? */
+static bool must_stop(const AgentSituation *situation) {
+        return situation->must_stop || agent_is_running(situation->active);
+}
+
 static AgentStep plan_unwanted(const AgentSituation *situation, bool is_there) {
         /* Its file may have been removed by hand, and it runs, or systemd knows it, all the same. */
         if (!is_there && *situation->active == '\0')
                 return AGENT_STEP_FORGET;
         if (!situation->is_let_go && agent_progress(situation->active) > 0)
                 return AGENT_STEP_KEEP;
-        return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
+        return must_stop(situation) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
 }
 
 /* What brings the unit to this machine has its time. */
@@ -66,9 +71,7 @@ AgentStep agent_plan(const AgentSituation *situation) {
         bool is_there = situation->hash && *situation->hash != '\0', is_same, is_done;
 
         if (situation->is_barred && (is_there || *situation->active != '\0'))
-                return situation->must_stop || agent_is_running(situation->active)
-                               ? AGENT_STEP_STOP
-                               : AGENT_STEP_UNLOAD;
+                return must_stop(situation) ? AGENT_STEP_STOP : AGENT_STEP_UNLOAD;
         if (situation->is_row_bad)
                 return AGENT_STEP_NONE;
         if (!row)
@@ -84,10 +87,9 @@ AgentStep agent_plan(const AgentSituation *situation) {
         if (is_done && !situation->is_lacking && *situation->active != '\0')
                 return AGENT_STEP_MEND;
         if (!is_same)
-                return is_there && agent_is_running(situation->active)
-                               ? AGENT_STEP_STOP
-                               : when_free(situation, AGENT_STEP_LOAD);
+                return is_there && must_stop(situation) ? AGENT_STEP_STOP
+                                                        : when_free(situation, AGENT_STEP_LOAD);
         if (row->desired == JOB_STATE_LAUNCHED)
                 return plan_launched(situation);
-        return agent_is_running(situation->active) ? AGENT_STEP_STOP : AGENT_STEP_DONE;
+        return must_stop(situation) ? AGENT_STEP_STOP : AGENT_STEP_DONE;
 }

@@ -45,7 +45,7 @@ typedef struct AgentSituation {
         bool must_wait;      /* it must not come here yet: neither load nor start it */
         bool is_let_go;      /* without a row: it need not run here until another machine has it */
         bool is_barred;      /* it must leave the host, whatever is desired */
-        bool must_stop;      /* ...and be stopped first, whatever `active` says */
+        bool must_stop;      /* unless it is to run it is stopped first, whatever `active` says */
 } AgentSituation;
 
 /* Does this ActiveState mean that processes may be there, so that the unit must be stopped before

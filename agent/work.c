@@ -87,6 +87,13 @@ static void op_set_restarted(const AgentOp *op) {
                 op->unit->restarted = op->restart;
 }
 
+/* A start whose end was not learned may yet happen: its job is in systemd's queue, and the unit is
+ * seen inactive until it is carried out. The end of the next start, or stop, settles it. */
+static void op_note_start(AgentOp *op, bool may_happen) {
+        if (op_starts(op) || (op->step == AGENT_STEP_STOP && !may_happen))
+                op->unit->may_start = may_happen;
+}
+
 static void op_fail(AgentOp *op, const char *why) {
         AgentUnit *unit = op->unit;
 
@@ -94,6 +101,7 @@ static void op_fail(AgentOp *op, const char *why) {
         if (op->step == AGENT_STEP_LOAD)
                 unit->reached = JOB_STATE_INACTIVE;
         op_set_restarted(op);
+        op_note_start(op, false);
         if (op->step == AGENT_STEP_LOAD || op_starts(op))
                 unit_set_done(unit, op->generation, why);
         else {
@@ -133,6 +141,7 @@ static void op_succeed(AgentOp *op) {
         if (op->step == AGENT_STEP_STOP)
                 agent_exclusive_stopped(unit);
         op_set_restarted(op);
+        op_note_start(op, false);
         if (op->step == AGENT_STEP_LOAD && unit->lacks) {
                 unit->lacks = false;
                 unit->done_generation = 0;
@@ -154,6 +163,7 @@ static void on_host_done(HostRequest *request, int status, const char *why) {
         case -ENOTCONN:
                 /* The next decision sees what has become of it; without systemd it waits until that
                  * is back. */
+                op_note_start(op, true);
                 op_end(op);
                 break;
         case HOST_E_LOAD:
@@ -366,7 +376,7 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 /* Who gets it next waits for this machine's hold. */
                 .is_let_go = unit->is_let_go || unit->hold || empties,
                 .is_barred = unit->is_barred,
-                .must_stop = unit->must_stop,
+                .must_stop = unit->must_stop || unit->may_start,
         };
         AgentStep step = agent_plan(&situation);
 

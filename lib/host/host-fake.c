@@ -37,6 +37,7 @@ typedef struct FakeHost FakeHost;
 
 /* What the content of a unit asks for. */
 typedef struct FakeHabits {
+        uint64_t queue_us;
         uint64_t start_us;
         uint64_t stop_us;
         bool fails, is_oneshot, hangs, is_bad, is_exclusive;
@@ -61,6 +62,7 @@ typedef struct FakeUnit {
         LoopTimer timer; /* the job's end */
         unsigned n_starts;
         bool has_file;
+        bool is_queued; /* the job, a start, has not begun */
 } FakeUnit;
 
 struct FakeMachine {
@@ -140,6 +142,7 @@ static void unit_end_job(FakeUnit *unit, int status, const char *why) {
         FakeOp *op = base_op ? container_of(base_op, FakeOp, base) : NULL;
 
         unit->job = FAKE_JOB_NONE;
+        unit->is_queued = false;
         timer_clear(&unit->timer);
         if (!op || !op->is_waiting_for_job)
                 return;
@@ -159,6 +162,17 @@ static void unit_run_start(FakeUnit *unit) {
                 timer_set_in(unit->machine->loop, &unit->timer, unit->habits.start_us);
 }
 
+/* Until the service manager gets to it the unit is as it was. */
+static void unit_queue_start(FakeUnit *unit) {
+        if (unit->habits.queue_us == 0) {
+                unit_run_start(unit);
+                return;
+        }
+        unit->job = FAKE_JOB_START;
+        unit->is_queued = true;
+        timer_set_in(unit->machine->loop, &unit->timer, unit->habits.queue_us);
+}
+
 static void unit_end_stop(FakeUnit *unit) {
         unit_set_state(unit, "inactive", "dead");
         if (unit->job == FAKE_JOB_STOP)
@@ -170,7 +184,10 @@ static void unit_end_stop(FakeUnit *unit) {
 static void unit_on_timer(LoopTimer *timer) {
         FakeUnit *unit = container_of(timer, FakeUnit, timer);
 
-        if (unit->job == FAKE_JOB_STOP || unit->job == FAKE_JOB_RESTART) {
+        if (unit->is_queued) {
+                unit->is_queued = false;
+                unit_run_start(unit);
+        } else if (unit->job == FAKE_JOB_STOP || unit->job == FAKE_JOB_RESTART) {
                 unit_end_stop(unit);
         } else if (unit->habits.fails) {
                 unit_set_state(unit, "failed", "failed");
@@ -188,7 +205,7 @@ static void unit_on_timer(LoopTimer *timer) {
 static void unit_begin_job(FakeUnit *unit, FakeJob job) {
         unit_end_job(unit, HOST_E_JOB, "the job was cancelled: another request took its place");
         if (job == FAKE_JOB_START || (job == FAKE_JOB_RESTART && unit_is_dead(unit))) {
-                unit_run_start(unit);
+                unit_queue_start(unit);
                 return;
         }
 
@@ -289,6 +306,9 @@ static int habits_read(const char *text, size_t n_bytes, FakeHabits *ret_habits)
         }
 
         *ret_habits = (FakeHabits){
+                .queue_us = unit_file_get(file, "X-Fake", "QueueMs")
+                                    ? habit_delay_us(file, "QueueMs")
+                                    : 0,
                 .start_us = habit_delay_us(file, "StartDelayMs"),
                 .stop_us = habit_delay_us(file, "StopDelayMs"),
                 .fails = habit_is_on(file, "Fail"),

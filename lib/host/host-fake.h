@@ -4,8 +4,8 @@
 /* A service manager in memory, on the loop's clock, with systemd's habits: jobs take time, units
  * fail or hang as their content says, and what runs survives the daemon. For tests and simulation.
  *
- * The content of a unit decides how it behaves, by options in a section [X-Fake]: StartDelayMs=N,
- * StopDelayMs=N, Fail=yes (the start job fails), Oneshot=yes (ends well at once), Hang=yes (the
+ * The content of a unit decides how it behaves, by options in a section [X-Fake]: QueueMs=N
+ * (before a start begins), StartDelayMs=N, StopDelayMs=N, Fail=yes (the start job fails), Oneshot=yes (ends well at once), Hang=yes (the
  * start job never ends), Bad=yes (refused at load). Exclusive=true in [X-Fleet] binds it to the
  * machine's guard.
  */

@@ -46,6 +46,33 @@ START_TEST(test_survives_oom) {
 }
 END_TEST
 
+/* A start that is given up while its job waits in the service manager's queue does not happen after
+ * all, whatever is wanted in its place. */
+START_TEST(test_a_queued_start_is_given_up) {
+        static const char queued[] = "[Service]\nExecStart=/bin/true\n[X-Fake]\nQueueMs=400\n";
+
+        for (int way = 0; way < 4; way++) {
+                Sim sim;
+
+                set_up(&sim);
+                set_row(&sim, "a.service", queued, LOADED, 1);
+                sim_set_row(&sim, 0, "a.service", queued, LAUNCHED, 2);
+                rig_run_ms(&sim.rig, 100);
+                ck_assert_uint_eq(fake_machine_unit_starts(sim.machines[0].fake, "a.service"), 0);
+                if (way == 0)
+                        sim_remove_row(&sim, 0, "a.service");
+                else
+                        sim_set_row(&sim, 0, "a.service", way == 2 ? plain : queued,
+                                    way == 3 ? LAUNCHED : LOADED, 3);
+                rig_run_ms(&sim.rig, 5000);
+                ck_assert_int_eq(is_active(&sim, "a.service"), way == 3);
+                if (way == 0)
+                        ck_assert_str_eq(sim_state(&sim, 0, "a.service"), "");
+                sim_done(&sim);
+        }
+}
+END_TEST
+
 static int make_agent(void *context) {
         Sim *sim = context;
         Agent *agent = NULL;
@@ -349,6 +376,7 @@ int main(void) {
                 test_without_room,
                 test_without_room_for_a_change,
                 test_storms,
+                test_a_queued_start_is_given_up,
         };
 
         return tests_run("agent troubles", tests, ELEMENTSOF(tests));
