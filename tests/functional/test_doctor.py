@@ -83,7 +83,8 @@ class Doctor(ClusterTest):
         self.put(f"report/{there.id}/abc", json.dumps(late))
         out = self.assert_found(rf"! {there.id}: the clock of m2 is at least \d+\.\d+ s behind")
         self.assertRegex(out, r"- fleetd: machines differ in fleetd: ")
-        self.assertRegex(out, r"- etcd: machines differ in etcd: ")
+        if not self.cluster.is_served:
+            self.assertRegex(out, r"- etcd: machines differ in etcd: ")
 
     def test_a_daemon_that_hangs(self):
         victim = next(m for m in self.machines[1:] if m is not self.cluster.leader())
