@@ -604,7 +604,7 @@ static int write_page(Copy *copy, Diag *diag) {
         size_t n_ops = 0, n_bytes = 0;
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < load->n_rows; i++) {
+        for (size_t i = 0; i < load->n_rows; i++) {
                 const Row *row = &load->rows[i];
 
                 if (row->lease != 0)
@@ -614,6 +614,8 @@ static int write_page(Copy *copy, Diag *diag) {
                         r = write_target(copy, ops, n_ops, diag);
                         n_ops = n_bytes = 0;
                 }
+                if (r < 0)
+                        return r;
                 ops[n_ops++] = (StoreOp){
                         .key = { load->bytes.data + row->key, row->n_key_bytes },
                         .value = { load->bytes.data + row->value, row->n_value_bytes },
@@ -621,7 +623,7 @@ static int write_page(Copy *copy, Diag *diag) {
                 };
                 n_bytes += row->n_key_bytes + row->n_value_bytes;
         }
-        return r == 0 && n_ops > 0 ? write_target(copy, ops, n_ops, diag) : r;
+        return n_ops > 0 ? write_target(copy, ops, n_ops, diag) : 0;
 }
 
 static int write_origin(Copy *copy, Diag *diag) {

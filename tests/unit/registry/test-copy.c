@@ -263,6 +263,42 @@ START_TEST(test_breaking_off) {
 }
 END_TEST
 
+static void on_closing(unsigned from, const StoreKv *kv, bool is_deletion, void *userdata) {
+        (void)from;
+        (void)kv;
+        if (!is_deletion)
+                memory_store_set_full(userdata, true);
+}
+
+/* The target has no room for a lease just where a transaction has become as large as it may: what
+ * was gathered is dropped, and the source is open again. */
+START_TEST(test_no_lease_in_the_middle) {
+        enum { N = 100 };
+        int64_t lease;
+        Fixture f;
+
+        set_up(&f);
+        for (int i = 0; i < N; i++) {
+                char key[64];
+
+                (void)snprintf(key, sizeof(key), "/fleet/file/%03d", i);
+                put(&f, 0, key, "text", 0);
+        }
+        lease = grant(&f, 0);
+        put(&f, 0, "/fleet/machine/m", "{}", lease);
+        memory_store_set_observer(f.memory[1], on_closing, f.memory[1]);
+        expect_refused(&f, copy(&f, 0, true, false), -EIO, "cannot grant a lease in the other");
+        memory_store_set_observer(f.memory[1], NULL, NULL);
+        ck_assert_int_eq(count(&f, 1, "/", NULL), 1);
+        ck_assert(!has(&f, 0, "/fleet/closed", NULL));
+
+        memory_store_set_full(f.memory[1], false);
+        ck_assert_int_eq(copy(&f, 0, true, true), 0);
+        ck_assert_int_eq(count(&f, 1, "/", NULL), N + 2);
+        tear_down(&f);
+}
+END_TEST
+
 typedef struct Meanwhile {
         MemoryStore *memory; /* the source */
         int64_t lease;       /* that ends; 0 = a record that lasts is written */
@@ -349,8 +385,13 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_copy,         test_copy_to_move,      test_copy_is_refused,
-                test_breaking_off, test_changes_meanwhile, test_many,
+                test_copy,
+                test_copy_to_move,
+                test_copy_is_refused,
+                test_breaking_off,
+                test_changes_meanwhile,
+                test_many,
+                test_no_lease_in_the_middle,
         };
 
         return tests_run("copy", tests, ELEMENTSOF(tests));
