@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "lib/registry/copy-side.h"
 #include "lib/registry/key.h"
 
 enum {
@@ -27,33 +28,7 @@ enum {
         PAGE_MAX_BYTES = 256 * 1024 * 1024,
         CHUNK_OPS = 100,
         CHUNK_BYTES = 1000 * 1000,
-        WRITE_TIMEOUT_US = 10 * US_PER_S, /* what is removed may be much */
-        TRIES_MAX = 5,
 };
-
-/* One of the two stores. */
-typedef struct Side {
-        Loop *loop;         /* borrowed */
-        Store *store;       /* borrowed */
-        const char *name;   /* borrowed */
-        Registry *registry; /* owned: what encodes its keys */
-        Buf first, end;     /* all keys below the prefix */
-        Buf closed;         /* the key that says that it is closed */
-        char *why_closed;   /* owned: what that says, or NULL */
-        int64_t closed_at;  /* revision of that; 0 = it is open */
-} Side;
-
-/* A request that is waited for. */
-typedef struct Wait {
-        StoreRequest request;
-        Side *side;
-        int (*take)(void *userdata, const StoreReply *reply); /* or NULL */
-        void *userdata;
-        int status;
-        int64_t revision;
-        bool succeeded;
-        bool more;
-} Wait;
 
 /* A record on its way. */
 typedef struct Row {
@@ -79,7 +54,7 @@ typedef enum Class {
 
 typedef struct Copy {
         const RegistryCopyOptions *options;
-        Side from, to;
+        CopySide from, to;
         RegistryCopyReport report;
         Load *load;      /* owned */
         int64_t *leases; /* owned: those that the target has */
@@ -90,188 +65,9 @@ typedef struct Copy {
         size_t n_in_target; /* counting */
 } Copy;
 
-/* Requests that are waited for */
-
-static void on_done(StoreRequest *request, int status, const StoreReply *reply) {
-        Wait *wait = container_of(request, Wait, request);
-
-        wait->status = status;
-        if (reply) {
-                wait->revision = reply->revision;
-                wait->succeeded = reply->succeeded;
-                wait->more = reply->more;
-        }
-        if (reply && wait->take) {
-                int r = wait->take(wait->userdata, reply);
-
-                wait->status = r < 0 ? r : status;
-        }
-        loop_exit(wait->side->loop, 0);
-}
-
-/* Waits for what was started with the result `r`. Returns the request's status. */
-static int wait_end(Wait *wait, int r) {
-        if (r < 0)
-                return r;
-        r = loop_run(wait->side->loop);
-        return r < 0 ? r : wait->status;
-}
-
-/* The errno and the message for what a request to a store ended with. */
-static int side_fail(const Side *side, int status, const char *what, Diag *diag) {
-        if (status < 0 && diag && diag->message[0])
-                return status;
-        return diag_set(diag,
-                        status < 0                 ? status
-                        : status == STORE_E_DENIED ? -EACCES
-                                                   : -EIO,
-                        "cannot %s %s: %s", what, side->name, store_outcome_to_string(status));
-}
-
-static StoreBytes bytes_of(const Buf *buf) {
-        return (StoreBytes){ .data = buf->data, .n_bytes = buf->n_bytes };
-}
-
-/* Reads a range, again where the store cannot be reached. */
-static int side_range(Side *side, const StoreRange *range, Wait *wait, Diag *diag) {
-        int status = 0;
-
-        for (int i = 0; i < TRIES_MAX; i++) {
-                wait->side = side;
-                status = wait_end(wait, store_range(side->store, &wait->request, range,
-                                                    STORE_LIST_TIMEOUT_US, on_done));
-                if (status != STORE_E_UNREACHABLE)
-                        break;
-        }
-        return status == 0 ? 0 : side_fail(side, status, "read", diag);
-}
-
-/* Makes a transaction. Returns 0 with `ret_wait` filled in, or the status. */
-static int side_txn(Side *side, const StoreTxn *txn, Wait *ret_wait) {
-        *ret_wait = (Wait){ .side = side };
-        return wait_end(ret_wait,
-                        store_txn(side->store, &ret_wait->request, txn, WRITE_TIMEOUT_US, on_done));
-}
-
-/* Sides */
-
-static void side_done(Side *side) {
-        registry_free(side->registry);
-        buf_done(&side->first);
-        buf_done(&side->end);
-        buf_done(&side->closed);
-        free(side->why_closed);
-}
-
-static int side_init(Side *side, Loop *loop, Store *store, const char *name, const char *prefix) {
-        const RecordKey closed = { .kind = RECORD_CLOSED };
-        int r;
-
-        *side = (Side){
-                .loop = loop,
-                .store = store,
-                .name = name,
-                .first = buf_make(REGISTRY_KEY_MAX_BYTES),
-                .end = buf_make(REGISTRY_KEY_MAX_BYTES),
-                .closed = buf_make(REGISTRY_KEY_MAX_BYTES),
-        };
-        r = registry_new(&side->registry, store, loop, prefix);
-        if (r == 0)
-                r = buf_append_string(&side->first, side->registry->prefix);
-        if (r == 0)
-                r = record_key_end(&side->first, &side->end);
-        if (r == 0)
-                r = record_key_encode(side->registry, &closed, &side->closed);
-        return r;
-}
-
-/* Takes a record `closed`, if there is one. */
-static int take_closed(void *userdata, const StoreReply *reply) {
-        _cleanup_(freep) char *strings = NULL;
-        Side *side = userdata;
-        Record record;
-        int r;
-
-        free(TAKE(side->why_closed));
-        side->closed_at = 0;
-        if (reply->n_kvs == 0)
-                return 0;
-
-        r = record_decode(side->registry, reply->kvs, false, false, &record, &strings);
-        if (r < 0)
-                return r;
-        side->closed_at = reply->kvs->mod_revision;
-        side->why_closed = strdup(record.is_bad ? "nobody can read why" : record.closed.why);
-        record_done(&record);
-        return side->why_closed ? 0 : -ENOMEM;
-}
-
-static int side_look(Side *side, Diag *diag) {
-        const StoreRange range = { .key = bytes_of(&side->closed) };
-        Wait wait = { .take = take_closed, .userdata = side };
-
-        return side_range(side, &range, &wait, diag);
-}
-
-/* Closes the store by a transaction that begins with the operation for that, whose value is filled
- * in here. Its comparisons must not hold a second time. Returns 0, -EAGAIN when a comparison did
- * not hold, or another negative errno with a message. */
-static int side_close(Side *side, StoreTxn *txn, StoreOp *ops, const char *why, Diag *diag) {
-        const ClosedRecord record = { .why = (char *)why };
-        _cleanup_(freep) char *json = NULL;
-        Wait wait;
-        int r, status;
-
-        r = closed_record_encode(&record, &json);
-        if (r < 0)
-                return r;
-
-        ops[0] = (StoreOp){ .key = bytes_of(&side->closed), .value = store_bytes(json) };
-        txn->ops = ops;
-        status = side_txn(side, txn, &wait);
-        if (status == 0 && !wait.succeeded)
-                return -EAGAIN;
-        if (status == 0) {
-                side->closed_at = wait.revision;
-                return 0;
-        }
-        if (status != STORE_E_UNKNOWN)
-                return side_fail(side, status, "close", diag);
-
-        r = side_look(side, diag);
-        if (r < 0)
-                return r;
-        return side->why_closed && streq(side->why_closed, why)
-                       ? 0
-                       : side_fail(side, status, "close", diag);
-}
-
-static StoreCompare still_closed(const Side *side) {
-        return (StoreCompare){ .key = bytes_of(&side->closed),
-                               .target = STORE_COMPARE_MOD,
-                               .revision = side->closed_at };
-}
-
-/* Opens a store that was closed as is known. Once more where the outcome is unknown: that it is
- * closed by the same commit no more is the end that was wanted. */
-static int side_open(Side *side, Diag *diag) {
-        const StoreCompare compare = still_closed(side);
-        const StoreOp op = { .kind = STORE_OP_DELETE, .key = bytes_of(&side->closed) };
-        const StoreTxn txn = { .compares = &compare, .n_compares = 1, .ops = &op, .n_ops = 1 };
-        int status = STORE_E_UNKNOWN;
-        Wait wait;
-
-        for (int i = 0; i < TRIES_MAX && status != 0; i++) {
-                status = side_txn(side, &txn, &wait);
-                if (status != 0 && status != STORE_E_UNKNOWN && status != STORE_E_UNREACHABLE)
-                        break;
-        }
-        return status == 0 ? 0 : side_fail(side, status, "open", diag);
-}
-
 /* What is copied */
 
-static bool key_is(const Side *side, RecordKey key, const StoreBytes *bytes) {
+static bool key_is(const CopySide *side, RecordKey key, const StoreBytes *bytes) {
         Buf encoded = buf_make(REGISTRY_KEY_MAX_BYTES);
         bool is = record_key_encode(side->registry, &key, &encoded) == 0 &&
                   bytes->n_bytes >= encoded.n_bytes &&
@@ -282,7 +78,7 @@ static bool key_is(const Side *side, RecordKey key, const StoreBytes *bytes) {
         return is;
 }
 
-static Class classify(const Side *side, const StoreKv *kv) {
+static Class classify(const CopySide *side, const StoreKv *kv) {
         static const RecordKey local[] = { { .kind = RECORD_CLOSED },
                                            { .kind = RECORD_ORIGIN },
                                            { .kind = RECORD_LEADER },
@@ -313,10 +109,10 @@ static int note_next(Buf *next, const StoreReply *reply) {
 
 /* Calls `take` for each page of the keys below the prefix, as of `revision`. Returns 0 or a negative
  * errno with a message. */
-static int side_list(Side *side, int64_t revision, bool keys_only,
+static int side_list(CopySide *side, int64_t revision, bool keys_only,
                      int (*take)(void *userdata, const StoreReply *reply),
                      int (*then)(Copy *copy, Diag *diag), Copy *copy, Diag *diag) {
-        StoreRange range = { .end = bytes_of(&side->end),
+        StoreRange range = { .end = copy_bytes_of(&side->end),
                              .revision = revision,
                              .limit = PAGE_KEYS,
                              .keys_only = keys_only };
@@ -327,40 +123,24 @@ static int side_list(Side *side, int64_t revision, bool keys_only,
         buf_clear(next);
         r = buf_append(next, side->first.data, side->first.n_bytes);
         while (r == 0 && more) {
-                Wait wait = { .take = take, .userdata = copy };
-
-                range.key = bytes_of(next);
-                r = side_range(side, &range, &wait, diag);
+                range.key = copy_bytes_of(next);
+                r = copy_side_range(side, &range, take, copy, &more, diag);
                 if (r == 0 && then)
                         r = then(copy, diag);
-                more = wait.more;
         }
         return r;
 }
 
 /* Beginning */
 
-static int take_any(void *userdata, const StoreReply *reply) {
-        *(bool *)userdata = reply->n_kvs > 0;
-        return 0;
-}
-
-/* Is there a key in the range? */
-static int side_has(Side *side, StoreBytes key, StoreBytes end, bool *ret_has, Diag *diag) {
-        const StoreRange range = { .key = key, .end = end, .limit = 1, .keys_only = true };
-        Wait wait = { .take = take_any, .userdata = ret_has };
-
-        return side_range(side, &range, &wait, diag);
-}
-
-static int machines_range(const Side *side, Buf *key, Buf *end) {
+static int machines_range(const CopySide *side, Buf *key, Buf *end) {
         const RecordKey machines = { .kind = RECORD_MACHINE };
         int r = record_key_encode(side->registry, &machines, key);
 
         return r < 0 ? r : record_key_end(key, end);
 }
 
-static int refuse_full(const Side *to, Diag *diag) {
+static int refuse_full(const CopySide *to, Diag *diag) {
         if (to->closed_at == 0)
                 return diag_set(diag, -EEXIST,
                                 "%s has records already; --replace removes them first", to->name);
@@ -374,19 +154,20 @@ static int refuse_full(const Side *to, Diag *diag) {
 /* May the target be written to? */
 static int check_target(Copy *copy, Diag *diag) {
         Buf key = buf_make(REGISTRY_KEY_MAX_BYTES), end = buf_make(REGISTRY_KEY_MAX_BYTES);
-        Side *to = &copy->to;
+        CopySide *to = &copy->to;
         bool has = false;
         int r;
 
-        r = side_look(to, diag);
+        r = copy_side_look(to, diag);
         if (r == 0)
-                r = side_has(to, bytes_of(&to->first), bytes_of(&to->end), &has, diag);
+                r = copy_side_has(to, copy_bytes_of(&to->first), copy_bytes_of(&to->end), &has,
+                                  diag);
         if (r == 0 && has && !copy->options->replaces)
                 r = refuse_full(to, diag);
         if (r == 0 && has && to->closed_at == 0) {
                 r = machines_range(to, &key, &end);
                 if (r == 0)
-                        r = side_has(to, bytes_of(&key), bytes_of(&end), &has, diag);
+                        r = copy_side_has(to, copy_bytes_of(&key), copy_bytes_of(&end), &has, diag);
                 if (r == 0 && has)
                         r = diag_set(diag, -EBUSY,
                                      "machines are members of the cluster whose records are in %s: "
@@ -400,12 +181,12 @@ static int check_target(Copy *copy, Diag *diag) {
 
 /* Closes the target, and removes what it has. */
 static int close_target(Copy *copy, Diag *diag) {
-        Side *to = &copy->to;
+        CopySide *to = &copy->to;
         _cleanup_(freep) char *why = NULL;
         Buf behind = buf_make(REGISTRY_KEY_MAX_BYTES);
         const StoreCompare compares[] = {
-                { .key = bytes_of(&to->first), .end = bytes_of(&to->end) },
-                still_closed(to),
+                { .key = copy_bytes_of(&to->first), .end = copy_bytes_of(&to->end) },
+                copy_still_closed(to),
         };
         StoreOp ops[3];
         StoreTxn txn = { .compares = &compares[copy->options->replaces ? 1 : 0], .n_compares = 1 };
@@ -419,13 +200,13 @@ static int close_target(Copy *copy, Diag *diag) {
                 r = buf_append(&behind, "", 1);
         if (r == 0) {
                 ops[1] = (StoreOp){ .kind = STORE_OP_DELETE,
-                                    .key = bytes_of(&to->first),
-                                    .end = bytes_of(&to->closed) };
+                                    .key = copy_bytes_of(&to->first),
+                                    .end = copy_bytes_of(&to->closed) };
                 ops[2] = (StoreOp){ .kind = STORE_OP_DELETE,
-                                    .key = bytes_of(&behind),
-                                    .end = bytes_of(&to->end) };
+                                    .key = copy_bytes_of(&behind),
+                                    .end = copy_bytes_of(&to->end) };
                 txn.n_ops = copy->options->replaces ? ELEMENTSOF(ops) : 1;
-                r = side_close(to, &txn, ops, why, diag);
+                r = copy_side_close(to, &txn, ops, why, diag);
         }
         if (r == -EAGAIN)
                 r = diag_set(diag, -EBUSY, "somebody else changes the records in %s", to->name);
@@ -436,10 +217,10 @@ static int close_target(Copy *copy, Diag *diag) {
 /* Closes the source, and ends its leader's right to write. */
 static int close_source(Copy *copy, Diag *diag) {
         const RecordKey leader = { .kind = RECORD_LEADER };
-        Side *from = &copy->from;
+        CopySide *from = &copy->from;
         _cleanup_(freep) char *why = NULL;
         Buf key = buf_make(REGISTRY_KEY_MAX_BYTES);
-        const StoreCompare compare = still_closed(from);
+        const StoreCompare compare = copy_still_closed(from);
         StoreOp ops[2];
         StoreTxn txn = { .compares = &compare, .n_compares = 1, .n_ops = ELEMENTSOF(ops) };
         int r;
@@ -449,8 +230,8 @@ static int close_source(Copy *copy, Diag *diag) {
                 return -ENOMEM;
         r = record_key_encode(from->registry, &leader, &key);
         if (r == 0) {
-                ops[1] = (StoreOp){ .kind = STORE_OP_DELETE, .key = bytes_of(&key) };
-                r = side_close(from, &txn, ops, why, diag);
+                ops[1] = (StoreOp){ .kind = STORE_OP_DELETE, .key = copy_bytes_of(&key) };
+                r = copy_side_close(from, &txn, ops, why, diag);
         }
         if (r == -EAGAIN)
                 r = diag_set(diag, -EBUSY, "somebody else opens or closes %s", from->name);
@@ -481,16 +262,15 @@ static int take_base(void *userdata, const StoreReply *reply) {
 /* Of which revision the copy is, and where the source's own records came from. */
 static int look_at_source(Copy *copy, Diag *diag) {
         const RecordKey origin = { .kind = RECORD_ORIGIN };
-        Side *from = &copy->from;
+        CopySide *from = &copy->from;
         Buf key = buf_make(REGISTRY_KEY_MAX_BYTES);
-        Wait wait = { .take = take_base, .userdata = copy };
         StoreRange range = { 0 };
         int r;
 
         r = record_key_encode(from->registry, &origin, &key);
         if (r == 0) {
-                range.key = bytes_of(&key);
-                r = side_range(from, &range, &wait, diag);
+                range.key = copy_bytes_of(&key);
+                r = copy_side_range(from, &range, take_base, copy, NULL, diag);
         }
         /* A store that is closed may go on changing where nobody is told. */
         if (r == 0 && copy->options->moves)
@@ -540,28 +320,6 @@ static int take_page(void *userdata, const StoreReply *reply) {
         return r;
 }
 
-/* Gives the target a lease of this number, with its full time. */
-static int grant_lease(Copy *copy, int64_t lease, Diag *diag) {
-        Side *to = &copy->to;
-        Wait wait = { .side = to };
-        int status = STORE_E_UNKNOWN;
-
-        /* An attempt before this one may have granted it. */
-        for (int i = 0;
-             i < TRIES_MAX && (status == STORE_E_UNKNOWN || status == STORE_E_UNREACHABLE ||
-                               status == STORE_E_INVALID);
-             i++) {
-                status = wait_end(&wait, store_lease_keep_alive(to->store, &wait.request, lease,
-                                                                STORE_CALL_TIMEOUT_US, on_done));
-                if (status == STORE_E_NO_LEASE)
-                        status = wait_end(&wait,
-                                          store_lease_grant_as(to->store, &wait.request, lease,
-                                                               REGISTRY_COPY_LEASE_S,
-                                                               STORE_CALL_TIMEOUT_US, on_done));
-        }
-        return status == 0 ? 0 : side_fail(to, status, "grant a lease in", diag);
-}
-
 static int need_lease(Copy *copy, int64_t lease, Diag *diag) {
         int64_t *leases;
         int r;
@@ -574,7 +332,7 @@ static int need_lease(Copy *copy, int64_t lease, Diag *diag) {
         if (!leases)
                 return -ENOMEM;
         copy->leases = leases;
-        r = grant_lease(copy, lease, diag);
+        r = copy_side_grant(&copy->to, lease, REGISTRY_COPY_LEASE_S, diag);
         if (r == 0)
                 copy->leases[copy->n_leases++] = lease;
         return r;
@@ -582,19 +340,16 @@ static int need_lease(Copy *copy, int64_t lease, Diag *diag) {
 
 /* Makes a transaction into the target until it is known to have been made. */
 static int write_target(Copy *copy, const StoreOp *ops, size_t n_ops, Diag *diag) {
-        const StoreCompare compare = still_closed(&copy->to);
+        const StoreCompare compare = copy_still_closed(&copy->to);
         const StoreTxn txn = { .compares = &compare, .n_compares = 1, .ops = ops, .n_ops = n_ops };
-        int status = STORE_E_UNKNOWN;
-        Wait wait;
+        bool is_made = false;
+        int r = copy_side_write(&copy->to, &txn, &is_made, diag);
 
-        for (int i = 0;
-             i < TRIES_MAX && (status == STORE_E_UNKNOWN || status == STORE_E_UNREACHABLE); i++)
-                status = side_txn(&copy->to, &txn, &wait);
-        if (status != 0)
-                return side_fail(&copy->to, status, "write to", diag);
-        return wait.succeeded ? 0
-                              : diag_set(diag, -EBUSY, "somebody else opened %s, or copies into it",
-                                         copy->to.name);
+        if (r < 0)
+                return r;
+        return is_made ? 0
+                       : diag_set(diag, -EBUSY, "somebody else opened %s, or copies into it",
+                                  copy->to.name);
 }
 
 /* Writes the page that was read. */
@@ -638,7 +393,7 @@ static int write_origin(Copy *copy, Diag *diag) {
         if (r == 0)
                 r = origin_record_encode(&origin, &json);
         if (r == 0) {
-                op.key = bytes_of(&encoded);
+                op.key = copy_bytes_of(&encoded);
                 op.value = store_bytes(json);
                 r = write_target(copy, &op, 1, diag);
         }
@@ -724,7 +479,7 @@ static int copy_records(Copy *copy, Diag *diag) {
                 return diag_wrap(diag, -EIO, "somebody writes although the store is closed");
         if (r < 0)
                 return r;
-        r = side_open(&copy->to, diag);
+        r = copy_side_open(&copy->to, diag);
         return r == 0 && is_changed ? REGISTRY_COPY_E_CHANGED : r;
 }
 
@@ -738,14 +493,14 @@ static int copy_moving(Copy *copy, Diag *diag) {
         r = copy_records(copy, diag);
         if (r == 0)
                 return 0;
-        if (side_open(&copy->from, &trouble) < 0)
+        if (copy_side_open(&copy->from, &trouble) < 0)
                 diag_wrap(diag, r, "%s stays closed (%s)", copy->from.name, trouble.message);
         return r;
 }
 
 static int check_source(Copy *copy, Diag *diag) {
-        Side *from = &copy->from;
-        int r = side_look(from, diag);
+        CopySide *from = &copy->from;
+        int r = copy_side_look(from, diag);
 
         if (r == 0 && from->closed_at > 0 && !copy->options->replaces)
                 r = diag_set(diag, -EBUSY,
@@ -767,8 +522,8 @@ static int copy_all(Copy *copy, Diag *diag) {
 }
 
 static void copy_done(Copy *copy) {
-        side_done(&copy->from);
-        side_done(&copy->to);
+        copy_side_done(&copy->from);
+        copy_side_done(&copy->to);
         free(copy->leases);
         if (copy->load) {
                 buf_done(&copy->load->bytes);
@@ -789,9 +544,9 @@ int registry_copy(Loop *loop, Store *from, Store *to, const RegistryCopyOptions 
         Copy copy = { .options = options };
         int r;
 
-        r = side_init(&copy.from, loop, from, options->from_name, options->prefix);
+        r = copy_side_init(&copy.from, loop, from, options->from_name, options->prefix);
         if (r == 0)
-                r = side_init(&copy.to, loop, to, options->to_name, options->prefix);
+                r = copy_side_init(&copy.to, loop, to, options->to_name, options->prefix);
         copy.load = calloc(1, sizeof(*copy.load));
         if (!copy.load)
                 r = -ENOMEM;
@@ -808,15 +563,15 @@ int registry_copy(Loop *loop, Store *from, Store *to, const RegistryCopyOptions 
 
 int registry_open_store(Loop *loop, Store *store, const char *prefix, const char *name,
                         Diag *diag) {
-        Side side;
+        CopySide side;
         int r;
 
-        r = side_init(&side, loop, store, name, prefix);
+        r = copy_side_init(&side, loop, store, name, prefix);
         if (r == 0)
-                r = side_look(&side, diag);
+                r = copy_side_look(&side, diag);
         if (r == 0)
-                r = side.closed_at > 0 ? side_open(&side, diag)
+                r = side.closed_at > 0 ? copy_side_open(&side, diag)
                                        : diag_set(diag, -ENOENT, "%s is open", name);
-        side_done(&side);
+        copy_side_done(&side);
         return explain(r, diag);
 }
