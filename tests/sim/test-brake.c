@@ -3,11 +3,11 @@
 /* The brake on evictions, in whole clusters: a machine that is lost loses its units, many that
  * vanish at once do not, and none of that hangs on who leads. */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 enum {
         N_MACHINES = 6,
@@ -433,17 +433,6 @@ int main(void) {
                 test_asking_for_a_held_unit,
                 test_following_a_held_unit,
         };
-        TCase *tcase = tcase_create("brake");
-        Suite *suite = suite_create("brake");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
 
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("brake", tests, ELEMENTSOF(tests));
 }

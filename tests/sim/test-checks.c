@@ -3,11 +3,11 @@
 /* What stories are held against, where chance shows it seldom: a check that is wrong complains of
  * what is right, or sees nothing. */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/story.h"
+#include "tests/unit/fault.h"
 
 static const char both[] = "both.service";
 static const char content[] = "[Service]\nExecStart=/bin/a\n[X-Fleet]\nGlobal=true\n";
@@ -55,16 +55,7 @@ START_TEST(test_lease_ended_early_while_in_trouble) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("checks of stories");
-        TCase *tcase = tcase_create("checks of stories");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
+        const TTest *const tests[] = { test_two_copies, test_lease_ended_early_while_in_trouble };
 
-        tcase_add_test(tcase, test_two_copies);
-        tcase_add_test(tcase, test_lease_ended_early_while_in_trouble);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("checks of stories", tests, ELEMENTSOF(tests));
 }

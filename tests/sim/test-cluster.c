@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 /* Small scenarios of whole clusters. */
 
@@ -380,17 +380,5 @@ int main(void) {
                 test_another_ttl_while_it_runs,
         };
 
-        TCase *tcase = tcase_create("cluster");
-        Suite *suite = suite_create("cluster");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
-
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("cluster", tests, ELEMENTSOF(tests));
 }

@@ -3,11 +3,11 @@
 /* Exclusive units, in whole clusters: whatever becomes of machine, daemon or leader, the unit is on
  * one machine at most, and comes back. */
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 /* It may take 4 s to stop, and does so nearly. */
 static const char exclusive[] = "[Service]\nExecStart=/bin/a\nTimeoutStopSec=1\n"
@@ -279,17 +279,5 @@ int main(void) {
                                        test_a_foreign_hold,
                                        test_a_hold_that_changes_counts_anew };
 
-        TCase *tcase = tcase_create("exclusive units");
-        Suite *suite = suite_create("exclusive units");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
-
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("exclusive units", tests, ELEMENTSOF(tests));
 }

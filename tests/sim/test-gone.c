@@ -3,12 +3,12 @@
 /* Machines that are away for long: the rows of global units that they leave behind are removed in
  * the end, and whoever comes back after all loses nothing. */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/gone.h"
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 static const char everywhere[] = "[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=true\n";
 static const char here_only[] = "[Service]\nExecStart=/bin/true\n"
@@ -178,17 +178,6 @@ int main(void) {
                 test_cut_off_for_long,     test_back_without_a_memory, test_changed_meanwhile,
                 test_powered_off_for_long, test_leaders_change,        test_fits_nowhere,
         };
-        TCase *tcase = tcase_create("gone");
-        Suite *suite = suite_create("gone");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
 
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("gone", tests, ELEMENTSOF(tests));
 }

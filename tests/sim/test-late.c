@@ -3,11 +3,11 @@
 /* Writes whose answers are lost, and whose copies arrive when nobody thinks of them any more: each
  * was found by a story (docs/simulator.md). */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 static const char path[] = "/fleet/v1/units/a.service";
 static const char start[] =
@@ -151,17 +151,5 @@ int main(void) {
                 test_late_report_without_a_row,
         };
 
-        TCase *tcase = tcase_create("late");
-        Suite *suite = suite_create("late");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
-
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("late", tests, ELEMENTSOF(tests));
 }

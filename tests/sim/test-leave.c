@@ -3,10 +3,10 @@
 /* Machines that leave the cluster, in whole clusters: what has another place runs there before it
  * ends here, the rest is stopped in the end, and nothing of the machine is left in the store. */
 
-#include <check.h>
 #include <stdio.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 static const char plain[] = "[Service]\nExecStart=/bin/true\n";
 static const char slow[] = "[X-Fake]\nStartDelayMs=3000\nStopDelayMs=2000\n";
@@ -342,17 +342,6 @@ int main(void) {
                 test_killed_while_it_stops_units,
                 test_unloaded_meanwhile,
         };
-        TCase *tcase = tcase_create("leave");
-        Suite *suite = suite_create("leave");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
 
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("leave", tests, ELEMENTSOF(tests));
 }

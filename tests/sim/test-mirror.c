@@ -2,11 +2,11 @@
 
 /* What the mirror knows of why a row went: the checks of stories excuse by that. */
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/mirror.h"
+#include "tests/unit/fault.h"
 
 static const char unit_key[] = "/fleet/unit/a.service";
 static const char row_key[] = "/fleet/schedule/00000000000000000000000000000000/a.service";
@@ -100,16 +100,5 @@ int main(void) {
                 test_leader_that_lags,
         };
 
-        TCase *tcase = tcase_create("mirror");
-        Suite *suite = suite_create("mirror");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
-
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("mirror", tests, ELEMENTSOF(tests));
 }

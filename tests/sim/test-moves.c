@@ -3,11 +3,11 @@
 /* Restarts and moves, in whole clusters: what is asked for happens, through whatever happens
  * meanwhile, and no unit ever runs twice. */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/unit/fault.h"
 
 static const char plain[] = "[Service]\nExecStart=/bin/true\n";
 static const char pinned[] = "[X-Fleet]\nMachineID=00000000000000000000000000000000\n"
@@ -515,17 +515,5 @@ int main(void) {
                 test_replace_keeps_the_machine,
         };
 
-        TCase *tcase = tcase_create("moves");
-        Suite *suite = suite_create("moves");
-        SRunner *runner = srunner_create(suite);
-        int n_failed;
-
-        tcase_set_timeout(tcase, 120);
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("moves", tests, ELEMENTSOF(tests));
 }

@@ -2,11 +2,11 @@
 
 /* What the checks of stories take for a fault, and what not: stories without dice. */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/story.h"
+#include "tests/unit/fault.h"
 
 static const char unit[] = "u00.service";
 static const char plain[] = "[X-Fleet]\nMachineMetadata=on=yes\n";
@@ -135,17 +135,6 @@ END_TEST
 int main(void) {
         const TTest *const tests[] = { test_copy_that_nobody_heard_of,
                                        test_copy_of_a_machine_that_was_cut_off };
-        TCase *tcase = tcase_create("story-check");
-        Suite *suite = suite_create("story-check");
-        SRunner *runner;
-        int n_failed;
 
-        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
-                tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("story-check", tests, ELEMENTSOF(tests));
 }
