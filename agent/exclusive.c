@@ -37,6 +37,7 @@
 #include <syslog.h>
 
 #include "agent/agent-private.h"
+#include "agent/exclusive.h"
 #include "agent/leave.h"
 #include "lib/base/log.h"
 
