@@ -137,10 +137,12 @@ struct Agent {
         size_t n_leaving; /* units still on the host, unless it stays */
         void (*left)(Agent *agent, void *userdata);
         void *left_userdata;
-        LoopDeferred leaving; /* calls `left` */
-        bool was_synced;      /* the schedule has been known once: decide */
-        bool was_member;      /* there was a lease once: this machine is who it says, decide */
-        bool is_expired;      /* the deadline has passed, or the lease was lost */
+        LoopDeferred leaving;    /* calls `left` */
+        int64_t view_revision;   /* of the last list of the schedule that was complete */
+        int64_t member_revision; /* the machine is a member since then */
+        bool was_synced;         /* the schedule has been known once: decide */
+        bool was_member;         /* there was a lease once: this machine is who it says, decide */
+        bool is_expired;         /* the deadline has passed, or the lease was lost */
         bool has_lapsed; /* the guard had ended what it guards before this run told it anything */
         bool is_guard_broken; /* the guard could not be told, as was logged */
         bool is_closing;
@@ -157,6 +159,9 @@ void agent_mark_work(AgentUnit *unit);
 
 /* Report the unit's state, if it differs, when reports go next. */
 void agent_mark_report(AgentUnit *unit);
+
+/* Is the schedule known as it was when the machine became a member, or later? */
+bool agent_view_is_current(const Agent *agent);
 
 /* Decide upon every marked unit and begin its step. */
 void agent_work(Agent *agent);

@@ -184,6 +184,19 @@ static void on_record(RegistryFollow *follow, const Record *record) {
         agent_set_row(unit, record);
 }
 
+bool agent_view_is_current(const Agent *agent) {
+        return agent->view_revision >= agent->member_revision;
+}
+
+/* Looks at the schedule again, if what is known of it, or what the list under way will tell, is
+ * older than the membership. Of which time a list is that has just begun is seen when it is
+ * complete. */
+static void agent_refresh(Agent *agent) {
+        if (!agent_view_is_current(agent) && agent->follow.revision > 0 &&
+            agent->follow.revision < agent->member_revision)
+                registry_follow_restart(&agent->follow);
+}
+
 static void on_synced(RegistryFollow *follow, int64_t revision) {
         Agent *agent = container_of(follow, Agent, follow);
         static const Record gone = { .is_deleted = true };
@@ -203,6 +216,8 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         }
 
         agent->was_synced = true;
+        agent->view_revision = revision;
+        agent_refresh(agent);
         agent_mark_all(agent);
 }
 
@@ -280,7 +295,9 @@ static void on_turn(LoopHook *hook) {
         agent_report(agent);
 }
 
-void agent_set_lease(Agent *agent, int64_t lease) {
+void agent_set_lease(Agent *agent, int64_t lease, int64_t revision) {
+        bool was_out = agent->lease == 0;
+
         if (agent->lease == lease)
                 return;
 
@@ -288,6 +305,10 @@ void agent_set_lease(Agent *agent, int64_t lease) {
         if (lease == 0) {
                 agent_exclusive_lost(agent);
                 return;
+        }
+        if (was_out) {
+                agent->member_revision = revision;
+                agent_refresh(agent);
         }
         agent->was_member = true;
         agent->member_since_us = loop_now_us(agent->loop);

@@ -51,8 +51,11 @@ int agent_new(Agent **ret_agent, Registry *registry, Host *host, const AgentOpti
 /* Start the host and the work. Returns 0, -ENOMEM, or what host_start() gave. */
 int agent_start(Agent *agent);
 
-/* The lease to report on (presence), 0 when there is none at the moment. */
-void agent_set_lease(Agent *agent, int64_t lease);
+/* The lease to report on (presence), 0 when there is none at the moment. `revision` is that of the
+ * machine's record on the lease. A machine that was no member until then begins nothing before it
+ * knows its schedule as it was at that revision or later: the others may have taken units from it.
+ */
+void agent_set_lease(Agent *agent, int64_t lease, int64_t revision);
 
 /* The lease cannot have ended for the others before `until_us` (env_now_us(); it is for `ttl_us`).
  * Some time before that the agent stops the Exclusive units here, unless it is told of a later one.

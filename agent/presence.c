@@ -154,7 +154,7 @@ static void presence_set_up(Presence *presence) {
         presence->moving_from = 0;
         if (presence->lease_path && !presence->record.is_leaving)
                 lease_file_write(presence->lease_path, lease);
-        presence->listener.on_up(lease, presence->listener.userdata);
+        presence->listener.on_up(lease, presence->revision, presence->listener.userdata);
         presence_set_valid(presence);
 }
 

@@ -19,9 +19,10 @@ typedef struct Presence Presence;
 
 /* What a presence tells; from the loop only. */
 typedef struct PresenceListener {
-        /* This machine is registered; what it reports goes on this lease. Also told, without
-           on_down() before, when it moves to a lease of another TTL (presence_update()). */
-        void (*on_up)(int64_t lease, void *userdata);
+        /* This machine is registered, by its record of this revision; what it reports goes on this
+           lease. Also told, without on_down() before, when it moves to a lease of another TTL
+           (presence_update()). */
+        void (*on_up)(int64_t lease, int64_t revision, void *userdata);
         /* It is not any more: the lease ended. A new one is being asked for. */
         void (*on_down)(void *userdata);
         /* The lease was renewed: it cannot have ended for the others before `until_us`

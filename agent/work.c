@@ -379,10 +379,11 @@ static AgentStep unit_plan(const AgentUnit *unit, const HostUnit *host_unit) {
                 .is_barred = unit->is_barred,
                 .must_stop = unit->must_stop || unit->may_start,
         };
+        bool may_bring = unit->agent->stay == AGENT_STAYS && agent_view_is_current(unit->agent);
         AgentStep step = agent_plan(&situation);
 
-        /* What leaves begins nothing. */
-        return unit->agent->stay != AGENT_STAYS && agent_step_brings(step) ? AGENT_STEP_NONE : step;
+        /* What leaves begins nothing, nor does who may have lost the row meanwhile. */
+        return may_bring || !agent_step_brings(step) ? step : AGENT_STEP_NONE;
 }
 
 static void unit_decide(AgentUnit *unit) {

@@ -33,12 +33,12 @@ static void update_engine(Daemon *daemon) {
                                                  : presence_lease(daemon->presence));
 }
 
-static void on_up(int64_t lease, void *userdata) {
+static void on_up(int64_t lease, int64_t revision, void *userdata) {
         Daemon *daemon = userdata;
 
         if (daemon->is_closing)
                 return;
-        agent_set_lease(daemon->agent, lease);
+        agent_set_lease(daemon->agent, lease, revision);
         update_engine(daemon);
         update_available(daemon);
 }
@@ -65,7 +65,7 @@ static void on_down(void *userdata) {
 
         if (daemon->is_closing)
                 return;
-        agent_set_lease(daemon->agent, 0);
+        agent_set_lease(daemon->agent, 0, 0);
         engine_set_lease(daemon->engine, 0);
         update_available(daemon);
 }

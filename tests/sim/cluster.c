@@ -10,12 +10,12 @@
 
 #include "lib/base/log.h"
 
-static void on_up(int64_t lease, void *userdata) {
+static void on_up(int64_t lease, int64_t revision, void *userdata) {
         SimMachine *machine = userdata;
 
         if (machine->is_closing)
                 return;
-        agent_set_lease(machine->agent, lease);
+        agent_set_lease(machine->agent, lease, revision);
         engine_set_lease(machine->engine, lease);
         api_set_available(machine->server.api, true);
 }
@@ -44,7 +44,7 @@ static void on_down(void *userdata) {
 
         if (machine->is_closing)
                 return;
-        agent_set_lease(machine->agent, 0);
+        agent_set_lease(machine->agent, 0, 0);
         engine_set_lease(machine->engine, 0);
         api_set_available(machine->server.api, false);
 }

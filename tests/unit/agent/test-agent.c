@@ -545,6 +545,42 @@ START_TEST(test_close_reports_first) {
 }
 END_TEST
 
+/* A machine that becomes a member while nothing reaches it of its schedule begins nothing by the rows
+ * that it knew before: they may have gone to others. It does by those that it has when it is told. */
+START_TEST(test_joins_with_an_old_schedule) {
+        Agent *agent;
+        Sim sim;
+
+        set_up(&sim);
+        sim_power_off(&sim, 0);
+        sim_set_row(&sim, 0, "kept.service", plain, LAUNCHED, 1);
+        sim_set_row(&sim, 0, "lost.service", plain, LAUNCHED, 1);
+        rig_run_ms(&sim.rig, 60 * 1000);
+
+        /* It gets no lease, and knows its schedule. */
+        memory_store_set_full(sim.rig.memory, true);
+        sim_start(&sim, 0);
+        rig_run_ms(&sim.rig, STEP_MS);
+        agent = sim.machines[0].agent;
+        ck_assert_uint_eq(agent_stats(agent).n_units, 2);
+
+        sim_cut(&sim, 0, true);
+        memory_store_set_full(sim.rig.memory, false);
+        sim_remove_row(&sim, 0, "lost.service");
+        agent_set_lease(agent, 1234, memory_store_revision(sim.rig.memory));
+        rig_run_ms(&sim.rig, 60 * 1000);
+        ck_assert(!is_active(&sim, "kept.service"));
+        ck_assert_uint_eq(agent_stats(agent).n_actions, 0);
+
+        sim_cut(&sim, 0, false);
+        rig_run_ms(&sim.rig, 10 * STEP_MS);
+        ck_assert(is_active(&sim, "kept.service"));
+        ck_assert_uint_eq(n_starts(&sim, "lost.service"), 0);
+        ck_assert_uint_eq(agent_stats(agent).n_units, 1);
+        sim_done(&sim);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_life,
@@ -566,6 +602,7 @@ int main(void) {
                 test_restart_loop_is_damped,
                 test_states_of_other_machines_stay,
                 test_close_reports_first,
+                test_joins_with_an_old_schedule,
         };
 
         return tests_run("agent", tests, ELEMENTSOF(tests));
