@@ -328,8 +328,9 @@ class Machine(Station):
         return int(re.search(r"VmSize:\s+(\d+)", self.daemon_file("status"))[1]) > 1 << 30
 
     def daemon_memory_kb(self):
-        """Private memory of the daemon that was written to."""
-        return int(re.search(r"Private_Dirty: +(\d+)", self.daemon_file("smaps_rollup"))[1])
+        """Memory of the daemon's own: heap, stack, what it has written of its files' data. Not its code, of which more is mapped as more of
+        it has run, and which the kernel takes back when it likes."""
+        return int(re.search(r"Anonymous: +(\d+)", self.daemon_file("smaps_rollup"))[1])
 
     def daemon_descriptors(self):
         """What each file descriptor of the daemon is: number -> target."""
