@@ -248,6 +248,10 @@ static int apply_placement(DoctorView *view, const Record *record) {
 
         if (record->is_bad)
                 return view_bad(view, "placement", record);
+        /* The leader keeps the placement of a unit that was destroyed for as long as it names where
+         * the unit may still be ending. */
+        if (!node && record->placement.left.n_items > 0 && !record->placement.machine)
+                return 0;
         if (!node)
                 return view_stray(view, "placement", record, "there is no such unit", false);
 

@@ -159,6 +159,19 @@ START_TEST(test_findings) {
 }
 END_TEST
 
+/* A unit that was destroyed a moment ago: its placement says where it may still be ending. */
+START_TEST(test_destroyed) {
+        Fixture *f = healthy();
+        char *body;
+
+        put(f, "/fleet/placement/x.service", "{\"generation\":3,\"left\":[\"m1\"]}");
+        body = checkup(f);
+        ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
+        free(body);
+        fixture_free(f);
+}
+END_TEST
+
 /* A clock is told when it is more than a second off; a little, and what lies between question and
  * answer, is not. */
 START_TEST(test_clocks) {
@@ -298,9 +311,10 @@ START_TEST(test_one_at_a_time) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_healthy,  test_findings, test_clocks,
-                                       test_versions, test_patience, test_full,
-                                       test_many,     test_alone,    test_one_at_a_time };
+        const TTest *const tests[] = { test_healthy,      test_findings, test_destroyed,
+                                       test_clocks,       test_versions, test_patience,
+                                       test_full,         test_many,     test_alone,
+                                       test_one_at_a_time };
 
         return tests_run("api doctor", tests, ELEMENTSOF(tests));
 }
