@@ -75,7 +75,7 @@ static WaitOutcome judge_state(const WaitUnit *unit, const WaitState *state, Wai
         if (state->state != JOB_STATE_LAUNCHED)
                 return WAIT_PENDING;
         if (streq(active, "failed")) {
-                *ret_why = "it was started and has failed";
+                *ret_why = "it was started and has failed; see: fleetctl journal";
                 return WAIT_FAILED;
         }
         return streq(active, "active") || streq(active, "reloading") || streq(active, "inactive")

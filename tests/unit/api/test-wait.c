@@ -242,7 +242,7 @@ START_TEST(test_outcomes) {
                   "\"state\":\"launched\"}" }, /* a oneshot that is done */
                 { "launched", "inactive", 5, "job failed", "failed", "\"why\":\"job failed\"}" },
                 { "launched", "failed", 5, NULL, "failed",
-                  "\"why\":\"it was started and has failed\"}" },
+                  "\"why\":\"it was started and has failed; see: fleetctl journal\"}" },
                 { "inactive", "inactive", 5, "no such file", "failed",
                   "\"why\":\"no such file\"}" },
                 { "launched", "failed", 4, "old", NULL, NULL },
