@@ -65,6 +65,14 @@ static int unit_path(const char *name, char **ret_path) {
         return *ret_path ? 0 : -ENOMEM;
 }
 
+/* What else a message of the API needs: its words for this are those of fleet 1.0, which do not say
+ * where to look. */
+static const char *advice_on(const char *message) {
+        return streq(message, "fleet server unable to communicate with etcd")
+                       ? "; see: fleetctl doctor"
+                       : "";
+}
+
 int api_reply_check(const HttpRequest *request, Diag *diag) {
         _cleanup_(freep) char *message = NULL;
         const char *body = request->reply.data ? request->reply.data : "";
@@ -76,7 +84,8 @@ int api_reply_check(const HttpRequest *request, Diag *diag) {
 
         if (error_decode(body, request->reply.n_bytes, &code, &message) == 0 && message &&
             message[0] != '\0')
-                return diag_set(diag, error, "googleapi: Error %d: %s", code, message);
+                return diag_set(diag, error, "googleapi: Error %d: %s%s", code, message,
+                                advice_on(message));
         return diag_set(diag, error, "googleapi: got HTTP response code %ld with body: %s",
                         request->status, body);
 }

@@ -100,7 +100,7 @@ static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 const Command cmd_doctor = {
         .name = "doctor",
         .usage = "[-o json]",
-        .summary = "Look the cluster over, and say what is wrong and what to do",
+        .summary = "Say what is wrong with the cluster, and what to do",
         .description =
                 "Asks every machine how it is, reads all records, and prints a line per check: the "
                 "store, the\n"
@@ -109,7 +109,7 @@ const Command cmd_doctor = {
                 "it stands\n"
                 "what the check found: problems, marked '!', with what to do, and notes, marked "
                 "'-'. Nothing\n"
-                "is changed. Exits with 0 when there is no problem, else with 1.\n",
+                "is changed. Ends with 0 when there is no problem, else with 1.\n",
         .flags = &flags,
         .args_message = "fleetctl doctor takes no arguments",
         .args_exit = EXIT_USAGE,

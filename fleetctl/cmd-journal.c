@@ -50,13 +50,13 @@ static int run(Cli *cli) {
 
 static const Flag rows[] = {
         { "lines", "N", "10", "How many lines of the journal to show", offsetof(Options, lines),
-          FLAG_COUNT, 0, false },
+          FLAG_COUNT, 'n', false },
         { "follow", NULL, NULL, "Show further lines as they come", offsetof(Options, follow),
           FLAG_BOOL, 'f', false },
         { "sudo", NULL, NULL, "Read the journal as root, by sudo", offsetof(Options, sudo),
           FLAG_BOOL, 0, false },
         { "output", "MODE", "short", "Format of the lines, as journalctl has them",
-          offsetof(Options, output), FLAG_STRING, 0, false },
+          offsetof(Options, output), FLAG_STRING, 'o', false },
         { "machine", "ID", NULL, "Only on the machine whose ID begins so, for a global unit",
           offsetof(Options, machine), FLAG_STRING, 0, false },
         SSH_PORT_FLAG,
@@ -65,7 +65,7 @@ static const FlagTable flags = { rows, ELEMENTSOF(rows) };
 
 const Command cmd_journal = {
         .name = "journal",
-        .usage = "[--lines=N] [-f] [--output=MODE] [--sudo] [--machine=ID] [--ssh-port=PORT] UNIT",
+        .usage = "[-n N] [-f] [-o MODE] [--sudo] [--machine=ID] [--ssh-port=PORT] UNIT",
         .summary = "Show the journal of a unit, wherever it runs",
         .description =
                 "Runs 'journalctl' on the machine of the unit: here, or over SSH. For a global "

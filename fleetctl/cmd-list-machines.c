@@ -165,7 +165,8 @@ static const Flag rows[] = {
           false },
         { "no-legend", NULL, NULL, "Leave out the header", offsetof(Options, no_legend), FLAG_BOOL,
           0, false },
-        { "metadata", "LIST", NULL, "Only machines that have all of these: KEY=VALUE,...",
+        { "metadata", "LIST", NULL,
+          "Only machines that have all of these: KEY=VALUE, with commas between",
           offsetof(Options, metadata), FLAG_STRING, 0, false },
         OUTPUT_FLAG,
 };

@@ -79,7 +79,7 @@ static const Flag rows[] = {
         { "no-legend", NULL, NULL, "Leave out the header", offsetof(Options, no_legend), FLAG_BOOL,
           0, false },
         { "state", "LIST", NULL,
-          "Only those with one of these as load, active or sub state: failed,activating,...",
+          "Only those with one of these as load, active or sub state: failed,activating",
           offsetof(Options, state), FLAG_STRING, 0, false },
         { "machine", "LIST", NULL, "Only those on these machines: the beginnings of their IDs",
           offsetof(Options, machine), FLAG_STRING, 0, false },

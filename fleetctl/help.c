@@ -7,8 +7,15 @@
 
 #include "fleetctl/help.h"
 
+#include <assert.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+enum {
+        LINE_COLUMNS = 80, /* of the terminals that are narrowest */
+        INDENT = 4,
+};
 
 static void print_section(const char *title) {
         (void)printf("\n%s:\n", title);
@@ -23,25 +30,51 @@ int help_format_flag(const Flag *flag, char *text, size_t n_bytes) {
                         flag->metavar ? flag->metavar : "");
 }
 
-/* What a flag is without being given, and which variable also gives it; ends the line. */
-static void print_origin(const Flag *flag) {
-        char variable[FLAG_ENVIRONMENT_BYTES];
+/* Prints the text from column `column` on, word by word, on lines of at most LINE_COLUMNS; further
+ * lines begin at column `indent`. An empty line in the text stays one, other ends of line in it
+ * count as blanks. Ends the line. */
+static void print_wrapped(int column, int indent, const char *text) {
+        const char *blank = "";
 
-        if (flag->fallback)
-                (void)printf(" (default %s)", flag->fallback);
-        if (flag->has_environment) {
-                flag_environment_name(flag, variable);
-                (void)printf(" [%s]", variable);
+        while (*text) {
+                int n = (int)strcspn(text, " \n");
+                const char *next = text + n + strspn(text + n, " \n");
+
+                if (*blank && column + 1 + n > LINE_COLUMNS) {
+                        (void)printf("\n%*s", indent, "");
+                        column = indent;
+                        blank = "";
+                }
+                column += printf("%s%.*s", blank, n, text);
+                blank = " ";
+                if (*next && strncmp(text + n, "\n\n", 2) == 0) {
+                        (void)printf("\n\n%*s", indent, "");
+                        column = indent;
+                        blank = "";
+                }
+                text = next;
         }
         (void)putchar('\n');
 }
 
+/* What a flag does, what it is without being given, and which variable also gives it. */
+static void describe_flag(const Flag *flag, char *text, size_t n_bytes) {
+        char variable[FLAG_ENVIRONMENT_BYTES] = "";
+
+        if (flag->has_environment)
+                flag_environment_name(flag, variable);
+        (void)snprintf(text, n_bytes, "%s%s%s%s%s%s%s", flag->help,
+                       flag->fallback ? " (default " : "", flag->fallback ? flag->fallback : "",
+                       flag->fallback ? ")" : "", *variable ? " [" : "", variable,
+                       *variable ? "]" : "");
+}
+
 static void print_flags(const char *title, const FlagTable *table) {
-        char text[128];
+        char name[128], text[1024];
         int width = 0;
 
         for (size_t i = 0; i < table->n_flags; i++) {
-                int n = help_format_flag(&table->flags[i], text, sizeof(text));
+                int n = help_format_flag(&table->flags[i], name, sizeof(name));
 
                 if (table->flags[i].help && n > width)
                         width = n;
@@ -51,23 +84,32 @@ static void print_flags(const char *title, const FlagTable *table) {
 
         print_section(title);
         for (size_t i = 0; i < table->n_flags; i++) {
-                const Flag *flag = &table->flags[i];
-
-                if (!flag->help)
+                if (!table->flags[i].help)
                         continue;
-                (void)help_format_flag(flag, text, sizeof(text));
-                (void)printf("    %-*s  %s", width, text, flag->help);
-                print_origin(flag);
+                (void)help_format_flag(&table->flags[i], name, sizeof(name));
+                describe_flag(&table->flags[i], text, sizeof(text));
+                (void)printf("%*s%-*s  ", INDENT, "", width, name);
+                print_wrapped(INDENT + width + 2, INDENT + width + 2, text);
         }
 }
 
-static void print_indented(const char *text) {
-        while (*text) {
-                size_t n = strcspn(text, "\n");
+/* Of the flags that every command takes, the names. */
+static void print_global_names(void) {
+        char name[128], text[1024];
+        size_t n = 0;
 
-                (void)printf("%s%.*s\n", n > 0 ? "    " : "", (int)n, text);
-                text += n + (text[n] == '\n');
+        for (size_t i = 0; i < global_flags.n_flags; i++) {
+                if (!global_flags.flags[i].help)
+                        continue;
+                (void)help_format_flag(&global_flags.flags[i], name, sizeof(name));
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n > 0 ? ", " : "", name);
+                assert(n < sizeof(text));
         }
+
+        print_section("GLOBAL OPTIONS");
+        (void)printf("%*s", INDENT, "");
+        print_wrapped(INDENT, INDENT, text);
+        (void)puts("\nRun 'fleetctl help' for what these do.");
 }
 
 void help_print_all(void) {
@@ -93,13 +135,16 @@ void help_print_all(void) {
 }
 
 void help_print_command(const Command *command) {
+        int at;
+
         (void)printf("NAME:\n    fleetctl %s - %s\n", command->name, command->summary);
         print_section("USAGE");
-        (void)printf("    fleetctl %s%s%s\n", command->name, command->usage[0] ? " " : "",
-                     command->usage);
+        at = printf("%*sfleetctl %s%s", INDENT, "", command->name, command->usage[0] ? " " : "");
+        print_wrapped(at, 2 * INDENT, command->usage);
         print_section("DESCRIPTION");
-        print_indented(command->description);
+        (void)printf("%*s", INDENT, "");
+        print_wrapped(INDENT, INDENT, command->description);
         if (command->flags)
                 print_flags("OPTIONS", command->flags);
-        print_flags("GLOBAL OPTIONS", &global_flags);
+        print_global_names();
 }

@@ -58,7 +58,7 @@ class Manual(unittest.TestCase):
         page, names = manual("fleetctl.1"), commands()
         self.assertGreater(len(names), 10)
         for name in names:
-            usage = section(output(FLEETCTL, "help", name), "USAGE").strip()
+            usage = " ".join(section(output(FLEETCTL, "help", name), "USAGE").split())
             self.assertIn(f".SS {usage}\n" if " " in usage[9:] else f".SS {usage} \n", page)
             for flag in flags(section(output(FLEETCTL, "help", name), "OPTIONS")):
                 self.assertIn(flag, page, name)

@@ -939,7 +939,7 @@ class Lists(CommandTest):
         unavailable = (503, "fleet server unable to communicate with etcd")
         for kind in ("state", "units", "machines"):
             self.cluster.refuse[("GET", "/fleet/v1/" + kind)] = unavailable
-        cause = "googleapi: Error 503: fleet server unable to communicate with etcd"
+        cause = "googleapi: Error 503: fleet server unable to communicate with etcd; see: fleetctl doctor"
         soon = {"FLEETCTL_REQUEST_TIMEOUT": "0.2"}
         self.check("list-units", err="Error retrieving list of units from repository: %s\n" % cause, code=1, **soon)
         self.check("list-unit-files", err="Error retrieving list of units from repository: %s\n" % cause, code=1, **soon)
@@ -982,7 +982,7 @@ class Usage(CommandTest):
         for flag, variable in (("endpoint=URL", "ENDPOINT"), ("driver=NAME", "DRIVER"), ("ca-file=FILE", "CA_FILE"),
                                ("cert-file=FILE", "CERT_FILE"), ("key-file=FILE", "KEY_FILE"),
                                ("request-timeout=SECONDS", "REQUEST_TIMEOUT"), ("debug", "DEBUG")):
-            self.assertRegex(out, r"\n    --%s .*\[FLEETCTL_%s\]\n" % (flag, variable))
+            self.assertRegex(out, r"\n    --%s [^\[]*\[FLEETCTL_%s\]\n" % (flag, variable))
         for hidden in ("etcd-cafile", "etcd-key-prefix", "experimental-api"):
             self.assertNotIn(hidden, out)
 
@@ -1001,6 +1001,19 @@ class Usage(CommandTest):
             self.assertEqual((done.stderr, done.returncode), ("", 0))
             for title in ("NAME:", "USAGE:", "DESCRIPTION:", "\nOPTIONS:", "GLOBAL OPTIONS:", "-l, --full", "--fields=LIST"):
                 self.assertIn(title, done.stdout)
+
+    def test_help_fits_a_terminal(self):
+        """80 columns, whatever is told; the way in and the global flags by their names only."""
+        names = re.findall(r"^    ([a-z-]+)  ", self.run_raw("help").stdout, re.MULTILINE)
+        self.assertGreater(len(names), 15)
+        for words in (("help",), *(("help", name) for name in names)):
+            out = self.run_raw(*words).stdout
+            self.assertLessEqual(max(len(line) for line in out.splitlines()), 80, words)
+            self.assertNotRegex(out, r"[ \t]\n|\n\n\n", words)
+        out = self.run_raw("help", "start").stdout
+        self.assertIn("\n    fleetctl start [--no-block] [--block-attempts=N] [--replace] UNIT...\n", out)
+        self.assertIn("says why if it fails. A\n    unit that fits", out)
+        self.assertNotIn("FLEETCTL_ENDPOINT", out)
 
     def test_no_units(self):
         for command in ("submit", "load", "start", "stop", "unload", "destroy"):

@@ -21,7 +21,7 @@ from test_commands import M1, PLAIN, CommandTest
 
 LIST = "Error retrieving list of units from repository: "
 TALK = LIST + "unable to talk to fleet at %s: "
-UNAVAILABLE = "googleapi: Error 503: fleet server unable to communicate with etcd"
+UNAVAILABLE = "googleapi: Error 503: fleet server unable to communicate with etcd; see: fleetctl doctor"
 IN_DOUBT = "what was asked for may have been done: look with 'fleetctl list-unit-files' before trying again\n"
 CHECK = "check --endpoint or FLEETCTL_ENDPOINT, and that fleetd listens there\n"
 CHECK_API = "check that --endpoint or FLEETCTL_ENDPOINT names the API of fleetd\n"
