@@ -611,16 +611,11 @@ static void print_lines(FILE *file, const char *before, const char *text) {
 static const char restart_note[] = "A change needs a restart.";
 
 void config_print_help(FILE *file) {
-        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
-                if (!keys[i].help)
-                        continue;
-                (void)fprintf(file, "  %s%s%s%s\n", keys[i].name,
-                              *keys[i].initial ? " (default " : "", keys[i].initial,
-                              *keys[i].initial ? ")" : "");
-                print_lines(file, "      ", keys[i].help);
-                if (keys[i].needs_restart)
-                        print_lines(file, "      ", restart_note);
-        }
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (keys[i].help)
+                        (void)fprintf(file, "  %s%s%s%s\n", keys[i].name,
+                                      *keys[i].initial ? " (default " : "", keys[i].initial,
+                                      *keys[i].initial ? ")" : "");
 
         (void)fputs("  accepted from older configurations, without effect:\n", file);
         for (size_t i = 0; i < ELEMENTSOF(keys); i++)

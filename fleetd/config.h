@@ -100,7 +100,7 @@ typedef struct ConfigKeyInfo {
 /* The i-th key, in the order in which they are shown; false behind the last. */
 bool config_key_at(size_t i, ConfigKeyInfo *ret_key);
 
-/* Write the list of keys for --help. */
+/* Write the list of keys with their defaults, for --help. */
 void config_print_help(FILE *file);
 
 /* Write a configuration file in which every key stands, commented out, with its meaning and its

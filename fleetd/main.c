@@ -32,8 +32,8 @@ static void print_usage(FILE *file, const char *program) {
                       "       %s store SUBCOMMAND\n"
                       "\n"
                       "  --config FILE    read FILE in place of " CONFIG_DEFAULT_PATH "\n"
-                      "  --print-config   print a configuration file with every key, its meaning "
-                      "and its default\n"
+                      "  --print-config   print a configuration file with every key, its meaning,\n"
+                      "                   and its default\n"
                       "  --version        print the version\n"
                       "  --help           print this\n"
                       "  store --help     what can be done to a store by hand\n",
@@ -42,16 +42,11 @@ static void print_usage(FILE *file, const char *program) {
 
 static void print_help(const char *program) {
         print_usage(stdout, program);
-        (void)fputs("\nKeys of the configuration; FLEET_ and a key in capitals is the environment "
-                    "variable that overrides it:\n",
+        (void)fputs("\nKeys of the configuration; what they mean is in fleet.conf(5) and in what "
+                    "--print-config prints.\n"
+                    "FLEET_ and a key in capitals is the environment variable that overrides it.\n",
                     stdout);
         config_print_help(stdout);
-        (void)fputs("\nThe API is served on the sockets that systemd passes (fleet.socket). "
-                    "Signals: SIGTERM and SIGINT end the daemon and touch\n"
-                    "no unit, unless systemd is stopping its service: then the machine leaves the "
-                    "cluster. SIGHUP has it read the\n"
-                    "configuration again, SIGUSR1 has it write its state on standard output.\n",
-                    stdout);
 }
 
 /* Returns 0, or -EINVAL with a message. */

@@ -45,8 +45,8 @@ static int run_backup(int argc, char **argv) {
 const StoreSubcommand store_subcommand_backup = {
         .name = "backup",
         .operands = "FILE",
-        .summary = "Copy the file of the built-in store, as it is at one moment, to FILE, while "
-                   "fleetd runs or not.",
+        .summary = "Copy the file of the built-in store, as it is at one moment, to FILE; fleetd "
+                   "may run.",
         .options = backup_options,
         .n_options = ELEMENTSOF(backup_options),
         .run = run_backup,
@@ -56,8 +56,7 @@ const StoreSubcommand store_subcommand_backup = {
 
 static const StoreOption restore_options[] = {
         { .name = "--wait",
-          .help = "wait until fleetd lets go of its file: on `systemctl restart fleet`, which "
-                  "touches no unit",
+          .help = "wait until fleetd lets go of the file, as on `systemctl restart fleet`",
           .offset = offsetof(StoreFileArguments, waits) },
         STORE_FILE_OPTION,
 };

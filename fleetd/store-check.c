@@ -62,8 +62,8 @@ static int run(int argc, char **argv) {
 
 const StoreSubcommand store_subcommand_check = {
         .name = "check",
-        .summary = "Check whether the file of the built-in store is sound, while fleetd runs or "
-                   "not: 0 = it is, 3 = it is not, and what is wrong is printed.",
+        .summary = "Check the file of the built-in store; fleetd may run. 0 = sound, 3 = not, and "
+                   "why.",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

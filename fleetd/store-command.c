@@ -18,7 +18,7 @@ const StoreSubcommand *store_subcommand_at(size_t i) {
 }
 
 static void print_subcommand(FILE *file, const StoreSubcommand *subcommand) {
-        (void)fprintf(file, "\n  fleetd store %s%s%s%s\n      %s\n", subcommand->name,
+        (void)fprintf(file, "  fleetd store %s%s%s%s\n      %s\n", subcommand->name,
                       subcommand->n_options > 0 ? " [OPTION..]" : "",
                       subcommand->operands ? " " : "",
                       subcommand->operands ? subcommand->operands : "", subcommand->summary);
@@ -34,8 +34,10 @@ static void print_subcommand(FILE *file, const StoreSubcommand *subcommand) {
 
 static void print_help(FILE *file) {
         (void)fputs("Usage: fleetd store SUBCOMMAND\n", file);
-        for (size_t i = 0; i < ELEMENTSOF(subcommands); i++)
+        for (size_t i = 0; i < ELEMENTSOF(subcommands); i++) {
+                (void)fputc('\n', file);
                 print_subcommand(file, subcommands[i]);
+        }
         (void)fputs(
                 "\nA store is: builtin, the file of this machine; the path of such a file; or the "
                 "URLs of etcd, or of a\nmachine that serves its file, separated by commas.\n",
@@ -60,8 +62,11 @@ int store_command_main(int argc, char **argv) {
         }
 
         if (*name)
-                (void)fprintf(stderr, "fleetd store has no subcommand %s\n", name);
-        print_help(stderr);
+                (void)fprintf(stderr,
+                              "fleetd store has no subcommand %s; see: fleetd store --help\n",
+                              name);
+        else
+                print_help(stderr);
         return EXIT_FAILURE;
 }
 
@@ -90,7 +95,7 @@ int store_command_parse(const StoreSubcommand *subcommand, int argc, char **argv
                 if (!option && argv[i][0] == '-')
                         return diag_set(diag, -EINVAL, "there is no option %s", argv[i]);
                 if (!option && n == n_operands)
-                        return diag_set(diag, -EINVAL, "what is %s?", argv[i]);
+                        return diag_set(diag, -EINVAL, "%s is an argument too many", argv[i]);
                 if (!option) {
                         ret_operands[n++] = argv[i];
                         continue;

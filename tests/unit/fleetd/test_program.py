@@ -56,6 +56,8 @@ class Arguments(unittest.TestCase):
     def test_store_subcommands(self):
         code, out, err = run("store", "--help")
         self.assertEqual((code, err), (0, ""))
+        self.assertLessEqual(max(len(line) for line in out.splitlines()), 100)
+        self.assertEqual(run("store", "open", "--help")[1].splitlines()[0], "  fleetd store open [OPTION..] STORE")
         for word in ("fleetd store check", "fleetd store backup [OPTION..] FILE", "--force", "fleetd store restore [OPTION..] FILE", "--wait", "--store PATH", "fleetd store copy", "--from STORE", "--move", "--replace", "fleetd store open"):
             self.assertIn(word, out)
         for arguments, why in (([], "Usage: fleetd store SUBCOMMAND"),
@@ -64,15 +66,15 @@ class Arguments(unittest.TestCase):
                                (["copy", "--from"], "--from needs STORE"),
                                (["copy", "--from=builtin"], "--to is missing"),
                                (["copy", "--from=a", "--to=b", "--wings"], "there is no option --wings"),
-                               (["copy", "--from=a", "--to=b", "c"], "what is c?"),
+                               (["copy", "--from=a", "--to=b", "c"], "c is an argument too many"),
                                (["copy", "--from=a", "--to=b"], "what is a? A store is builtin, a path with a slash, or URLs"),
                                (["copy", "--from=/nowhere/store.db", "--to=/tmp"], "there is no store in /nowhere/store.db: No such file"),
                                (["copy", "--from=http://", "--to=b"], "http://"),
                                (["copy", "--move=yes"], "--move takes no value"),
                                (["open"], "fleetd store open: STORE is missing"),
-                               (["check", "/var/lib/fleet/store.db"], "what is /var/lib/fleet/store.db?"),
+                               (["check", "/var/lib/fleet/store.db"], "/var/lib/fleet/store.db is an argument too many"),
                                (["backup"], "fleetd store backup: FILE is missing"),
-                               (["restore", "a", "b"], "fleetd store restore: what is b?")):
+                               (["restore", "a", "b"], "fleetd store restore: b is an argument too many")):
             code, out, err = run("store", *arguments)
             self.assertEqual((code, out), (1, ""), arguments)
             self.assertIn(why, err)
