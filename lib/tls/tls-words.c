@@ -42,27 +42,36 @@ static const char *print_date(const ASN1_TIME *date, char buffer[static DATE_BYT
         return buffer;
 }
 
+/* A host name or an address of a certificate. One that is of no family's length is left out: whoever
+ * made the certificate chose it. */
+static void print_name(const GENERAL_NAME *name, Cut *out) {
+        const ASN1_STRING *bytes = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+        const unsigned char *data = ASN1_STRING_get0_data(bytes);
+        size_t n = (size_t)ASN1_STRING_length(bytes);
+        char address[INET6_ADDRSTRLEN] = "";
+        const char *text = address;
+
+        if (name->type == GEN_DNS)
+                text = (const char *)data;
+        else if (n == sizeof(struct in_addr) || n == sizeof(struct in6_addr))
+                n = strlen(inet_ntop(n == sizeof(struct in_addr) ? AF_INET : AF_INET6, data,
+                                     address, sizeof(address)));
+        else
+                return;
+        if (*out->text)
+                cut_add(out, ", ", 2);
+        cut_add(out, text, n);
+}
+
 /* The host names and addresses of a certificate, separated by commas. */
 static void print_names(const X509 *certificate, Cut *out) {
         GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
 
         for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
                 const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-                char address[INET6_ADDRSTRLEN];
-                const ASN1_STRING *bytes;
-                int n;
 
-                if (name->type != GEN_DNS && name->type != GEN_IPADD)
-                        continue;
-                if (*out->text)
-                        cut_add(out, ", ", 2);
-                bytes = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
-                n = ASN1_STRING_length(bytes);
-                if (name->type == GEN_DNS)
-                        cut_add(out, (const char *)ASN1_STRING_get0_data(bytes), (size_t)n);
-                else if (inet_ntop(n == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(bytes),
-                                   address, sizeof(address)))
-                        cut_add(out, address, strlen(address));
+                if (name->type == GEN_DNS || name->type == GEN_IPADD)
+                        print_name(name, out);
         }
         GENERAL_NAMES_free(names);
 }

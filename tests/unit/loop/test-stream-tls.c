@@ -31,6 +31,7 @@ static const TestCertificate certificates[] = {
         { { "server", "early", "ca", "IP:127.0.0.1", "20450101000000Z", "20460101000000Z" } },
         { { "server", "elsewhere", "ca", "IP:10.0.0.9,DNS:*.example" } },
         { { "server", "nameless", "ca", "URI:urn:nobody" } },
+        { { "server", "misshapen", "ca", "DER:30:03:87:01:7F" } }, /* an address of one byte */
         { { "server", "unknown", "other", "IP:127.0.0.1" } },
         { { "client", "client", "ca", "fleet" } },
         { { "client", "late", "ca", "fleet", "20200101000000Z", "20200201000000Z" } },
@@ -246,6 +247,11 @@ static const struct {
           "its certificate is not for servers (extendedKeyUsage=serverAuth)" },
         { TLS_SERVER_ECHO,
           "nameless",
+          { "ca.pem" },
+          "its certificate names no host or address as a subject alternative name; it must "
+          "name 127.0.0.1" },
+        { TLS_SERVER_ECHO,
+          "misshapen",
           { "ca.pem" },
           "its certificate names no host or address as a subject alternative name; it must "
           "name 127.0.0.1" },
