@@ -13,6 +13,7 @@
 
 #include "lib/store/proto/etcd.pb-c.h"
 #include "lib/store/store-etcd-outcome.h"
+#include "lib/store/store-lease.h"
 
 enum {
         ETCD_REQUEST_MAX_BYTES = 1536 << 10, /* etcd's --max-request-bytes, by default */
@@ -65,6 +66,21 @@ static int unpack(const ProtobufCMessageDescriptor *type, const GrpcMessage *mes
 
 static int64_t header_revision(const Etcd__Header *header) {
         return header ? header->revision : 0;
+}
+
+/* Can it be a revision? Whoever is told one goes on from the next. */
+static bool is_revision(int64_t number) {
+        return number > 0 && number < INT64_MAX;
+}
+
+/* Are the numbers of a reply such as a store has, or 0 for none? Callers count on from revisions, and
+ * a lease's time in microseconds. Returns 0 or -EBADMSG. */
+static int reply_check(const StoreReply *reply) {
+        return (reply->revision == 0 || is_revision(reply->revision)) && reply->lease_ttl_s >= 0 &&
+                               reply->lease_ttl_s <= STORE_LEASE_TTL_MAX_S &&
+                               reply->lease_left_s <= STORE_LEASE_TTL_MAX_S
+                       ? 0
+                       : -EBADMSG;
 }
 
 /* Requests. */
@@ -361,7 +377,9 @@ int etcd_decode_range(const GrpcMessage *message, EtcdReply *ret_reply) {
                         .more = response->more,
                 },
         };
-        return 0;
+        r = reply_check(&ret_reply->reply);
+        if (r == 0)
+                return 0;
 fail:
         etcd_arena_done(&arena);
         return r;
@@ -382,7 +400,7 @@ int etcd_decode_txn(const GrpcMessage *message, EtcdReply *ret_reply) {
                                           .revision = header_revision(response->header),
                                           .succeeded = response->succeeded,
                                   } };
-        return 0;
+        return reply_check(&ret_reply->reply);
 }
 
 int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply) {
@@ -396,7 +414,7 @@ int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply) {
                 return r;
 
         response = (const Etcd__LeaseGrantResponse *)base;
-        if (response->id == 0)
+        if (response->id == 0 || response->ttl <= 0)
                 return -EBADMSG;
 
         *ret_reply = (EtcdReply){ .reply = {
@@ -404,7 +422,7 @@ int etcd_decode_lease_grant(const GrpcMessage *message, EtcdReply *ret_reply) {
                                           .lease = response->id,
                                           .lease_ttl_s = response->ttl,
                                   } };
-        return 0;
+        return reply_check(&ret_reply->reply);
 }
 
 int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply) {
@@ -420,7 +438,7 @@ int etcd_decode_lease_revoke(const GrpcMessage *message, EtcdReply *ret_reply) {
                 .reply = { .revision = header_revision(
                                    ((Etcd__LeaseRevokeResponse *)base)->header) },
         };
-        return 0;
+        return reply_check(&ret_reply->reply);
 }
 
 int etcd_decode_lease_look(const GrpcMessage *message, EtcdReply *ret_reply) {
@@ -442,7 +460,7 @@ int etcd_decode_lease_look(const GrpcMessage *message, EtcdReply *ret_reply) {
                                           .lease_ttl_s = is_known ? response->granted_ttl : 0,
                                           .lease_left_s = is_known ? response->ttl : 0,
                                   } };
-        return 0;
+        return reply_check(&ret_reply->reply);
 }
 
 int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_reply) {
@@ -461,7 +479,7 @@ int etcd_decode_lease_keep_alive(const GrpcMessage *message, EtcdReply *ret_repl
                                           .lease = response->id,
                                           .lease_ttl_s = response->ttl > 0 ? response->ttl : 0,
                                   } };
-        return 0;
+        return reply_check(&ret_reply->reply);
 }
 
 /* The words of `errors`, one after the other, in the arena; NULL = out of memory. */
@@ -531,15 +549,17 @@ int etcd_decode_status(const GrpcMessage *message, EtcdReply *ret_reply) {
         return 0;
 }
 
-static void event_fill(StoreEvent *event, const Etcd__Event *message) {
-        if (message->kv)
-                kv_fill(&event->kv, message->kv);
-        else
-                event->kv = (StoreKv){ 0 };
+/* Returns 0, or -EBADMSG for an event of no key and revision. */
+static int event_fill(StoreEvent *event, const Etcd__Event *message) {
+        if (!message->kv || !is_revision(message->kv->mod_revision))
+                return -EBADMSG;
+
+        kv_fill(&event->kv, message->kv);
         event->kind = message->type == ETCD__EVENT__TYPE__DELETE ? STORE_EVENT_DELETE
                                                                  : STORE_EVENT_PUT;
         if (event->kind == STORE_EVENT_DELETE)
                 event->kv.create_revision = event->kv.lease = 0;
+        return 0;
 }
 
 int etcd_decode_watch(const GrpcMessage *message, EtcdArena *arena, EtcdWatchReply *ret_reply) {
@@ -557,8 +577,11 @@ int etcd_decode_watch(const GrpcMessage *message, EtcdArena *arena, EtcdWatchRep
         if (!events)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < response->n_events; i++)
-                event_fill(&events[i], response->events[i]);
+        for (size_t i = 0; i < response->n_events; i++) {
+                r = event_fill(&events[i], response->events[i]);
+                if (r < 0)
+                        return r;
+        }
 
         *ret_reply = (EtcdWatchReply){
                 .watch_id = response->watch_id,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/store/proto/etcd.pb-c.h"
+#include "lib/store/store-lease.h"
 #include "tests/unit/fault.h"
 
 /* The plan for a transaction, checked by etcd's own rule for every list. */
@@ -130,6 +131,13 @@ START_TEST(test_nonsense) {
 }
 END_TEST
 
+static GrpcMessage *packed(const ProtobufCMessage *message) {
+        GrpcMessage *bytes = malloc(sizeof *bytes + protobuf_c_message_get_packed_size(message));
+
+        bytes->n_bytes = protobuf_c_message_pack(message, bytes->bytes);
+        return bytes;
+}
+
 /* A range reply of many keys, large and small, decodes to the same bytes. */
 START_TEST(test_decode_range) {
         enum { N = 3000 };
@@ -149,17 +157,16 @@ START_TEST(test_decode_range) {
                 kvs[i].mod_revision = (int64_t)i;
                 list[i] = &kvs[i];
         }
-        header.revision = INT64_MAX;
+        header.revision = INT64_MAX - 1;
         response.header = &header;
         response.kvs = list;
         response.n_kvs = N;
         response.more = true;
-        message = malloc(sizeof *message + etcd__range_response__get_packed_size(&response));
-        message->n_bytes = etcd__range_response__pack(&response, message->bytes);
+        message = packed(&response.base);
 
         ck_assert_int_eq(etcd_decode_range(message, &reply), 0);
         ck_assert_uint_eq(reply.reply.n_kvs, N);
-        ck_assert_int_eq(reply.reply.revision, INT64_MAX);
+        ck_assert_int_eq(reply.reply.revision, INT64_MAX - 1);
         ck_assert(reply.reply.more);
         for (size_t i = 0; i < N; i++) {
                 ck_assert_uint_eq(reply.reply.kvs[i].key.n_bytes, i % 10);
@@ -170,13 +177,83 @@ START_TEST(test_decode_range) {
 }
 END_TEST
 
+/* Numbers that no store has: from a revision one goes on with the next, and a lease's time is counted
+ * in microseconds. */
+static const struct {
+        int64_t revision, ttl_s;
+        int granted, kept;
+} numbers[] = {
+        { 1, 2, 0, 0 },
+        { INT64_MAX - 1, STORE_LEASE_TTL_MAX_S, 0, 0 },
+        { 0, 2, 0, 0 }, /* not told */
+        { -1, 2, -EBADMSG, -EBADMSG },
+        { INT64_MIN, 2, -EBADMSG, -EBADMSG },
+        { INT64_MAX, 2, -EBADMSG, -EBADMSG },
+        { 1, 0, -EBADMSG, 0 }, /* of a keep-alive: there is no such lease */
+        { 1, -1, -EBADMSG, 0 },
+        { 1, STORE_LEASE_TTL_MAX_S + 1, -EBADMSG, -EBADMSG },
+        { 1, INT64_MAX, -EBADMSG, -EBADMSG },
+};
+
+static void assert_numbers(size_t i) {
+        Etcd__Header header = ETCD__HEADER__INIT;
+        Etcd__LeaseGrantResponse grant = ETCD__LEASE_GRANT_RESPONSE__INIT;
+        Etcd__LeaseKeepAliveResponse keep = ETCD__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+        Etcd__RangeResponse range = ETCD__RANGE_RESPONSE__INIT;
+        _cleanup_(freep) GrpcMessage *granted = NULL, *kept = NULL, *listed = NULL;
+        bool is_good = numbers[i].revision >= 0 && numbers[i].revision < INT64_MAX;
+        EtcdReply reply;
+
+        header.revision = numbers[i].revision;
+        grant.header = keep.header = range.header = &header;
+        grant.id = keep.id = 7;
+        grant.ttl = keep.ttl = numbers[i].ttl_s;
+        granted = packed(&grant.base);
+        kept = packed(&keep.base);
+        listed = packed(&range.base);
+        ck_assert_int_eq(etcd_decode_lease_grant(granted, &reply), numbers[i].granted);
+        ck_assert_int_eq(etcd_decode_lease_keep_alive(kept, &reply), numbers[i].kept);
+        ck_assert_int_eq(etcd_decode_range(listed, &reply), is_good ? 0 : -EBADMSG);
+        if (is_good)
+                etcd_arena_done(&reply.arena);
+}
+
+START_TEST(test_numbers) {
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                assert_numbers(i);
+}
+END_TEST
+
+/* An event has a key and a revision that another may follow. */
+START_TEST(test_event_numbers) {
+        static const int64_t wrong[] = { INT64_MIN, -1, 0, INT64_MAX };
+
+        for (size_t i = 0; i <= ELEMENTSOF(wrong); i++) {
+                Etcd__WatchResponse response = ETCD__WATCH_RESPONSE__INIT;
+                Etcd__Event event = ETCD__EVENT__INIT, *events = &event;
+                Etcd__KeyValue kv = ETCD__KEY_VALUE__INIT;
+                _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+                _cleanup_(freep) GrpcMessage *message = NULL;
+                EtcdWatchReply reply;
+
+                response.n_events = 1;
+                response.events = &events;
+                if (i < ELEMENTSOF(wrong)) {
+                        event.kv = &kv;
+                        kv.mod_revision = wrong[i];
+                }
+                message = packed(&response.base);
+                ck_assert_int_eq(etcd_decode_watch(message, &arena, &reply), -EBADMSG);
+        }
+}
+END_TEST
+
 /* A status reply as etcd 3.4 writes it after its quota was reached; 3.6 tells the quota, too. */
 static GrpcMessage *status_message(int64_t quota_bytes) {
         Etcd__StatusResponse response = ETCD__STATUS_RESPONSE__INIT;
         char alarm[] = "memberID:10276657743932975437 alarm:NOSPACE ";
         char no_leader[] = "etcdserver: no leader", version[] = "3.4.23";
         char *errors[] = { alarm, no_leader };
-        GrpcMessage *message;
 
         response.version = version;
         response.db_size = 2000;
@@ -184,9 +261,7 @@ static GrpcMessage *status_message(int64_t quota_bytes) {
         response.db_size_quota = quota_bytes;
         response.errors = errors;
         response.n_errors = ELEMENTSOF(errors);
-        message = malloc(sizeof *message + etcd__status_response__get_packed_size(&response));
-        message->n_bytes = etcd__status_response__pack(&response, message->bytes);
-        return message;
+        return packed(&response.base);
 }
 
 /* What a member says of itself, with its alarms as words and as flags. */
@@ -276,13 +351,9 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_plan,
-                test_nested_txn,
-                test_too_large,
-                test_nonsense,
-                test_decode_range,
-                test_decode_status,
-                test_decode_served_status,
+                test_plan,          test_nested_txn,    test_too_large,
+                test_nonsense,      test_decode_range,  test_numbers,
+                test_event_numbers, test_decode_status, test_decode_served_status,
                 test_out_of_memory,
         };
 

@@ -185,6 +185,23 @@ START_TEST(test_resume) {
 }
 END_TEST
 
+/* An event of a revision that none can follow is nonsense: the client leaves the member, and resumes
+ * from where it was. */
+START_TEST(test_last_revision) {
+        Fixture f;
+        Watch w;
+
+        set_up(&f, NULL);
+        start_watch(&f, &w, "k", 3);
+        send_created(&f, wait_seen(&f, 1)->stream, 1);
+        send_events(&f, f.seen[0].stream, 1, false, (int64_t[]){ INT64_MAX, 0 }, 1);
+        pass_backoff(&f);
+        ck_assert_int_eq(wait_seen(&f, 2)->watch->create->start_revision, 3);
+        ck_assert(!w.was_told);
+        tear_down(&f);
+}
+END_TEST
+
 /* A watch that is not confirmed within 3 s makes the client leave the member. */
 START_TEST(test_unconfirmed_watch) {
         Fixture f;
@@ -241,6 +258,7 @@ int main(void) {
                 test_refused_watch_has_aged_tokens_replaced,
                 test_compacted,
                 test_resume,
+                test_last_revision,
                 test_unconfirmed_watch,
                 test_stopped_watch,
         };
