@@ -87,15 +87,15 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_err
                 return 0;
 
         host->refresh_slot = sd_bus_slot_unref(host->refresh_slot);
-        list_splice(&done, &host->refresh_running);
-        if (!error)
-                read_rows(host, reply);
         if (error && systemd_error_is_timeout(error)) {
                 /* Without an answer no state is true any more. */
                 systemd_link_break(host);
                 return 0;
         }
 
+        list_splice(&done, &host->refresh_running);
+        if (!error)
+                read_rows(host, reply);
         while ((node = list_pop(&done))) {
                 SystemdUnit *unit = container_of(node, SystemdUnit, refresh);
 
