@@ -58,14 +58,18 @@ static void take_in(HostSystemd *host, const char *name) {
         host_entry_changed(&host->base, entry);
 }
 
+/* Does an operation change the file of this unit now? What it does is its own to tell. A job does
+ * nothing to it, and may take as long as it likes. */
+static bool file_is_ours_now(const HostSystemd *host, const char *name) {
+        const HostOp *op = host_op_find(&host->base, name);
+
+        return op && (op->verb == HOST_VERB_LOAD || op->verb == HOST_VERB_UNLOAD);
+}
+
 static void look_at(HostSystemd *host, const char *name) {
         HostEntry *entry;
 
-        if (name[0] == '.' || unit_name_check(name, NULL) < 0)
-                return;
-
-        /* What an operation does to the file now is its own to tell. */
-        if (host_op_find(&host->base, name))
+        if (name[0] == '.' || unit_name_check(name, NULL) < 0 || file_is_ours_now(host, name))
                 return;
 
         entry = host_entry_find(&host->base, name);
@@ -93,7 +97,7 @@ static void look_at_all(HostSystemd *host) {
              node = hash_map_next(&host->base.units, node)) {
                 HostEntry *entry = container_of(node, HostEntry, unit.node);
 
-                if (!host_op_find(&host->base, entry->unit.name))
+                if (!file_is_ours_now(host, entry->unit.name))
                         look_at_unit(host, entry);
         }
 }
