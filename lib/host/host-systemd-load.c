@@ -219,6 +219,8 @@ static int load_write(SystemdOp *op) {
         if (r >= 0)
                 r = unit_directory_write(&host->directory, name, op->base.text, op->base.n_bytes);
         if (r < 0) {
+                /* The file that is there says whether it is bound, not the one that is not. */
+                (void)load_bind(op, op->old_text, op->n_old_bytes);
                 if (is_new)
                         host_entry_remove(&host->base, &unit->base);
                 return r;
