@@ -47,13 +47,14 @@ static void on_readable(LoopIo *io, unsigned events) {
 
 int directory_watch_start(DirectoryWatch *watch, Loop *loop, const char *path,
                           DirectoryWatchFn fn) {
-        int r = 0;
+        /* Before the old one is closed, so that it does not get the same number. */
+        int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), r = fd < 0 ? -errno : 0;
 
         directory_watch_stop(watch);
-        watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (watch->fd < 0)
-                return -errno;
+        if (r < 0)
+                return r;
 
+        watch->fd = fd;
         watch->fn = fn;
         watch->io.fn = on_readable;
         watch->is_on = true;
