@@ -12,6 +12,7 @@
 
 #include "lib/model/entity.h"
 #include "lib/model/json-in.h"
+#include "lib/unit/unit-name.h"
 
 static void metadata_change_done(MetadataChange *change) {
         free(change->machine);
@@ -48,7 +49,8 @@ static int read_path(const json_t *object, MetadataChange *change, Diag *diag) {
 
         machine_bytes = strcspn(path + 1, "/");
         key = path + 1 + machine_bytes;
-        if (machine_bytes == 0 || strncmp(key, infix, sizeof(infix) - 1) != 0)
+        if (machine_bytes == 0 || machine_bytes > UNIT_NAME_MAX_BYTES ||
+            strncmp(key, infix, sizeof(infix) - 1) != 0)
                 goto fail;
 
         key += sizeof(infix) - 1;

@@ -218,7 +218,8 @@ static bool record_key_split(const RecordFormat *format, char *parts, RecordKey 
         else
                 return *parts == '\0';
 
-        if (key->machine && (*key->machine == '\0' || strchr(key->machine, '/')))
+        if (key->machine && (*key->machine == '\0' || strchr(key->machine, '/') ||
+                             strlen(key->machine) > UNIT_NAME_MAX_BYTES))
                 return false;
         if (key->unit && key->kind == RECORD_FILE)
                 return unit_hash_is_valid(key->unit);
