@@ -679,6 +679,14 @@ void fake_systemd_release(FakeSystemd *systemd) {
         drop_held(systemd);
 }
 
+void fake_systemd_give_up(FakeSystemd *systemd) {
+        for (unsigned i = 0; i < systemd->n_held; i++)
+                ck_assert_int_ge(sd_bus_reply_method_errorf(systemd->held[i], SD_BUS_ERROR_NO_REPLY,
+                                                            "no answer in time"),
+                                 0);
+        drop_held(systemd);
+}
+
 void fake_systemd_set_jobs_first(FakeSystemd *systemd, bool is_first) {
         systemd->is_job_first = is_first;
 }

@@ -50,6 +50,9 @@ void fake_systemd_hold(FakeSystemd *systemd, const char *member);
 /* Carry out and answer what was held. */
 void fake_systemd_release(FakeSystemd *systemd);
 
+/* Answer what was held as sd-bus does when the time for an answer is over. Nothing is carried out. */
+void fake_systemd_give_up(FakeSystemd *systemd);
+
 /* The type of the job on the unit of whoever calls (static); "" for none, NULL for no unit. */
 void fake_systemd_set_own_job(FakeSystemd *systemd, const char *type);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/host/host-systemd.h"
 #include "tests/unit/fault.h"
@@ -17,6 +18,7 @@ static const char other[] = "[Service]\nExecStart=/bin/sleep 2\n";
 static const char third[] = "[Service]\nExecStart=/bin/sleep 3\n";
 static const char installed[] =
         "[Service]\nExecStart=/bin/sleep 1\n\n[Install]\nWantedBy=multi-user.target\n";
+static const char exclusive[] = "[Service]\nExecStart=/bin/sleep 1\n\n[X-Fleet]\nExclusive=true\n";
 static const char failing[] = "[Service]\nExecStart=/bin/false\n\n[X-Fake]\nFail=yes\n";
 static const char refuse_link[] = "[Service]\nExecStart=/bin/true\n\n[X-Fake]\nRefuseLink=yes\n";
 static const char refuse_enable[] =
@@ -562,6 +564,105 @@ START_TEST(test_loss_with_calls_in_flight) {
 }
 END_TEST
 
+static bool has_hash(void *userdata) {
+        void *const *arguments = userdata;
+        const Harness *harness = arguments[0];
+
+        return streq(host_find(harness->host, "a.service")->hash, arguments[1]);
+}
+
+/* A job that takes long does not hide what somebody does to the file meanwhile. */
+START_TEST(test_file_changed_during_a_job) {
+        Harness *harness = harness_open(HARNESS_SYSTEMD_PAIR);
+        char hash[UNIT_HASH_BYTES];
+        Ask ask = { 0 };
+
+        ck_assert_int_eq(do_load(harness, "a.service", plain), 0);
+        unit_text_hash(other, strlen(other), hash);
+        fake_systemd_hold_jobs(harness->systemd, true);
+        ask_start(harness, &ask, "a.service");
+        until_called(harness, "StartUnit a.service", 1);
+        write_file(harness, "a.service", other);
+        harness_until(harness, has_hash, (void *[]){ harness, hash });
+        ck_assert_uint_eq(ask.n_done, 0);
+        fake_systemd_hold_jobs(harness->systemd, false);
+        ck_assert_int_eq(harness_wait(harness, &ask), 0);
+        harness_close(harness);
+}
+END_TEST
+
+/* The file of a unit can be written again, or not. */
+static void block_file(const Harness *harness, const char *name, bool is_blocked) {
+        char path[160];
+
+        (void)snprintf(path, sizeof(path), "%s/deep/units/.%s.new", harness->directory, name);
+        ck_assert_int_eq(is_blocked ? mkdir(path, 0755) : rmdir(path), 0);
+}
+
+static bool is_bound(const Harness *harness, const char *name) {
+        char path[160];
+
+        (void)snprintf(path, sizeof(path), "%s/systemd/user/%s.d/50-fleet-exclusive.conf",
+                       harness->directory, name);
+        return access(path, F_OK) >= 0;
+}
+
+/* Where the new file cannot be written, a unit stays bound to the guard, or free of it, as the file
+ * says that is there. */
+START_TEST(test_binding_follows_the_file) {
+        const char *const texts[] = { plain, exclusive };
+        Harness *harness = harness_open(HARNESS_SYSTEMD);
+        char path[160];
+
+        (void)snprintf(path, sizeof(path), "%s/systemd/user", harness->directory);
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                ck_assert_int_eq(do_load(harness, "a.service", texts[i]), 0);
+                ck_assert_int_eq(is_bound(harness, "a.service"), texts[i] == exclusive);
+                block_file(harness, "a.service", true);
+                ck_assert_int_eq(do_load(harness, "a.service", texts[!i]), HOST_E_LOAD);
+                block_file(harness, "a.service", false);
+                ck_assert_int_eq(is_bound(harness, "a.service"), texts[i] == exclusive);
+        }
+        block_file(harness, "b.service", true);
+        ck_assert_int_eq(do_load(harness, "b.service", exclusive), HOST_E_LOAD);
+        ck_assert(!is_bound(harness, "b.service"));
+        block_file(harness, "b.service", false);
+        ck_assert_int_eq(do_unload(harness, "a.service"), 0);
+        ck_assert(!is_bound(harness, "a.service"));
+        (void)rmdir(path);
+        harness_close(harness);
+}
+END_TEST
+
+static bool was_lost(void *userdata) {
+        return ((const Harness *)userdata)->n_lost > 0;
+}
+
+/* A reading of states that is not answered in time ends the connection, and the units that it was
+ * about are read again on the next. */
+START_TEST(test_reading_without_an_answer) {
+        Harness *harness = harness_open(HARNESS_SYSTEMD);
+        Ask asks[2] = { 0 };
+
+        fake_systemd_hold(harness->systemd, "ListUnitsByNames");
+        ask_load(harness, &asks[0], "a.service", plain);
+        ask_load(harness, &asks[1], "b.service", plain);
+        until_called(harness, "ListUnitsByNames", 1);
+        fake_systemd_hold(harness->systemd, NULL);
+        fake_systemd_give_up(harness->systemd);
+        harness_until(harness, was_lost, harness);
+        for (size_t i = 0; i < ELEMENTSOF(asks); i++)
+                ck_assert_int_eq(harness_wait(harness, &asks[i]), -ENOTCONN);
+
+        harness_until_ready(harness);
+        ck_assert_str_eq(host_find(harness->host, "a.service")->load, "loaded");
+        ck_assert_int_eq(do_load(harness, "b.service", plain), 0);
+        ck_assert_int_eq(do_unload(harness, "a.service"), 0);
+        harness_close(harness);
+}
+END_TEST
+
 static int run_new(void *context) {
         HostSystemdOptions options = { .units_directory = context,
                                        .use_user_manager = true,
@@ -623,6 +724,9 @@ int main(void) {
                 test_long_reason,
                 test_bad_names,
                 test_loss_with_calls_in_flight,
+                test_file_changed_during_a_job,
+                test_binding_follows_the_file,
+                test_reading_without_an_answer,
                 test_new_survives_oom,
                 test_bad_options,
         };
