@@ -47,7 +47,7 @@ class Api(ClusterTest):
         machine = cls.cluster.machines[0]
         drop_in = "/etc/systemd/system/fleet.socket.d"
         machine.exec("sh", "-c", f"mkdir -p {drop_in} && printf '[Socket]\\nListenStream=127.0.0.1:{PORT}\\n' >{drop_in}/tcp.conf").ok()
-        machine.exec("sh", "-c", "systemctl daemon-reload && systemctl stop fleet.service && systemctl restart fleet.socket && systemctl start fleet.service").ok()
+        machine.exec("sh", "-c", "systemctl daemon-reload && systemctl stop fleet.socket && systemctl restart fleet.service").ok()
         cls.cluster.wait_for_machines(cls.cluster.machines)
         wait_for(cls.cluster.leader)
 

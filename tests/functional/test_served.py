@@ -31,7 +31,7 @@ class Served(unittest.TestCase):
     def configure(machine, *lines):
         text = "\n".join((f"agent_ttl={TTL_S}s", "verbosity=1", *lines, ""))
         machine.exec("sh", "-c", "mkdir -p /etc/fleet && cat >/etc/fleet/fleet.conf", stdin=text).ok()
-        machine.exec("systemctl", "restart", "fleet.socket", "fleet.service", timeout_s=30).ok()
+        machine.exec("sh", "-c", "systemctl start fleet.socket && systemctl restart fleet.service", timeout_s=30).ok()
 
     def setUp(self):
         self.addCleanup(keep_journals_if_failed, self, self.cluster)
