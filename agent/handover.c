@@ -62,7 +62,12 @@ static bool is_here(const Handover *handover) {
 static void handover_let_go(Handover *handover) {
         AgentUnit *unit = handover->base.unit;
 
-        log_unit(LOG_DEBUG, unit->name, "%s is not needed here any more", unit->name);
+        if (handover->is_decided)
+                log_unit(LOG_DEBUG, unit->name, "%s is not needed here any more", unit->name);
+        else
+                log_unit(LOG_NOTICE, unit->name,
+                         "%s runs here, and the cluster has it on no machine: stopping it",
+                         unit->name);
         unit->is_let_go = true;
         agent_wait_end(unit);
         agent_mark_work(unit);

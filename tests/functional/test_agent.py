@@ -19,6 +19,7 @@ class OneMachine(ClusterTest):
         wait_for(lambda: machine.unit_files() == ["ours.service"], what="the foreign file is gone")
         wait_for(lambda: machine.show("theirs.service", "LoadState", "ActiveState") == ["not-found", "inactive"])
         self.assertEqual(machine.main_pid("ours.service"), pid)
+        self.assertIn("theirs.service runs here, and the cluster has it on no machine: stopping it", machine.journal())
 
     def test_files_that_somebody_changed_are_mended_and_the_units_run_on(self):
         machine = self.machines[0]
