@@ -118,3 +118,6 @@ class OnThisHost(unittest.TestCase):
                 self.assertIn(line, done.stdout)
         listed = subprocess.run([demo, "fleetctl", "list-machines", "--no-legend"], env=environment, capture_output=True, text=True, check=True).stdout
         self.assertEqual(len(listed.splitlines()), 2)
+        # They are never on one machine: one of them is reached by SSH.
+        status = subprocess.run([demo, "exec", "m1", "fleetctl", "status", "edge@1", "edge@2"], env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual((status.returncode, status.stdout.count("Active: active (running)")), (0, 2), str(status))
