@@ -207,7 +207,8 @@ static int cluster_apply_machine(Cluster *cluster, const Record *record) {
         else if (!is_present && machine->is_present)
                 cluster_present_remove(cluster, machine);
         cluster_mark_machine_dirty(cluster, machine);
-        machine->is_held &= !machine->is_present;
+        /* Also where it comes back only to leave. */
+        machine->is_held &= !machine->has_record;
         return r;
 }
 

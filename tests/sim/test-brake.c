@@ -104,6 +104,29 @@ static uint64_t ms_until_moved(Sim *sim, const Places *before, size_t machine) {
         return UINT64_MAX;
 }
 
+/* A machine whose units are kept for it comes back only to leave: they are not kept any more. */
+START_TEST(test_one_returns_to_leave) {
+        Places before;
+        size_t cut[3];
+        Sim sim;
+
+        before = set_up(&sim, 1);
+        for (size_t i = 0; i < 3; i++)
+                sim_cut(&sim, cut[i] = other_of(&sim, i), true);
+        rig_run_ms(&sim.rig, LONG_MS);
+        assert_nothing_moved(&sim, &before);
+
+        sim_leave(&sim, cut[0]);
+        sim_cut(&sim, cut[0], false);
+        ck_assert_uint_le(ms_until_moved(&sim, &before, cut[0]), 10000);
+        rig_run_ms(&sim.rig, 5000);
+        ck_assert(sim.machines[cut[0]].has_left);
+        for (size_t u = 0; u < N_UNITS; u++)
+                ck_assert_uint_eq(sim_copies(&sim, name_of(u)), 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* Three machines of six are cut off at once, at any phase of their heartbeats: nothing moves, new
  * units find a place, and when they are back, everything is as it was. */
 START_TEST(test_many_are_cut_off) {
@@ -432,6 +455,7 @@ int main(void) {
                 test_gone_for_good,
                 test_asking_for_a_held_unit,
                 test_following_a_held_unit,
+                test_one_returns_to_leave,
         };
 
         return tests_run("brake", tests, ELEMENTSOF(tests));
