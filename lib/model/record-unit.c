@@ -163,6 +163,11 @@ int schedule_record_encode(const ScheduleRecord *record, char **ret_json) {
         return json_out_finish(&out, ret_json);
 }
 
+/* Could it be a machine's ID, as a part of a key? */
+static bool is_machine_id(const char *text) {
+        return *text != '\0' && !strchr(text, '/') && strlen(text) <= UNIT_NAME_MAX_BYTES;
+}
+
 static int get_machines(const json_t *root, const char *name, StrList *ret_machines, Diag *diag) {
         bool is_sound;
         int r;
@@ -173,9 +178,7 @@ static int get_machines(const json_t *root, const char *name, StrList *ret_machi
 
         is_sound = ret_machines->n_items <= SCHEDULE_AFTER_MAX;
         for (size_t i = 0; is_sound && i < ret_machines->n_items; i++)
-                is_sound = ret_machines->items[i][0] != '\0' &&
-                           !strchr(ret_machines->items[i], '/') &&
-                           strlen(ret_machines->items[i]) <= UNIT_NAME_MAX_BYTES;
+                is_sound = is_machine_id(ret_machines->items[i]);
         return is_sound ? 0
                         : diag_set(diag, -EBADMSG, "\"%s\" must hold at most %d machine IDs", name,
                                    SCHEDULE_AFTER_MAX);
@@ -270,6 +273,8 @@ int placement_record_decode(const char *json, size_t n_bytes, PlacementRecord *r
                 r = get_machines(root, "left", &record.left, diag);
         if (r == 0)
                 r = json_in_get_string(root, "machine", &record.machine, diag);
+        if (r == 0 && record.machine && !is_machine_id(record.machine))
+                r = diag_set(diag, -EBADMSG, "\"machine\" must be a machine ID");
         if (r == 0)
                 r = json_in_get_string(root, "why", &record.why, diag);
         if (r < 0)

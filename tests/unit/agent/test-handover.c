@@ -127,6 +127,30 @@ START_TEST(test_situations) {
 }
 END_TEST
 
+/* A placement with what cannot be the ID of a machine cannot be read: the copy runs on, and the store
+ * is not asked again and again. */
+START_TEST(test_no_machine_of_that_name) {
+        char name[1001], placement[1100];
+        uint64_t n_answers;
+        Store *store;
+        Sim sim;
+
+        memset(name, '1', sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        (void)snprintf(placement, sizeof(placement), "{\"generation\":3,\"machine\":\"%s\"}", name);
+        set_up(&sim, "");
+        set(&sim, "placement", NULL, placement);
+        lose_row(&sim);
+        store = sim.rig.stores[sim.machines[0].client];
+        n_answers = store_answers(store);
+        rig_run_ms(&sim.rig, 10000);
+        ck_assert_uint_le(store_answers(store) - n_answers, 10);
+        ck_assert(runs(&sim));
+        set(&sim, "placement", NULL, NULL);
+        expect_gone(&sim);
+}
+END_TEST
+
 /* The successor goes its way, step by step, and fails at first; the state here says what it is
  * waited for. */
 START_TEST(test_step_by_step) {
@@ -262,11 +286,8 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_situations,
-                test_step_by_step,
-                test_another_successor,
-                test_copies_that_are_not_up,
-                test_cut_off_and_restarted,
+                test_situations,        test_no_machine_of_that_name, test_step_by_step,
+                test_another_successor, test_copies_that_are_not_up,  test_cut_off_and_restarted,
                 test_survives_oom,
         };
 

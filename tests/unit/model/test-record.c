@@ -238,6 +238,7 @@ static const Row rows[] = {
         { recode_machine, "{\"hostname\":1}", NULL, "\"hostname\" must be a string" },
         { recode_metadata, "{\"a\":null}", NULL, "metadata \"a\" must be a string" },
         { recode_placement, "{\"machine\":{}}", NULL, "\"machine\" must be a string" },
+        { recode_placement, "{\"machine\":\"a/b\"}", NULL, "\"machine\" must be a machine ID" },
         { recode_placement, "{\"left\":[\"a/b\"]}", NULL,
           "\"left\" must hold at most 8 machine IDs" },
         { recode_state, "{}", NULL, "\"state\" must be inactive, loaded or launched" },
