@@ -93,8 +93,10 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
         RegistryFollowPart *part = container_of(watch, RegistryFollowPart, watch);
         RegistryFollow *follow = part->follow;
 
-        /* A store that lists, but denies the watch, may go on with that. */
+        /* A store that lists, but denies the watch, may go on with that: a list that is complete is
+         * no reason to ask sooner the next time. */
         if (report->kind == STORE_WATCH_DENIED) {
+                follow->is_denied = true;
                 follow_retry_later(follow);
                 return;
         }
@@ -102,6 +104,9 @@ static void on_watch(StoreWatch *watch, const StoreWatchReport *report) {
                 registry_follow_restart(follow);
                 return;
         }
+        if (follow->is_denied)
+                follow->backoff_us = FOLLOW_BACKOFF_MIN_US;
+        follow->is_denied = false;
         registry_saw(follow->registry, report->revision);
 
         if (part->is_noticed) {
@@ -153,7 +158,8 @@ static void follow_synced(RegistryFollow *follow) {
         }
 
         follow->is_synced = true;
-        follow->backoff_us = FOLLOW_BACKOFF_MIN_US;
+        if (!follow->is_denied)
+                follow->backoff_us = FOLLOW_BACKOFF_MIN_US;
         follow->patience_us = STORE_CALL_TIMEOUT_US;
         follow->fns->on_synced(follow, follow->revision);
 }

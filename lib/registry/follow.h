@@ -60,6 +60,7 @@ struct RegistryFollow {
         ListNode node;  /* in the registry's list */
         bool *is_alive; /* told by registry_follow_stop() to the code that is telling a record */
         bool is_synced;
+        bool is_denied; /* the last word on a watch was that it is not permitted */
 };
 
 /* A key to follow: every record that begins so. `is_list_only` ones are told by lists, at the same

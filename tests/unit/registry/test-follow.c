@@ -400,6 +400,33 @@ START_TEST(test_denied_watch) {
 }
 END_TEST
 
+/* One that denies every watch is listed ever more seldom, until there is something to watch. */
+START_TEST(test_denied_for_long) {
+        const StoreWatchReport denial = { .kind = STORE_WATCH_DENIED };
+        Fixture f;
+
+        set_up(&f);
+        start_units(&f);
+        rig_run_ms(&f.rig, 10000);
+        expect(&f, "reset synced");
+        for (unsigned i = 0; i < 8; i++) {
+                store_watch_report(&f.follow->parts[0].watch, &denial);
+                rig_run_ms(&f.rig, i < 7 ? 2100 : 900);
+                expect(&f, i < 7 ? "reset synced" : "");
+        }
+        rig_run_ms(&f.rig, 1200);
+        expect(&f, "reset synced");
+
+        set_unit(&f, "b.service");
+        rig_run_ms(&f.rig, 1);
+        expect(&f, "+b.service");
+        store_watch_report(&f.follow->parts[0].watch, &denial);
+        rig_run_ms(&f.rig, 110);
+        expect(&f, "reset +b.service synced");
+        stop(&f);
+}
+END_TEST
+
 /* Some seconds after the store came back everything is listed again, and the watches go on; not
  * after the first connection, and not while the store is away once more. */
 START_TEST(test_refresh_after_a_reconnection) {
@@ -567,6 +594,7 @@ int main(void) {
                 test_stop_and_free_inside,
                 test_stop_from_outside,
                 test_denied_watch,
+                test_denied_for_long,
                 test_refresh_after_a_reconnection,
                 test_polling,
                 test_set_back,
