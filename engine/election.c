@@ -70,7 +70,9 @@ static void on_created(RegistryWrite *write, int status, int64_t revision) {
                 return;
         }
 
-        if (status != 0 && status != REGISTRY_E_CONFLICT && status != -ECANCELED)
+        /* Also after a conflict: the record of who was first is about to be told, and where nobody
+         * may lead there is none. */
+        if (status != 0 && status != -ECANCELED)
                 election_wait(election, ELECTION_RETRY_US, ELECTION_RETRY_US);
         else
                 election_reconsider(election);

@@ -251,6 +251,27 @@ START_TEST(test_bad_leader_record) {
 }
 END_TEST
 
+/* Where the record cannot be made, although none is known, it is not tried again and again. */
+START_TEST(test_refused_for_long) {
+        uint64_t n_answers;
+        Store *store;
+        Fixture f;
+
+        set_up(&f, 1, 0);
+        rig_set(&f.rig, "closed", "{\"why\":\"it is moved\"}");
+        node_start(&f, 0, false, 0);
+        store = f.rig.stores[f.nodes[0].client];
+        rig_run_ms(&f.rig, 1000);
+        n_answers = store_answers(store);
+        rig_run_ms(&f.rig, 30000);
+        ck_assert_uint_le(store_answers(store) - n_answers, 120);
+        ck_assert(!somebody_leads(&f));
+        rig_remove(&f.rig, "closed");
+        (void)wait_for_leader(&f, 1000);
+        tear_down(&f);
+}
+END_TEST
+
 /* A daemon that dies and starts again with the same lease removes the record of its earlier run,
  * whose transactions may still be on their way, and stands anew. */
 START_TEST(test_restart_with_the_same_lease) {
@@ -728,6 +749,7 @@ int main(void) {
                 test_close_hands_over,
                 test_close_while_standing,
                 test_bad_leader_record,
+                test_refused_for_long,
                 test_restart_with_the_same_lease,
                 test_lease_is_replaced,
                 test_compaction_deposes_nobody,
