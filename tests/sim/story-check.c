@@ -421,7 +421,8 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
         if (is_active && row->desired == JOB_STATE_LAUNCHED &&
             unit->started_us[machine] < unit->restart_us &&
             story->machines[machine].fine_us < unit->restart_us &&
-            story->mirror.machines[machine].absent_us < unit->restart_us)
+            story->mirror.machines[machine].absent_us < unit->restart_us &&
+            story->mirror.machines[machine].present_us < unit->restart_us)
                 return "was to be restarted, and was not";
         return NULL;
 }
