@@ -361,8 +361,7 @@ static void on_timer(LoopTimer *timer) {
 
 /* Is what an operator said of a machine done with: is it back, or has it nothing left? */
 static bool evict_is_over(const Brake *brake, const Cluster *cluster, const char *id) {
-        HashNode *node = hash_map_get(&cluster->machines, id);
-        const ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
+        const ClusterMachine *machine = cluster_find_machine(cluster, id);
         const RollMachine *missing = roll_find(&brake->roll, id);
 
         if (!machine || machine->is_present)

@@ -43,8 +43,7 @@ static bool schedule_equals(const ScheduleRecord *a, const ScheduleRecord *b) {
 }
 
 bool cluster_has_machine(const Cluster *cluster, const char *id) {
-        HashNode *node = hash_map_get(&cluster->machines, id);
-        const ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
+        const ClusterMachine *machine = cluster_find_machine(cluster, id);
 
         return machine && (machine->is_present || machine->is_leaving);
 }

@@ -44,12 +44,17 @@ void cluster_collect_file(Cluster *cluster, ClusterFile *file) {
                 cluster_file_free(cluster, file);
 }
 
-ClusterMachine *cluster_machine(Cluster *cluster, const char *id) {
+ClusterMachine *cluster_find_machine(const Cluster *cluster, const char *id) {
         HashNode *node = hash_map_get(&cluster->machines, id);
-        ClusterMachine *machine;
 
-        if (node)
-                return container_of(node, ClusterMachine, node);
+        return node ? container_of(node, ClusterMachine, node) : NULL;
+}
+
+ClusterMachine *cluster_machine(Cluster *cluster, const char *id) {
+        ClusterMachine *machine = cluster_find_machine(cluster, id);
+
+        if (machine)
+                return machine;
 
         machine = calloc(1, sizeof(*machine));
         if (!machine)
@@ -240,9 +245,9 @@ void cluster_done(Cluster *cluster) {
 }
 
 bool cluster_is_leaving(const Cluster *cluster, const char *id) {
-        HashNode *node = hash_map_get(&cluster->machines, id);
+        const ClusterMachine *machine = cluster_find_machine(cluster, id);
 
-        return node && container_of(node, ClusterMachine, node)->is_leaving;
+        return machine && machine->is_leaving;
 }
 
 /* Marks */
@@ -287,8 +292,7 @@ void cluster_mark_machine_dirty(Cluster *cluster, ClusterMachine *machine) {
 }
 
 void cluster_hold_machine(Cluster *cluster, const char *id, bool is_held) {
-        HashNode *node = hash_map_get(&cluster->machines, id);
-        ClusterMachine *machine = node ? container_of(node, ClusterMachine, node) : NULL;
+        ClusterMachine *machine = cluster_find_machine(cluster, id);
 
         if (!machine || machine->is_held == is_held)
                 return;

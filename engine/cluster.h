@@ -174,6 +174,9 @@ void cluster_mark_all_dirty(Cluster *cluster);
 /* Bring by_id and the machines' ranks up to date. */
 void cluster_sort_machines(Cluster *cluster);
 
+/* The machine with this ID, if any record spoke of it; or NULL. */
+ClusterMachine *cluster_find_machine(const Cluster *cluster, const char *id);
+
 /* Is this machine leaving the cluster? */
 bool cluster_is_leaving(const Cluster *cluster, const char *id);
 

@@ -71,19 +71,35 @@ static void drop_rows(Cluster *cluster, ClusterUnit *unit, const ClusterMachine 
         }
 }
 
-/* The wanted row that a unit for one machine has; the one with the lowest machine ID, should there
- * be several. */
+/* Is the row in the store as somebody's who writes rows? */
+static bool is_sound(const ClusterRow *row) {
+        return !row->is_stored || row->stored.file[0] != '\0';
+}
+
+static bool is_placed_on(const ClusterUnit *unit, const ClusterMachine *machine) {
+        return unit->stored.machine && streq(unit->stored.machine, machine->id);
+}
+
+/* Of two wanted rows of a unit for one machine, is it the first that it goes by? There are several
+ * when somebody has written one past the leader. */
+static bool is_rather(const ClusterRow *a, const ClusterRow *b) {
+        if (is_sound(a) != is_sound(b))
+                return is_sound(a);
+        if (a->machine->is_present != b->machine->is_present)
+                return a->machine->is_present;
+        if (is_placed_on(a->unit, a->machine) != is_placed_on(b->unit, b->machine))
+                return is_placed_on(a->unit, a->machine);
+        return strcmp(a->machine->id, b->machine->id) < 0;
+}
+
+/* The wanted row that a unit for one machine has. */
 static ClusterRow *current_row(const ClusterUnit *unit) {
         ClusterRow *current = NULL;
 
         for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
                 ClusterRow *row = container_of(node, ClusterRow, unit_node);
 
-                if (!row->is_wanted)
-                        continue;
-                if (!current || (row->machine->is_present && !current->machine->is_present) ||
-                    (row->machine->is_present == current->machine->is_present &&
-                     strcmp(row->machine->id, current->machine->id) < 0))
+                if (row->is_wanted && (!current || is_rather(row, current)))
                         current = row;
         }
         return current;
@@ -295,10 +311,20 @@ static bool is_placed(const ClusterUnit *unit) {
         return current && current->machine->is_present;
 }
 
+/* Where the unit is by its placement though it has no row, if it fits there; or NULL. Somebody has
+ * removed the row while nobody led. */
+static ClusterMachine *place_without_row(Cluster *cluster, const ClusterUnit *unit) {
+        ClusterMachine *machine = NULL;
+
+        if (list_is_empty(&unit->rows) && unit->stored.machine)
+                machine = cluster_find_machine(cluster, unit->stored.machine);
+        return machine && fit_holds(cluster, unit, machine) ? machine : NULL;
+}
+
 /* The machine that the unit was about to leave, if it fits there after all, now that others have
- * left; or NULL. */
+ * left; or where it is without a row; or NULL. */
 static ClusterMachine *place_to_stay(Cluster *cluster, const ClusterUnit *unit) {
-        ClusterMachine *stay = NULL;
+        ClusterMachine *stay = place_without_row(cluster, unit);
 
         for (ListNode *node = list_first(&unit->rows); node; node = list_next(&unit->rows, node)) {
                 const ClusterRow *row = container_of(node, ClusterRow, unit_node);

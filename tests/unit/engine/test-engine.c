@@ -742,6 +742,44 @@ START_TEST(test_damage_by_hand) {
 }
 END_TEST
 
+/* A row that somebody writes on another machine is removed, and takes the unit nowhere: neither one
+ * that cannot be read nor a copy of the right one. Nor does it move when its row went while nobody
+ * led. */
+START_TEST(test_damage_moves_nothing) {
+        static const char row[] = "schedule/m1/a.service", other[] = "schedule/m0/a.service";
+        const char *right, *placed;
+        Fixture f;
+
+        set_up(&f, 1, 1);
+        set_machine(&f, "m1");
+        rig_run_ms(&f.rig, 10000);
+        rig_set_unit(&f.rig, "a.service", "[Service]\nExecStart=/bin/true\n", L, 1);
+        rig_run_ms(&f.rig, 10000);
+        set_machine(&f, "m0");
+        right = rig_get(&f.rig, row);
+        placed = rig_get(&f.rig, "placement/a.service");
+        ck_assert_ptr_nonnull(right);
+
+        for (unsigned i = 0; i < 6; i++) {
+                bool is_led = i % 2 == 0;
+
+                if (!is_led)
+                        node_stop(&f, 0);
+                if (i < 4)
+                        rig_set(&f.rig, other, i < 2 ? "{" : right);
+                else
+                        rig_remove(&f.rig, row);
+                if (!is_led)
+                        node_start(&f, 0, false, 0);
+                rig_run_ms(&f.rig, 10000);
+                ck_assert_str_eq(rig_get(&f.rig, row), right);
+                ck_assert_str_eq(rig_get(&f.rig, "placement/a.service"), placed);
+                ck_assert(!rig_has(&f.rig, other));
+        }
+        tear_down(&f);
+}
+END_TEST
+
 int main(void) {
         const TTest *const tests[] = {
                 test_one_leads,
@@ -762,6 +800,7 @@ int main(void) {
                 test_unused_files,
                 test_files_of_bad_units,
                 test_damage_by_hand,
+                test_damage_moves_nothing,
         };
 
         return tests_run("engine", tests, ELEMENTSOF(tests));
