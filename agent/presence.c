@@ -7,7 +7,7 @@
  *       on our lease           it is ours, of this run or the one before -> UP
  *       on an earlier one      the TTL was changed: rewrite it on our lease -> UP
  *       ours by its name       this machine booted again, or lost its lease file: likewise -> UP
- *       one that is broken     nobody's: likewise -> UP
+ *       broken, or on no lease nobody's: likewise -> UP
  *       another's              another machine uses our ID: say so, wait until it goes
  *       the store is closed    its records are being moved: say so, wait until it is open
  *
@@ -15,7 +15,8 @@
  * kept, the record is rewritten on it, and then the listener is told; the old lease runs out.
  *
  * The record is followed, so that its loss is noticed even when keep-alives go on being answered
- * (etcd before 3.4.31 could revoke a lease wrongly).
+ * (etcd before 3.4.31 could revoke a lease wrongly). It is written again, on the same lease: if that
+ * is still there, somebody has removed the record, and nothing has happened; else this is refused.
  *
  * "Ours by its name" means equal host name and equal address: two machines made from one image
  * share the ID, sometimes the boot ID (containers), but not both of these while both are in one
@@ -245,6 +246,7 @@ static void presence_complain(Presence *presence) {
  * takes the place of. */
 static bool presence_is_still_up(const Presence *presence, int64_t lease) {
         bool is_there = presence->revision > 0 && presence->record_lease == presence->up_lease;
+        bool is_valid = env_now_us(loop_env(presence->loop)) < presence->valid_until_us;
 
         if (lease == 0 ||
             (presence->up_lease != lease && presence->up_lease != presence->moving_from))
@@ -252,7 +254,12 @@ static bool presence_is_still_up(const Presence *presence, int64_t lease) {
 
         /* Registered on the new lease: about to be told. */
         is_there |= presence->revision > 0 && presence->record_lease == lease;
-        return is_there || !presence->is_synced;
+        if (is_there || !presence->is_synced)
+                return true;
+
+        /* The lease cannot have run out: somebody has removed or overwritten the record, which is
+         * written again. If the lease was ended nevertheless, the store refuses that. */
+        return is_valid && (presence->revision == 0 || presence->is_ours);
 }
 
 /* Is the record in the store another machine's, so that this one must stay out? */
@@ -402,7 +409,7 @@ static void presence_on_machine_record(Presence *presence, const Record *record)
         presence->record_lease = record->lease;
         presence->is_same = record->n_text_bytes == strlen(presence->json) &&
                             memcmp(record->text, presence->json, record->n_text_bytes) == 0;
-        presence->is_ours = record->is_deleted || record->is_bad ||
+        presence->is_ours = record->is_deleted || record->is_bad || record->lease == 0 ||
                             (presence->adopted != 0 && record->lease == presence->adopted) ||
                             (same_text(record->machine.hostname, presence->record.hostname) &&
                              same_text(record->machine.address, presence->record.address));

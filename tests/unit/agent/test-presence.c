@@ -262,6 +262,41 @@ START_TEST(test_store_is_put_back_a_little) {
 }
 END_TEST
 
+/* Its record is removed or overwritten by hand while its lease lives: it is there again at once, and
+ * nothing has happened, for Exclusive units either. Where the lease has ended, too, the machine
+ * notices at once as well. */
+START_TEST(test_record_by_hand) {
+        static const char *const values[] = { NULL, "{", "{\"version\":\"1\"}" };
+        const char *right;
+        int64_t lease;
+        Sim sim;
+
+        set_up(&sim);
+        lease = lease_of(&sim);
+        right = rig_get(&sim.rig, machine_key);
+        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+                if (values[i])
+                        rig_set(&sim.rig, machine_key, values[i]);
+                else
+                        rig_remove(&sim.rig, machine_key);
+                for (unsigned ms = 0; ms < 100; ms++) {
+                        rig_run_ms(&sim.rig, 1);
+                        ck_assert_int_eq(lease_of(&sim), lease);
+                }
+                ck_assert_str_eq(rig_get(&sim.rig, machine_key), right);
+        }
+
+        memory_store_expire_lease(sim.rig.memory, lease);
+        rig_run_ms(&sim.rig, 100);
+        ck_assert_int_ne(lease_of(&sim), lease);
+        rig_run_ms(&sim.rig, STEP_MS);
+        ck_assert_int_ne(lease_of(&sim), 0);
+        ck_assert_str_eq(rig_get(&sim.rig, machine_key), right);
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* The right data comes back after all: the machine goes on as if nothing had happened. */
 START_TEST(test_wiped_store_comes_back) {
         int64_t revision;
@@ -432,6 +467,7 @@ int main(void) {
                 test_wiped_store,
                 test_store_is_put_back_a_little,
                 test_wiped_store_comes_back,
+                test_record_by_hand,
                 test_outage_is_told_once,
                 test_closed_store,
                 test_waits_for_an_open_store,
