@@ -19,6 +19,8 @@ enum {
         CALM_US = 60 * US_PER_S,    /* after so long a calm everything is as it should be */
         STEADY_US = 20 * US_PER_S,  /* and stays so */
         RESTART_US = 15 * US_PER_S, /* a restart in calm weather has ended */
+        HAND_ACTS = 5,              /* of a hand that damages records */
+        REPAIR_US = 10 * US_PER_S,  /* then what it damaged is whole again */
         LOOK_US = US_PER_S,         /* between looks while calm comes back */
         MEMORY_EVERY = 16,          /* so seldom the memory is looked at, in seeds */
         MEMORY_ROUNDS = 6,          /* of requests, between two looks */
@@ -40,6 +42,11 @@ uint64_t story_draw(Story *story, uint64_t bound) {
  * their seeds tell what they told. */
 static bool is_harsh(uint64_t seed) {
         return seed % 8 < 3;
+}
+
+/* In others somebody damages records when calm has come back. */
+static bool has_hand(uint64_t seed) {
+        return seed % 8 == 3;
 }
 
 static void tell(const Story *story, FILE *out, const char *format, va_list args)
@@ -118,7 +125,8 @@ static void on_commit(unsigned from, const StoreKv *kv, bool is_deletion, void *
                    from < MIRROR_CLIENTS_MAX ? story->owner[from] - 1 : -1, (int)kv->key.n_bytes,
                    (const char *)kv->key.data, is_deletion ? "deleted" : "= ",
                    is_deletion ? 0 : (int)kv->value.n_bytes, (const char *)kv->value.data);
-        story_check_commit(story, from, &key, kv->value, is_deletion);
+        if (!story->is_by_hand)
+                story_check_commit(story, from, &key, kv->value, is_deletion);
         mirror_apply(&story->mirror, &key, kv->value, is_deletion, story->sim.rig.env.now_us);
 }
 
@@ -232,6 +240,20 @@ static void ask_in_calm(Story *story, bool is_restart) {
                 story_violate(story, "in calm weather %s", what);
 }
 
+/* What somebody damages is put right, and nothing is stopped or started for it. */
+static void damage_in_calm(Story *story) {
+        for (unsigned i = 0; !story->is_violated && i < HAND_ACTS; i++) {
+                const char *what;
+
+                story_hand_acts(story);
+                run_for_us(story, REPAIR_US);
+                stay_calm(story);
+                what = story_check_rest(story);
+                if (!story->is_violated && what)
+                        story_violate(story, "after damage by hand %s", what);
+        }
+}
+
 /* In use, without the store's history. */
 static size_t used_bytes(Story *story) {
         memory_store_compact(story->sim.rig.memory, rig_revision(&story->sim.rig));
@@ -288,6 +310,8 @@ static void play_calm(Story *story) {
         story->is_calm = true;
         ask_in_calm(story, true);
         ask_in_calm(story, false);
+        if (has_hand(story->options.seed))
+                damage_in_calm(story);
         check_memory(story);
 }
 

@@ -152,6 +152,7 @@ struct Story {
         uint64_t n_waits;                        /* likewise */
         uint64_t n_faults;                       /* that happened so far */
         uint64_t digest;                         /* of everything told, if asked for */
+        bool is_by_hand;                         /* what is written now is no daemon's */
         bool is_calm; /* all trouble is over, and the users only restart */
         bool is_violated;
         bool is_over; /* it is being cleared away */
@@ -187,6 +188,9 @@ void story_trouble_comes(Story *story);
 void story_disturb_leader(Story *story);
 void story_end_trouble(Story *story, bool is_all);
 void story_end_fault(Story *story, size_t i);
+
+/* story-hand.c: somebody damages records that daemons write. */
+void story_hand_acts(Story *story);
 
 /* What the client of the store of machine `i` writes is that machine's. */
 void story_own_client(Story *story, size_t i);
