@@ -16,12 +16,13 @@ enum { FINDINGS_MAX = 10 /* that are told of each kind */ };
 static const struct {
         const char *what;
         const char *sql;
+        int since; /* the version of the tables; 0 = all */
 } invariants[] = {
         { "the key %s is not as its last change left it",
-          "SELECT live.key FROM live LEFT JOIN change ON id = live.change "
-          "WHERE id IS NULL OR change.key <> live.key OR change.created <> live.created "
-          "OR change.lease <> live.lease OR change.version <> live.version "
-          "OR id <> (SELECT max(last.id) FROM change AS last WHERE last.key = live.key)" },
+          "SELECT live.key FROM live LEFT JOIN (SELECT key, max(id) AS id, created, lease, version "
+          "FROM change GROUP BY key) AS last ON last.key = live.key "
+          "WHERE last.id IS NOT live.change OR last.created <> live.created "
+          "OR last.lease <> live.lease OR last.version <> live.version" },
         { "the key %s is missing, although its last change did not delete it",
           "SELECT key FROM (SELECT key, max(id), created FROM change GROUP BY key) AS last "
           "WHERE created > 0 AND NOT EXISTS (SELECT 1 FROM live WHERE live.key = last.key)" },
@@ -35,6 +36,13 @@ static const struct {
           "lag(version) OVER each AS last FROM change WINDOW each AS (PARTITION BY key ORDER BY "
           "id)) "
           "WHERE created > 0 AND before = created AND version <> last + 1" },
+        { "a change of the key %s does not know the one before it",
+          "SELECT key FROM (SELECT key, previous, lag(id) OVER each AS before, "
+          "lag(created) OVER each AS born FROM change "
+          "WINDOW each AS (PARTITION BY key ORDER BY id)) "
+          "WHERE iif(before IS NULL, previous IN (SELECT id FROM change), "
+          "previous IS NOT iif(born > 0, before, NULL))",
+          .since = 2 },
         { "the key %s hangs on a lease that does not exist",
           "SELECT key FROM live WHERE lease <> 0 "
           "AND NOT EXISTS (SELECT 1 FROM lease WHERE id = live.lease)" },
@@ -152,6 +160,8 @@ static int check_invariants(Check *check) {
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(invariants); i++) {
                 Invariant invariant = { .what = invariants[i].what };
 
+                if (check->file->version < invariants[i].since)
+                        continue;
                 r = check_query(check, invariants[i].sql, on_violation, &invariant);
                 if (r == 0 && invariant.n > FINDINGS_MAX) {
                         char text[64];

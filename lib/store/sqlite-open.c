@@ -25,7 +25,7 @@
 
 enum {
         FILE_APPLICATION = 0x666c6565, /* "flee": application_id (sqlite.org/fileformat.html) */
-        FILE_VERSION = 1,              /* of the tables: user_version */
+        FILE_VERSION = 2,              /* of the tables: user_version */
         ASIDE_MAX = 100,               /* corrupt files that are told apart */
 };
 
@@ -33,8 +33,8 @@ static const char schema[] =
         "BEGIN IMMEDIATE;"
         "CREATE TABLE change ("
         " id INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB,"
-        " created INTEGER NOT NULL, lease INTEGER NOT NULL, version INTEGER NOT NULL);"
-        "CREATE INDEX change_by_key ON change (key, id);"
+        " created INTEGER NOT NULL, lease INTEGER NOT NULL, version INTEGER NOT NULL,"
+        " previous INTEGER);"
         "CREATE TABLE live ("
         " key BLOB PRIMARY KEY, change INTEGER NOT NULL, created INTEGER NOT NULL,"
         " lease INTEGER NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;"
@@ -43,11 +43,22 @@ static const char schema[] =
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
         "INSERT INTO setting (name, value) VALUES ('compacted', 0);"
         "PRAGMA application_id = 1718379877;"
-        "PRAGMA user_version = 1;"
+        "PRAGMA user_version = 2;"
+        "COMMIT";
+
+/* From version 1 to 2. */
+static const char upgrade[] =
+        "BEGIN IMMEDIATE;"
+        "ALTER TABLE change ADD COLUMN previous INTEGER;"
+        "UPDATE change SET previous = ("
+        " SELECT iif(old.created > 0, old.id, NULL) FROM change AS old"
+        " WHERE old.key = change.key AND old.id < change.id ORDER BY old.id DESC LIMIT 1);"
+        "DROP INDEX change_by_key;"
+        "PRAGMA user_version = 2;"
         "COMMIT";
 
 static_assert(FILE_APPLICATION == 1718379877, "the schema writes it");
-static_assert(FILE_VERSION == 1, "the schema writes it");
+static_assert(FILE_VERSION == 2, "the schema and the upgrade write it");
 
 /* A small cache: what is read again comes from the system's. The log is folded into the file in
  * portions that are quickly written. */
@@ -175,7 +186,6 @@ static int sqlite_number(SqliteFile *file, const char *sql, int64_t *ret_number,
                        : sqlite_file_error(file, diag);
 }
 
-/* Returns 1 for a file of ours, 0 for one that is empty. */
 int sqlite_recognize(SqliteFile *file, Diag *diag) {
         int64_t application = 0, version = 0, n_tables = 0;
         int r;
@@ -194,11 +204,12 @@ int sqlite_recognize(SqliteFile *file, Diag *diag) {
                 return diag_set(diag, -EPROTO,
                                 "%s is a database of another program; it was left as it is",
                                 file->path);
-        if (version != FILE_VERSION)
+        if (version < 1 || version > FILE_VERSION)
                 return diag_set(diag, -EPROTO,
                                 "%s has version %lld, and this fleetd knows version %d: install "
                                 "the newer fleet again; the file was left as it is",
                                 file->path, (long long)version, FILE_VERSION);
+        file->version = (int)version;
         return 1;
 }
 
@@ -317,6 +328,8 @@ static int sqlite_examine(SqliteFile *file, Diag *diag) {
                 r = sqlite_check(file, diag);
         else if (r == 0)
                 r = sqlite_exec(file, schema, diag);
+        if (r == 0 && file->version == 1)
+                r = sqlite_exec(file, upgrade, diag);
         if (r == 0)
                 r = sqlite_exec(file, durability, diag);
         return r == 0 ? sqlite_file_look(file, diag) : r;

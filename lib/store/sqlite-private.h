@@ -7,7 +7,10 @@
  *
  *   change   every change of every key that is not compacted away. Its id is the revision of the
  *            commit, and the number of the change within it: so history is read in order of the
- *            ids, and the last id tells the revision. A deletion has `created` 0.
+ *            ids, and the last id tells the revision. A deletion has `created` 0. `previous` is the
+ *            change of the key that this one superseded, which may be compacted away; NULL where
+ *            the key did not exist. There is no index by key: it had to be changed in as many
+ *            places as a commit has keys, each time.
  *   live     of each key that exists, its last change. Ranges as of now read this and not what may
  *            be thousands of versions.
  *   lease    the leases; `left_us` is what was left when the file was closed in good order, else
@@ -74,6 +77,7 @@ struct SqliteFile {
         char *path;      /* owned */
         char *lock_path; /* owned */
         int lock_fd;     /* owned; -1 = none */
+        int version;     /* of its tables, before they were brought up to the last; 0 = was empty */
         int64_t revision;
         int64_t compacted;
         int64_t saved_revision; /* before the transaction under way */
@@ -156,7 +160,9 @@ int sqlite_sync_directory(const char *path, Diag *diag);
 int sqlite_connect(SqliteFile *file, Diag *diag);
 void sqlite_disconnect(SqliteFile *file);
 
-/* Is it of ours? 1 = yes, 0 = it is empty; -EPROTO with a message. */
+/* Is it of ours? 1 = yes, and the version of its tables is set, 0 = it is empty; -EPROTO with a
+ * message. Who only looks at a file, or copies it, meets the older version, too; opening it for a
+ * daemon brings it up to the last. */
 int sqlite_recognize(SqliteFile *file, Diag *diag);
 
 /* Run statements that bring nothing. */

@@ -9,8 +9,8 @@
 #include "lib/store/sqlite-private.h"
 #include "lib/store/store-rules.h"
 
-/* A row has key, value, created, id, lease, version. The unary + keeps the planner from reading the index on
- * keys where rows have to come in the order of their ids. */
+/* A row has key, value, created, id, lease, version. What a past range has are the changes before
+ * it that are still the last of their keys, and those that a change after it superseded. */
 static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_BEGIN_READ] = "BEGIN",
         [STATEMENT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -37,24 +37,36 @@ static const char *const texts[_STATEMENT_MAX] = {
                                 "WHERE key >= ?1 AND ?2 IS NULL ORDER BY key LIMIT ?3",
         [STATEMENT_COUNT] = "SELECT count(*) FROM live WHERE key >= ?1 AND key < ?2",
         [STATEMENT_COUNT_OPEN] = "SELECT count(*) FROM live WHERE key >= ?1 AND ?2 IS NULL",
-        [STATEMENT_PAST] = "SELECT key, value, created, max(id), lease, version FROM change "
-                           "WHERE key >= ?1 AND key < ?2 AND id < ?4 "
-                           "GROUP BY key HAVING created > 0 ORDER BY key LIMIT ?3",
-        [STATEMENT_PAST_OPEN] = "SELECT key, value, created, max(id), lease, version FROM change "
-                                "WHERE key >= ?1 AND ?2 IS NULL AND id < ?4 "
-                                "GROUP BY key HAVING created > 0 ORDER BY key LIMIT ?3",
-        [STATEMENT_COUNT_PAST] = "SELECT count(*) FROM (SELECT created, max(id) FROM change "
-                                 "WHERE key >= ?1 AND key < ?2 AND id < ?4 "
-                                 "GROUP BY key HAVING created > 0)",
-        [STATEMENT_COUNT_PAST_OPEN] = "SELECT count(*) FROM (SELECT created, max(id) FROM change "
-                                      "WHERE key >= ?1 AND ?2 IS NULL AND id < ?4 "
-                                      "GROUP BY key HAVING created > 0)",
+        [STATEMENT_PAST] = "SELECT change.key, value, created, id, lease, version FROM "
+                           "(SELECT key, change FROM live "
+                           "WHERE key >= ?1 AND key < ?2 AND change < ?4 "
+                           "UNION ALL SELECT key, previous FROM change "
+                           "WHERE id >= ?4 AND previous < ?4 AND key >= ?1 AND key < ?2 "
+                           "ORDER BY key LIMIT ?3) AS past "
+                           "JOIN change ON id = past.change ORDER BY change.key",
+        [STATEMENT_PAST_OPEN] = "SELECT change.key, value, created, id, lease, version FROM "
+                                "(SELECT key, change FROM live "
+                                "WHERE key >= ?1 AND ?2 IS NULL AND change < ?4 "
+                                "UNION ALL SELECT key, previous FROM change "
+                                "WHERE id >= ?4 AND previous < ?4 AND key >= ?1 AND ?2 IS NULL "
+                                "ORDER BY key LIMIT ?3) AS past "
+                                "JOIN change ON id = past.change ORDER BY change.key",
+        [STATEMENT_COUNT_PAST] = "SELECT (SELECT count(*) FROM live "
+                                 "WHERE key >= ?1 AND key < ?2 AND change < ?4) + "
+                                 "(SELECT count(*) FROM change "
+                                 "WHERE id >= ?4 AND previous < ?4 AND key >= ?1 AND key < ?2)",
+        [STATEMENT_COUNT_PAST_OPEN] =
+                "SELECT (SELECT count(*) FROM live "
+                "WHERE key >= ?1 AND ?2 IS NULL AND change < ?4) + "
+                "(SELECT count(*) FROM change "
+                "WHERE id >= ?4 AND previous < ?4 AND key >= ?1 AND ?2 IS NULL)",
         [STATEMENT_CHANGES] = "SELECT key, value, created, id, lease, version FROM change "
-                              "WHERE id >= ?3 AND +key >= ?1 AND +key < ?2 ORDER BY id",
+                              "WHERE id >= ?3 AND key >= ?1 AND key < ?2 ORDER BY id",
         [STATEMENT_CHANGES_OPEN] = "SELECT key, value, created, id, lease, version FROM change "
-                                   "WHERE id >= ?3 AND +key >= ?1 AND ?2 IS NULL ORDER BY id",
-        [STATEMENT_ADD_CHANGE] = "INSERT INTO change (id, key, value, created, lease, version) "
-                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                                   "WHERE id >= ?3 AND key >= ?1 AND ?2 IS NULL ORDER BY id",
+        [STATEMENT_ADD_CHANGE] =
+                "INSERT INTO change (id, key, value, created, lease, version, previous) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT change FROM live WHERE key = ?2))",
         [STATEMENT_SET_LIVE] = "REPLACE INTO live (key, change, created, lease, version) "
                                "VALUES (?2, ?1, ?4, ?5, ?6)",
         [STATEMENT_DROP_LIVE] = "DELETE FROM live WHERE key = ?2",
@@ -68,9 +80,7 @@ static const char *const texts[_STATEMENT_MAX] = {
         [STATEMENT_NTH_CHANGE] = "SELECT id FROM change WHERE id >= ?1 ORDER BY id "
                                  "LIMIT 1 OFFSET 250",
         [STATEMENT_DROP_SUPERSEDED] = "DELETE FROM change WHERE id IN "
-                                      "(SELECT (SELECT max(old.id) FROM change AS old "
-                                      "WHERE old.key = new.key AND old.id < new.id) "
-                                      "FROM change AS new WHERE new.id >= ?1 AND new.id < ?2)",
+                                      "(SELECT previous FROM change WHERE id >= ?1 AND id < ?2)",
         [STATEMENT_DROP_DELETIONS] =
                 "DELETE FROM change WHERE id >= ?1 AND id < ?2 AND created = 0",
         [STATEMENT_PAGES] = "SELECT page_count * page_size, "

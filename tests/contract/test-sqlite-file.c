@@ -276,7 +276,7 @@ static const struct {
         const char *mend;
         const char *word;
 } foreign[] = {
-        { "PRAGMA user_version = 2", "PRAGMA user_version = 1", "version 2" },
+        { "PRAGMA user_version = 3", "PRAGMA user_version = 2", "version 3" },
         { "PRAGMA application_id = 1", "PRAGMA application_id = 1718379877", "another program" },
 };
 

@@ -135,10 +135,10 @@ class StoreFile(unittest.TestCase):
     def test_a_file_of_a_newer_version(self):
         self.machine.exec("python3", "-c", SET_VERSION.format(STORE), "9").ok()
         self.machine.exec("systemctl", "kill", "-s", "KILL", "fleet.service").ok()
-        self.said(f"{STORE} has version 9, and this fleetd knows version 1: install the newer fleet again; the file was left as it is")
+        self.said(f"{STORE} has version 9, and this fleetd knows version 2: install the newer fleet again; the file was left as it is")
         self.assertEqual(self.machine.api("GET", "/fleet/v1/units").status, 503)
         self.daemon = self.machine.daemon_pid()
-        self.machine.exec("python3", "-c", SET_VERSION.format(STORE), "1").ok()
+        self.machine.exec("python3", "-c", SET_VERSION.format(STORE), "2").ok()
         self.goes_on()
 
     def test_check_backup_and_restore(self):
