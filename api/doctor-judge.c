@@ -519,15 +519,20 @@ int doctor_judge(DoctorView *view, Diagnosis *ret_diagnosis) {
         return 0;
 }
 
-int doctor_judge_alone(const char *machine, const ReportRecord *report, Diagnosis *ret_diagnosis) {
+int doctor_judge_alone(const char *machine, const ReportRecord *report, bool is_closed,
+                       Diagnosis *ret_diagnosis) {
         _cleanup_(diagnosis_done) Diagnosis diagnosis = { 0 };
         Judge judge = { .diagnosis = &diagnosis };
 
         diagnosis.machine = machine ? strdup(machine) : NULL;
         judge_begin(&judge, "store");
         find(&judge, machine,
-             "look at etcd and at the way to it from here; a machine that was kept out joins by "
-             "itself. Ask another machine's API how the rest of the cluster is",
+             is_closed ? "have this machine use the store that has the records now, and run "
+                         "'systemctl restart fleet' here; or, to stay with the old one, run "
+                         "'fleetd store open' for it before any machine uses the new one"
+                       : "look at etcd, or at the machine that serves the store, and at the way to "
+                         "it from here; a machine that was kept out joins by itself. Ask another "
+                         "machine's API how the rest of the cluster is",
              "this machine is not in the cluster: %s. Its %llu units keep running",
              report->why ? report->why : "it cannot reach etcd",
              (unsigned long long)report->n_units);

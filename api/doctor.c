@@ -214,7 +214,7 @@ static void doctor_ask(DoctorCall *doctor) {
 
 static void reply_alone(Api *api, HttpExchange *exchange, const ReportRecord *report) {
         _cleanup_(diagnosis_done) Diagnosis diagnosis = { 0 };
-        int r = doctor_judge_alone(api->options.machine, report, &diagnosis);
+        int r = doctor_judge_alone(api->options.machine, report, !!api->why_closed, &diagnosis);
 
         if (r == 0)
                 reply_diagnosis(api, exchange, &diagnosis);

@@ -124,5 +124,6 @@ bool doctor_view_is_answered(const DoctorView *view);
 /* What is to be said of it all. Returns 0 or -ENOMEM. */
 int doctor_judge(DoctorView *view, Diagnosis *ret_diagnosis);
 
-/* What a daemon can say alone, without a store. Returns 0 or -ENOMEM. */
-int doctor_judge_alone(const char *machine, const ReportRecord *report, Diagnosis *ret_diagnosis);
+/* What a daemon can say alone, without a store, or with one that is closed. Returns 0 or -ENOMEM. */
+int doctor_judge_alone(const char *machine, const ReportRecord *report, bool is_closed,
+                       Diagnosis *ret_diagnosis);

@@ -80,9 +80,18 @@ static void tell(const CopyArguments *arguments, const StorePlace *from, const S
         if (!arguments->moves)
                 return;
         (void)printf("%s is closed: the daemons that use it wait, and nothing is changed there any "
-                     "more.\nHave every machine use %s now, by its configuration and `systemctl "
-                     "restart fleet`. Those that do not\ncome within %d s are considered lost.\n",
-                     from->name, to->name, REGISTRY_COPY_LEASE_S);
+                     "more.\n",
+                     from->name);
+        if (to->sqlite)
+                (void)printf("Have this machine use %s now (store=builtin), and serve it\n"
+                             "(store_listen) to the others, which name its address "
+                             "(etcd_servers); each by its configuration",
+                             to->name);
+        else
+                (void)printf("Have every machine use %s now, by its configuration", to->name);
+        (void)printf(" and `systemctl restart fleet`. Those that do not\n"
+                     "come within %d s are considered lost.\n",
+                     REGISTRY_COPY_LEASE_S);
 }
 
 /* Between stores that are open. */

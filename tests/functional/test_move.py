@@ -134,6 +134,8 @@ class Moving(unittest.TestCase):
 
             # Back, over what was left there.
             self.assertIn("--replace removes what is there", self.copy(ETCD, "builtin", "--move").err)
-            self.assertIn("is closed: the daemons that use it wait", self.copy(ETCD, "builtin", "--move", "--replace").ok())
+            told = self.copy(ETCD, "builtin", "--move", "--replace").ok()
+            self.assertIn("is closed: the daemons that use it wait", told)
+            self.assertIn("Have this machine use /var/lib/fleet/store.db now (store=builtin)", told)
             self.go_over("m1")
             self.assert_arrived(watch, before, pids)

@@ -284,6 +284,14 @@ START_TEST(test_alone) {
         body = checkup(f);
         ck_assert_msg(strstr(body, "this machine is not in the cluster: it cannot reach etcd"),
                       "%s", body);
+        ck_assert_msg(strstr(body, "look at etcd, or at the machine that serves"), "%s", body);
+        free(body);
+
+        api_set_closed(f->api, "its records are in http://b now");
+        body = checkup(f);
+        ck_assert_msg(strstr(body, "have this machine use the store that has the records now"),
+                      "%s", body);
+        ck_assert_ptr_null(strstr(body, "look at etcd"));
         free(body);
         fixture_free(f);
 }
