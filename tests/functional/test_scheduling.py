@@ -151,6 +151,7 @@ class Scheduling(ClusterTest):
         self.assertIn(f"replaced by new.service on {home.id[:8]}", why)
         self.assertIn("metadata disk=ssd wanted, has no disk", why)
         self.assertEqual(home.main_pid("new.service"), new_pid)
+        wait_for(lambda: self.cluster.record(f"state/{other.id}/old.service") is None, what="its machine has told that it left")
         revision = self.cluster.revision()
         self.cluster.fleetctl("list-units").ok()
         self.assertEqual(self.cluster.revision(), revision)
