@@ -145,8 +145,6 @@ typedef struct RecordBatch {
         Record *records; /* owned */
         char **strings;  /* owned, one per record */
         size_t n_records;
-        char *foreign; /* owned: the first key that is none of ours, or NULL */
-        size_t n_foreign;
 } RecordBatch;
 
 static void record_batch_done(RecordBatch *batch) {
@@ -156,7 +154,6 @@ static void record_batch_done(RecordBatch *batch) {
         }
         free(batch->records);
         free(batch->strings);
-        free(batch->foreign);
 }
 
 static int record_batch_decode(RegistryRead *read, const StoreReply *reply, RecordBatch *batch) {
@@ -170,11 +167,11 @@ static int record_batch_decode(RegistryRead *read, const StoreReply *reply, Reco
                                       &batch->records[batch->n_records],
                                       &batch->strings[batch->n_records]);
 
-                if (r == -EBADMSG && batch->n_foreign++ > 0)
+                if (r == -EBADMSG && read->n_foreign++ > 0)
                         continue;
                 if (r == -EBADMSG) {
-                        batch->foreign = record_key_printable(&reply->kvs[i].key);
-                        r = batch->foreign ? 0 : -ENOMEM;
+                        read->foreign = record_key_printable(&reply->kvs[i].key);
+                        r = read->foreign ? 0 : -ENOMEM;
                 } else if (r == 0)
                         batch->n_records++;
                 if (r < 0)
@@ -185,8 +182,41 @@ static int record_batch_decode(RegistryRead *read, const StoreReply *reply, Reco
 }
 
 static void registry_read_end(RegistryRead *read, int status, const RegistryPage *page) {
+        char *end = TAKE(read->end), *foreign = TAKE(read->foreign);
+
+        /* It may be gone, or begun anew, when its callback returns. */
         read->registry = NULL;
         read->done(read, status, page);
+        free(end);
+        free(foreign);
+}
+
+static void on_range(StoreRequest *request, int status, const StoreReply *reply);
+
+static int registry_read_send(Registry *registry, RegistryRead *read, const StoreRange *range) {
+        return store_range(registry->store, &read->request, range, registry->call_timeout_us,
+                           on_range);
+}
+
+/* The next part, behind one of which nothing is ours. */
+static int registry_read_on(RegistryRead *read, const StoreReply *reply) {
+        const StoreBytes *last = &reply->kvs[reply->n_kvs - 1].key;
+        _cleanup_(buf_done) Buf key = buf_make(last->n_bytes + 1);
+        StoreRange args = { .end = { read->end, read->n_end_bytes },
+                            .limit = read->limit,
+                            .keys_only = read->keys_only };
+        int r;
+
+        r = buf_append(&key, last->data, last->n_bytes);
+        if (r == 0)
+                r = buf_append(&key, "", 1);
+        if (r < 0)
+                return r;
+
+        read->revision = read->revision > 0 ? read->revision : reply->revision;
+        args.revision = read->revision;
+        args.key = (StoreBytes){ key.data, key.n_bytes };
+        return registry_read_send(read->registry, read, &args);
 }
 
 static void on_range(StoreRequest *request, int status, const StoreReply *reply) {
@@ -201,6 +231,11 @@ static void on_range(StoreRequest *request, int status, const StoreReply *reply)
         }
 
         r = record_batch_decode(read, reply, &batch);
+        if (r == 0 && reply->more && reply->n_kvs > 0 && batch.n_records == 0) {
+                r = registry_read_on(read, reply);
+                if (r == 0)
+                        return;
+        }
         if (r < 0) {
                 registry_read_end(read, r, NULL);
                 return;
@@ -211,8 +246,8 @@ static void on_range(StoreRequest *request, int status, const StoreReply *reply)
                 .n_records = batch.n_records,
                 .revision = read->revision > 0 ? read->revision : reply->revision,
                 .more = reply->more,
-                .n_foreign = batch.n_foreign,
-                .foreign = batch.foreign,
+                .n_foreign = read->n_foreign,
+                .foreign = read->foreign,
         };
         registry_read_end(read, 0, &page);
 }
@@ -263,14 +298,17 @@ int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *r
 
         args.key = (StoreBytes){ key.data, key.n_bytes };
         args.end = (StoreBytes){ end.data, end.n_bytes };
-        r = store_range(registry->store, &read->request, &args, registry->call_timeout_us,
-                        on_range);
+        r = registry_read_send(registry, read, &args);
         if (r < 0)
                 return r;
 
         read->registry = registry;
         read->done = done;
+        read->end = range->limit > 0 ? TAKE(end.data) : NULL;
+        read->n_end_bytes = end.n_bytes;
+        read->n_foreign = 0;
         read->revision = range->revision;
+        read->limit = range->limit;
         read->keys_only = range->keys_only;
         return 0;
 }

@@ -182,12 +182,19 @@ struct RegistryRead {
         StoreRequest request;
         Registry *registry; /* borrowed; NULL while idle */
         RegistryReadDone done;
-        int64_t revision; /* asked for */
+        char *end; /* owned; where the range ends, while it has a limit; or NULL */
+        size_t n_end_bytes;
+        char *foreign; /* owned; of the page */
+        size_t n_foreign;
+        int64_t revision; /* asked for, or at which the first part was read */
+        int64_t limit;
         bool keys_only;
 };
 
-/* Read records, without cost for what is outside the range. Returns 0, -ENOMEM, -ESHUTDOWN
- * when the store is closing, or -ENOBUFS for a key that is too long to exist. */
+/* Read records, without cost for what is outside the range. A page that there is more behind has one
+ * record at least: where the limit was reached by keys that are none of ours, it goes on behind them.
+ * Returns 0, -ENOMEM, -ESHUTDOWN when the store is closing, or -ENOBUFS for a key that is too long to
+ * exist. */
 int registry_read(Registry *registry, RegistryRead *read, const RegistryRange *range,
                   RegistryReadDone done);
 

@@ -180,6 +180,24 @@ START_TEST(test_long_machine) {
 }
 END_TEST
 
+/* A page of keys that are none of ours is no page: the list goes on behind them. */
+START_TEST(test_foreign_keys) {
+        Fixture *f = fixture_new(1);
+        unsigned n_pages;
+        char *all;
+
+        put(f, "/fleet/machine/a", "{}");
+        put(f, "/fleet/machine/b/c", "{}");
+        put(f, "/fleet/machine/b/d", "{}");
+        put(f, "/fleet/machine/e", "{}");
+        all = walk(f, "/fleet/v1/machines", &n_pages);
+        ck_assert_ptr_nonnull(strstr(all, "\"id\":\"a\""));
+        ck_assert_ptr_nonnull(strstr(all, "\"id\":\"e\""));
+        free(all);
+        fixture_free(f);
+}
+END_TEST
+
 /* PATCH replies 204 with a content type (contract section 4.8). */
 START_TEST(test_patch_type) {
         Fixture *f = fixture_new(100);
@@ -301,9 +319,9 @@ START_TEST(test_metrics) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_states,       test_state_pages, test_machines,
-                                       test_long_machine, test_patch_type,  test_constants,
-                                       test_metrics };
+        const TTest *const tests[] = { test_states,       test_state_pages,  test_machines,
+                                       test_long_machine, test_foreign_keys, test_patch_type,
+                                       test_constants,    test_metrics };
 
         return tests_run("api lists", tests, ELEMENTSOF(tests));
 }
