@@ -78,7 +78,7 @@ static int commit_count(SqliteCommit *commit, const StoreCommand *range, int64_t
 static int commit_range(SqliteCommit *commit, const StoreCommand *range, StoreAnswer *answer) {
         bool is_past = range->revision > 0 && range->revision < commit_revision(commit);
         int64_t revision = is_past ? range->revision : 0,
-                limit = range->limit > 0 ? range->limit : INT64_MAX - 1;
+                limit = range->limit > 0 && range->limit < INT64_MAX ? range->limit : INT64_MAX - 1;
         Statement statement = is_past            ? STATEMENT_PAST
                               : range->keys_only ? STATEMENT_KEYS
                                                  : STATEMENT_RANGE;

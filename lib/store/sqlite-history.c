@@ -50,6 +50,12 @@ int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows
         sqlite3_stmt *s;
         int r;
 
+        /* Whoever waits for a revision of the future may wait for any; not all of them are the first
+         * part of an id. */
+        *ret_next = file->revision + 1;
+        *ret_rows = (SqliteRows){ 0 };
+        if (window->from > file->revision)
+                return 0;
         if (!scratch)
                 return -ENOMEM;
         s = sqlite_ranged(file, STATEMENT_CHANGES, window->key, window->end, scratch, &r, diag);
@@ -57,7 +63,6 @@ int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows
                 return r;
 
         (void)sqlite3_bind_int64(s, 3, window->from << CHANGE_BITS);
-        *ret_next = file->revision + 1;
         r = changes_take(file, s, window, &rows, ret_next, diag);
         if (r < 0)
                 return r;

@@ -542,6 +542,30 @@ START_TEST(test_watch_filters) {
 }
 END_TEST
 
+/* A watch that begins when there is no revision yet is told of nothing that was before, however far
+ * that is. */
+START_TEST(test_watch_of_the_future) {
+        static const int64_t revisions[] = { 4, INT64_C(1) << 44, INT64_MAX };
+        Client *stream = NULL;
+
+        own_put(1, 10);
+        for (size_t i = 0; i < ELEMENTSOF(revisions); i++) {
+                Served__WatchCreateRequest create = watch_of("k000");
+
+                create.start_revision = revisions[i];
+                ask_watch(&stream, &create);
+                ck_assert(next_event(stream)->created);
+        }
+        own_put(1, 10);
+        pass_s(1);
+        ck_assert(list_is_empty(&stream->messages));
+        own_put(1, 10);
+        ck_assert_int_eq(next_event(stream)->watch_id, 0);
+        pass_s(1);
+        ck_assert(list_is_empty(&stream->messages));
+}
+END_TEST
+
 /* A watch that wants it hears of progress when it has heard nothing else for ten minutes. */
 START_TEST(test_progress) {
         Served__WatchCreateRequest create = watch_of("quiet");
@@ -706,6 +730,7 @@ int main(void) {
         tcase_add_test(cases, test_whole);
         tcase_add_test(cases, test_fragments);
         tcase_add_test(cases, test_watch_filters);
+        tcase_add_test(cases, test_watch_of_the_future);
         tcase_add_test(cases, test_progress);
         tcase_add_test(cases, test_unusable_file);
         tcase_add_test(cases, test_out_of_memory);
