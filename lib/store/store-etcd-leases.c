@@ -100,11 +100,13 @@ static void leases_take_back(EtcdLeases *leases) {
         list_splice(&leases->waiting, &later);
 }
 
-/* Ends everything that was sent. */
+/* Ends everything that was sent, and not what is sent for it. */
 static void leases_finish_sent(EtcdLeases *leases, int status) {
+        List ended = { 0 };
         ListNode *node;
 
-        while ((node = list_first(&leases->sent))) {
+        list_splice(&ended, &leases->sent);
+        while ((node = list_first(&ended))) {
                 EtcdKeepAlive *entry = entry_of(node);
 
                 entry_unlink(entry);

@@ -37,6 +37,7 @@ typedef struct Fixture {
 /* A request and what became of it. */
 typedef struct Request {
         StoreRequest request;
+        Store *store; /* for who starts it again */
         bool has_ended;
         unsigned n_ends;
         int status;

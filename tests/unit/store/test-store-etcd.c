@@ -179,6 +179,40 @@ START_TEST(test_keep_alive_resent) {
 }
 END_TEST
 
+/* Asks for the lease again where it hears that it was refused, as long as it is told so. */
+static void on_refused_again(StoreRequest *request, int status, const StoreReply *reply) {
+        Request *r = container_of(request, Request, request);
+
+        on_done(request, status, reply);
+        if (status == STORE_E_DENIED && r->n_ends < 5)
+                ck_assert_int_eq(store_lease_keep_alive(r->store, request, 7,
+                                                        STORE_KEEP_ALIVE_TIMEOUT_US,
+                                                        on_refused_again),
+                                 0);
+}
+
+/* A stream that is refused ends what was sent on it, and not what its end brings about: that goes
+ * with the next. */
+START_TEST(test_keep_alive_from_a_refusal) {
+        Fixture f;
+        Request keep = { 0 };
+
+        set_up(&f, NULL);
+        keep.store = f.store;
+        ck_assert_int_eq(store_lease_keep_alive(f.store, &keep.request, 7,
+                                                STORE_KEEP_ALIVE_TIMEOUT_US, on_refused_again),
+                         0);
+        fake_server_end(f.server, wait_seen(&f, 1)->stream, "7", "etcdserver: permission denied");
+        (void)wait_seen(&f, 2);
+        ck_assert_uint_eq(keep.n_ends, 1);
+        answer_keep_alive(&f, f.seen[1].stream, 7, 10);
+        turn_until_idle(f.loop);
+        ck_assert_uint_eq(keep.n_ends, 2);
+        ck_assert_int_eq(keep.status, 0);
+        tear_down(&f);
+}
+END_TEST
+
 /* A keep-alive that is not answered in time makes the client leave the member. */
 START_TEST(test_keep_alive_unanswered) {
         Fixture f;
@@ -449,6 +483,7 @@ int main(void) {
                 test_one_reauthentication_for_many,
                 test_keep_alive_order,
                 test_keep_alive_resent,
+                test_keep_alive_from_a_refusal,
                 test_keep_alive_unanswered,
                 test_refused_keep_alive_has_aged_tokens_replaced,
                 test_nonsense,
