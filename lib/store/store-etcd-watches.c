@@ -29,7 +29,7 @@
 #include "lib/store/store-etcd-outcome.h"
 #include "lib/store/store-etcd-private.h"
 
-/* A message of a reassembly. */
+/* A message of a reassembly, which has events. */
 typedef struct EtcdFragment {
         ListNode node;        /* in the watch's fragments */
         GrpcMessage *message; /* owned */
@@ -49,7 +49,7 @@ struct EtcdWatch {
         uint64_t refused_us;     /* when it was first refused since it was on; 0 = it was not */
         bool is_denied;          /* to be told */
         List fragments;          /* owned EtcdFragments */
-        size_t n_fragment_bytes; /* of all of them */
+        size_t n_fragment_bytes; /* memory of all of them */
         size_t n_key;            /* how many of `bytes` are the key */
         size_t n_end;            /* and the end, which follows */
         char bytes[];
@@ -63,10 +63,14 @@ static StoreBytes watch_end(const EtcdWatch *w) {
         return (StoreBytes){ .data = w->bytes + w->n_key, .n_bytes = w->n_end };
 }
 
+static size_t fragment_size(const EtcdFragment *fragment) {
+        return sizeof *fragment + sizeof *fragment->message + fragment->message->n_bytes;
+}
+
 static void watch_drop_first_fragment(EtcdWatch *w) {
         EtcdFragment *fragment = container_of(list_pop(&w->fragments), EtcdFragment, node);
 
-        w->n_fragment_bytes -= fragment->message->n_bytes;
+        w->n_fragment_bytes -= fragment_size(fragment);
         free(fragment->message);
         free(fragment);
 }
@@ -82,7 +86,7 @@ static int watch_add_fragment(EtcdWatch *w, GrpcMessage *message) {
 
         fragment->message = message;
         list_append(&w->fragments, &fragment->node);
-        w->n_fragment_bytes += message->n_bytes;
+        w->n_fragment_bytes += fragment_size(fragment);
         return 0;
 }
 
@@ -240,7 +244,7 @@ static int watch_flush_whole_revisions(EtcdWatch *w) {
         int r;
 
         r = watch_reassemble(w, &whole);
-        if (r < 0 || whole.n_events == 0)
+        if (r < 0)
                 return r;
 
         n_whole = whole.n_events;
@@ -375,9 +379,11 @@ static int watches_take(EtcdStore *etcd, GrpcMessage **message) {
                 return 0;
         }
 
+        if (reply.n_events == 0)
+                return 0;
         if (reply.is_fragment)
                 return watch_on_fragment(w, TAKE(*message));
-        if (!list_is_empty(&w->fragments) && reply.n_events > 0)
+        if (!list_is_empty(&w->fragments))
                 return watch_on_last_fragment(w, TAKE(*message));
         watch_report(w, reply.events, reply.n_events);
         return 0;

@@ -2,6 +2,7 @@
 
 /* The etcd backend's watches: what comes in parts, is refused, or stops. */
 
+#include <malloc.h>
 #include <stdio.h>
 
 #include "tests/unit/fault.h"
@@ -55,6 +56,42 @@ START_TEST(test_long_reassembly) {
         turn_until(f.loop, &w.was_told);
         ck_assert_uint_eq(w.n_events, 19);
         ck_assert_int_eq(w.last.revision, 10);
+        tear_down(&f);
+}
+END_TEST
+
+static size_t allocated(void) {
+        struct mallinfo2 info = mallinfo2();
+
+        return info.uordblks + info.hblkhd;
+}
+
+/* Parts without events are not kept: nothing would bound them. */
+START_TEST(test_empty_fragments) {
+        /* Of watch 1, more follows, and, in a field that is nobody's, so many bytes. */
+        static const char part[] = "\x10\x01\x38\x01\x7a\x80\x80\x40";
+        enum { N = 40, PADDING = 1 << 20 };
+        _cleanup_(freep) char *message = calloc(1, sizeof part + PADDING);
+        size_t n = sizeof part - 1, before;
+        Fixture f;
+        Watch w;
+        int32_t stream;
+
+        memcpy(message, part, n);
+        set_up(&f, NULL);
+        start_watch(&f, &w, "k", 1);
+        stream = wait_seen(&f, 1)->stream;
+        send_created(&f, stream, 1);
+        turn_until_idle(f.loop);
+        before = allocated();
+        for (size_t i = 0; i < N; i++) {
+                fake_server_send(f.server, stream, message, n + PADDING);
+                turn_until_idle(f.loop);
+        }
+        ck_assert_uint_lt(allocated(), before + 4 * PADDING);
+        send_events(&f, stream, 1, false, (int64_t[]){ 4, 0 }, 10);
+        turn_until(f.loop, &w.was_told);
+        ck_assert_uint_eq(w.n_events, 1);
         tear_down(&f);
 }
 END_TEST
@@ -253,6 +290,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_fragments,
                 test_long_reassembly,
+                test_empty_fragments,
                 test_refused_watch,
                 test_refused_watch_reauthenticates,
                 test_refused_watch_has_aged_tokens_replaced,
