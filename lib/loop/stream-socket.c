@@ -37,8 +37,20 @@ enum {
         STREAM_READ_MAX_BYTES = 256 * 1024, /* per turn, so that no busy peer starves the others */
 };
 
+typedef struct SocketStream SocketStream;
+
+/* A name on its way to an address. libevent goes on with a look-up that is given up until it has told
+ * its end, from the loop: so long its resolver must live, and longer than the stream does. */
+typedef struct Lookup {
+        Loop *loop;                                /* borrowed */
+        struct evdns_base *dns;                    /* owned */
+        struct evdns_getaddrinfo_request *request; /* libevent's */
+        SocketStream *stream;  /* borrowed; NULL: nobody waits for it any more */
+        LoopDeferred deferred; /* frees it, after its end */
+} Lookup;
+
 /* A socket's stream. */
-typedef struct SocketStream {
+struct SocketStream {
         Stream head; /* first: the front-end's part */
         Loop *loop;  /* borrowed */
         StreamFn fn;
@@ -47,11 +59,10 @@ typedef struct SocketStream {
         LoopTimer timer; /* bounds resolving and connecting */
         LoopHook flush; /* sends what was written, at the end of the turn; registered while there is
                            something */
-        LoopDeferred deferred;  /* tells the first event, or the end, from the loop */
-        struct evdns_base *dns; /* owned while resolving */
-        struct evdns_getaddrinfo_request *lookup; /* or NULL */
-        struct evbuffer *input;                   /* owned */
-        struct evbuffer *output;                  /* owned */
+        LoopDeferred deferred;   /* tells the first event, or the end, from the loop */
+        Lookup *lookup;          /* while resolving; or NULL */
+        struct evbuffer *input;  /* owned */
+        struct evbuffer *output; /* owned */
         bool *is_alive;  /* set to false when the stream is freed while one of its callbacks runs */
         int fd;          /* owned, or -1 */
         int error;       /* negative errno, or 0 */
@@ -66,10 +77,19 @@ typedef struct SocketStream {
                 STREAM_OPEN,
                 STREAM_ENDED,
         } state;
-} SocketStream;
+};
 
 static SocketStream *socket_of(const Stream *stream) {
         return container_of(stream, SocketStream, head);
+}
+
+static void stream_give_up_lookup(SocketStream *stream) {
+        Lookup *lookup = TAKE(stream->lookup);
+
+        if (!lookup)
+                return;
+        lookup->stream = NULL;
+        evdns_getaddrinfo_cancel(lookup->request);
 }
 
 static SocketStream *socket_free(SocketStream *stream) {
@@ -82,10 +102,7 @@ static SocketStream *socket_free(SocketStream *stream) {
         loop_defer_cancel(&stream->deferred);
         loop_hook_remove(&stream->flush);
         loop_io_stop(&stream->io);
-        if (stream->lookup)
-                evdns_getaddrinfo_cancel(stream->lookup);
-        if (stream->dns)
-                evdns_base_free(stream->dns, 0);
+        stream_give_up_lookup(stream);
         if (stream->fd >= 0)
                 (void)close(stream->fd);
         if (stream->input)
@@ -146,8 +163,7 @@ static void stream_fail_later(SocketStream *stream, int error) {
 static void stream_on_timer(LoopTimer *timer) {
         SocketStream *stream = container_of(timer, SocketStream, timer);
 
-        if (stream->lookup)
-                evdns_getaddrinfo_cancel(TAKE(stream->lookup));
+        stream_give_up_lookup(stream);
         stream_end(stream, -ETIMEDOUT);
 }
 
@@ -366,21 +382,46 @@ static void stream_connect(SocketStream *stream, const struct sockaddr *address,
                 stream_fail_later(stream, -ENOMEM);
 }
 
-static void stream_on_resolved(int result, struct evutil_addrinfo *addresses, void *userdata) {
-        SocketStream *stream = userdata;
+static void lookup_free(Lookup *lookup) {
+        if (lookup->dns)
+                evdns_base_free(lookup->dns, 0);
+        free(lookup);
+}
 
-        /* It also runs, with EVUTIL_EAI_CANCEL, while the stream is being freed or has run out of
-         * time. */
-        if (result == EVUTIL_EAI_CANCEL)
-                return;
+static void lookup_on_deferred(LoopDeferred *deferred) {
+        lookup_free(container_of(deferred, Lookup, deferred));
+}
 
-        stream->lookup = NULL;
-        if (result != 0 || !addresses)
-                stream_fail_later(stream, -EHOSTUNREACH);
-        else
-                stream_connect(stream, addresses->ai_addr, (socklen_t)addresses->ai_addrlen);
+static void lookup_on_resolved(int result, struct evutil_addrinfo *addresses, void *userdata) {
+        Lookup *lookup = userdata;
+        SocketStream *stream = TAKE(lookup->stream);
+
+        loop_defer(lookup->loop, &lookup->deferred);
+        if (stream) {
+                stream->lookup = NULL;
+                if (result != 0 || !addresses)
+                        stream_fail_later(stream, -EHOSTUNREACH);
+                else
+                        stream_connect(stream, addresses->ai_addr,
+                                       (socklen_t)addresses->ai_addrlen);
+        }
         if (addresses)
                 evutil_freeaddrinfo(addresses);
+}
+
+static struct evdns_base *make_resolver(Loop *loop) {
+        struct event_base *base = loop_event_base(loop);
+        struct evdns_base *dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                                              EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+
+        if (dns)
+                return dns;
+
+        /* No resolv.conf: names from the hosts file still work. */
+        dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        if (dns)
+                (void)evdns_base_load_hosts(dns, "/etc/hosts");
+        return dns;
 }
 
 static int stream_resolve(SocketStream *stream, const char *host) {
@@ -390,24 +431,28 @@ static int stream_resolve(SocketStream *stream, const char *host) {
                 .ai_protocol = IPPROTO_TCP,
                 .ai_flags = EVUTIL_AI_ADDRCONFIG,
         };
+        Lookup *lookup = calloc(1, sizeof(*lookup));
+        struct evdns_getaddrinfo_request *request;
         char port[sizeof("65535")];
 
-        stream->dns = evdns_base_new(loop_event_base(stream->loop),
-                                     EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                             EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-        if (!stream->dns) {
-                /* No resolv.conf: names from the hosts file still work. */
-                stream->dns = evdns_base_new(loop_event_base(stream->loop),
-                                             EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-                if (!stream->dns)
-                        return -ENOMEM;
-                (void)evdns_base_load_hosts(stream->dns, "/etc/hosts");
+        if (!lookup)
+                return -ENOMEM;
+        lookup->loop = stream->loop;
+        lookup->stream = stream;
+        lookup->deferred.fn = lookup_on_deferred;
+        lookup->dns = make_resolver(stream->loop);
+        if (!lookup->dns) {
+                lookup_free(lookup);
+                return -ENOMEM;
         }
 
         (void)snprintf(port, sizeof(port), "%u", stream->port);
         stream->state = STREAM_RESOLVING;
-        stream->lookup = evdns_getaddrinfo(stream->dns, host, port, &hints, stream_on_resolved,
-                                           stream);
+        stream->lookup = lookup;
+        request = evdns_getaddrinfo(lookup->dns, host, port, &hints, lookup_on_resolved, lookup);
+        /* Where the hosts file had it, the end has been told. */
+        if (request)
+                lookup->request = request;
         return 0;
 }
 

@@ -514,6 +514,38 @@ START_TEST(test_tcp_unknown_name) {
 }
 END_TEST
 
+/* Overwrites memory that was just freed, whatever its size was. */
+static void overwrite_freed(void) {
+        enum { N = 400, STEP = 16 };
+        static char *blocks[N];
+
+        for (size_t i = 0; i < N; i++) {
+                blocks[i] = malloc((i + 1) * STEP);
+                memset(blocks[i], 0xaa, (i + 1) * STEP);
+        }
+        for (size_t i = 0; i < N; i++)
+                free(blocks[i]);
+}
+
+/* What resolves a name is used until it has ended, after the stream has gone, or its time is up. */
+START_TEST(test_freed_while_resolving) {
+        _cleanup_(loop_freep) Loop *loop = make_loop();
+
+        for (int n_turns = 0; n_turns < 3; n_turns++) {
+                _cleanup_(peer_done) Peer a = peer_make(loop);
+
+                a.frees_on = 'E';
+                peer_connect(&a, "no-such-host.invalid", 1, n_turns == 2 ? 1 : LIMIT_US);
+                for (int i = 0; i < n_turns; i++)
+                        ck_assert_int_eq(loop_turn(loop, US_PER_MS), 0);
+                a.stream = stream_free(a.stream);
+                overwrite_freed();
+                for (int i = 0; i < 5; i++)
+                        ck_assert_int_eq(loop_turn(loop, US_PER_MS), 0);
+        }
+}
+END_TEST
+
 /* Arguments that can never work are refused at once. */
 START_TEST(test_bad_arguments) {
         _cleanup_(loop_freep) Loop *loop = make_loop();
@@ -602,6 +634,7 @@ int main(void) {
                 test_tcp_time_out,
                 test_freed_while_connecting,
                 test_tcp_unknown_name,
+                test_freed_while_resolving,
                 test_bad_arguments,
                 test_unix,
                 test_survives_oom,
