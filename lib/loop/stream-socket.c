@@ -273,7 +273,7 @@ static void stream_on_flush(LoopHook *hook) {
         SocketStream *stream = container_of(hook, SocketStream, flush);
 
         loop_hook_remove(hook);
-        if (stream->state == STREAM_OPEN)
+        if (stream->state == STREAM_OPEN && (stream->is_told || stream_tell_connected(stream)))
                 (void)stream_on_writable(stream);
 }
 

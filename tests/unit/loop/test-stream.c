@@ -245,6 +245,30 @@ START_TEST(test_connected_comes_first) {
 }
 END_TEST
 
+static void maker_writes_on_deferred(LoopDeferred *deferred) {
+        Maker *maker = container_of(deferred, Maker, deferred);
+
+        maker_on_deferred(deferred);
+        ck_assert_int_eq(stream_write(maker->peer->stream, "x", 1), 0);
+}
+
+/* Also when something is written before that was told, and leaves at the end of the same turn. */
+START_TEST(test_connected_comes_before_writable) {
+        _cleanup_(loop_freep) Loop *loop = make_loop();
+        _cleanup_(peer_done) Peer a = peer_make(loop);
+        Maker maker = { .deferred.fn = maker_writes_on_deferred, .peer = &a };
+        int fds[2];
+
+        make_pair(fds);
+        maker.fd = fds[0];
+        loop_defer(loop, &maker.deferred);
+        await_letter(loop, &a, 'W');
+        ck_assert_int_eq(loop_turn(loop, 0), 0);
+        ck_assert_str_eq(a.text, "CW");
+        (void)close(fds[1]);
+}
+END_TEST
+
 /* Large output waits in the stream while the peer does not read, and arrives unharmed when it does;
  * then, once, it is told that all has been taken. */
 START_TEST(test_back_pressure) {
@@ -624,6 +648,7 @@ int main(void) {
                 test_input_before_the_end,
                 test_input_before_a_broken_end,
                 test_connected_comes_first,
+                test_connected_comes_before_writable,
                 test_back_pressure,
                 test_bulk_input_takes_few_turns,
                 test_freed_in_callback,
