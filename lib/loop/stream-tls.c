@@ -21,7 +21,10 @@
 #include "lib/loop/stream-backend.h"
 #include "lib/loop/tls-engine.h"
 
-enum { RECORD_BYTES = 16 * 1024 /* what one TLS record holds (RFC 8446, section 5.1) */ };
+enum {
+        RECORD_BYTES = 16 * 1024,      /* what one TLS record holds (RFC 8446, section 5.1) */
+        ANSWERS_MAX_BYTES = 64 * 1024, /* of TLS itself, that the peer does not take */
+};
 
 typedef struct TlsStream {
         Stream head; /* first: the front-end's part */
@@ -32,6 +35,7 @@ typedef struct TlsStream {
         TlsSession *session;     /* owned; NULL as above */
         struct evbuffer *input;  /* owned; decrypted */
         struct evbuffer *output; /* owned; to be encrypted */
+        size_t n_answer_bytes;   /* that TLS had to say to what came since all was taken */
         LoopTimer timer;         /* bounds connecting and the handshake */
         LoopHook flush;          /* encrypts at the end of the turn */
         LoopDeferred deferred;   /* tells an end that was found outside of a callback */
@@ -187,10 +191,19 @@ static void tls_tell_read(TlsStream *tls, int r) {
                 tls_end(tls, r == -ENODATA ? 0 : r);
 }
 
+/* A peer may have TLS answer what it sends without end, and take nothing of it. */
+static int tls_count_answers(TlsStream *tls, size_t n_bytes) {
+        tls->n_answer_bytes += n_bytes;
+        return tls->n_answer_bytes > ANSWERS_MAX_BYTES
+                       ? diag_set(&tls->explanation, -EPROTO,
+                                  "it does not take what TLS answers to it")
+                       : 0;
+}
+
 static void tls_on_received(TlsStream *tls) {
+        size_t n_bytes, n_queued = stream_queued_bytes(tls->socket);
         TlsInput received;
         bool is_new = false;
-        size_t n_bytes;
         int r = 0;
 
         received.n_bytes = n_bytes = stream_input(tls->socket, &received.bytes);
@@ -201,6 +214,8 @@ static void tls_on_received(TlsStream *tls) {
         }
         if (is_new || tls->state == TLS_OPEN)
                 r = tls_decrypt(tls, &received);
+        if (r == 0 && tls->state == TLS_OPEN)
+                r = tls_count_answers(tls, stream_queued_bytes(tls->socket) - n_queued);
         stream_consume(tls->socket, n_bytes - received.n_bytes);
 
         if (is_new) {
@@ -255,6 +270,7 @@ static void tls_on_socket(Stream *socket, StreamEvent event, void *userdata) {
                 tls_on_received(tls);
                 return;
         case STREAM_WRITABLE:
+                tls->n_answer_bytes = 0;
                 if (tls->state == TLS_OPEN && evbuffer_get_length(tls->output) == 0)
                         (void)tls_tell(tls, STREAM_WRITABLE);
                 return;

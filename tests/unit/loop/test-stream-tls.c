@@ -414,6 +414,25 @@ START_TEST(test_silent_server) {
 }
 END_TEST
 
+/* A server that has TLS answer it, and does not take the answers, is left before they fill the
+ * memory. */
+START_TEST(test_answers_not_taken) {
+        const Use use = { .ca = "ca.pem" };
+        Client client;
+
+        client_start(&client, TLS_SERVER_NAGS, "good", &use, LIMIT_US);
+        while (!strchr(client.text, 'E')) {
+                ck_assert_int_eq(loop_turn(client.loop, LOOK_US), 0);
+                ck_assert_uint_lt(stream_queued_bytes(client.stream), 1000000);
+        }
+        ck_assert_int_eq(stream_error(client.stream), -EPROTO);
+        ck_assert_str_eq(stream_explanation(client.stream),
+                         "it does not take what TLS answers to it");
+        client_done(&client);
+        (void)tls_server_stop(&client.server, false);
+}
+END_TEST
+
 /* The server's last words come although we were still talking, and the end is the connection's. */
 START_TEST(test_input_before_a_broken_end) {
         const Use use = { .ca = "ca.pem" };
@@ -512,6 +531,7 @@ static int run_all(void) {
         tcase_add_loop_test(cases, test_client_refused, 0, 3);
         tcase_add_test(cases, test_silent_server);
         tcase_add_test(cases, test_out_of_descriptors);
+        tcase_add_test(cases, test_answers_not_taken);
         tcase_add_test(cases, test_input_before_a_broken_end);
         tcase_add_loop_test(cases, test_freed_in_callback, 0, 5);
         tcase_add_test(cases, test_bad_port);

@@ -48,7 +48,7 @@ static SSL *make_ssl(TlsServerKind kind, const char *folder, const char *certifi
         if (kind == TLS_SERVER_WANTS_CLIENT)
                 SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
                                    NULL);
-        if (kind == TLS_SERVER_TLS_1_2)
+        if (kind == TLS_SERVER_TLS_1_2 || kind == TLS_SERVER_NAGS)
                 (void)SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
         if (kind == TLS_SERVER_OLD) {
                 SSL_CTX_set_security_level(context, 0);
@@ -82,6 +82,16 @@ static int leave(SSL *ssl, int fd) {
         return SAW_NO_END;
 }
 
+/* TLS 1.2 answers each HelloRequest, if only that it will not. */
+static int nag(SSL *ssl, int fd) {
+        (void)SSL_set_fd(ssl, fd);
+        if (SSL_accept(ssl) != 1)
+                return SAW_NO_END;
+        while (SSL_renegotiate(ssl) == 1 && SSL_do_handshake(ssl) == 1)
+                ;
+        return SAW_NO_END;
+}
+
 static int serve(TlsServerKind kind, int listener, const char *folder, const char *certificate) {
         static const char text[] = "HTTP/1.0 400 Bad Request\r\n\r\n";
         SSL *ssl = make_ssl(kind, folder, certificate);
@@ -101,6 +111,8 @@ static int serve(TlsServerKind kind, int listener, const char *folder, const cha
         case TLS_SERVER_SILENT:
                 (void)pause();
                 return SAW_NO_END;
+        case TLS_SERVER_NAGS:
+                return nag(ssl, fd);
         case TLS_SERVER_LEAVES:
                 return leave(ssl, fd);
         default:
@@ -113,8 +125,11 @@ TlsServer tls_server_start(TlsServerKind kind, const char *folder, const char *c
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         socklen_t size = sizeof(address);
+        int few = 4096; /* so that what it leaves unread is soon noticed */
         TlsServer server;
 
+        if (kind == TLS_SERVER_NAGS)
+                ck_assert_int_eq(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few)), 0);
         ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
         ck_assert_int_eq(listen(listener, 1), 0);
         ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);

@@ -17,6 +17,7 @@ typedef enum TlsServerKind {
         TLS_SERVER_TEXT,         /* answers in plain text */
         TLS_SERVER_CLOSES,       /* closes at once */
         TLS_SERVER_SILENT,       /* takes the connection, and no more */
+        TLS_SERVER_NAGS,         /* asks for one handshake after the other, and reads nothing */
         TLS_SERVER_LEAVES,       /* is sent something, says "answer", and is gone unread */
 } TlsServerKind;
 
