@@ -67,6 +67,7 @@ struct AgentHold {
         int64_t revision;      /* of ours in the store, as far as known; 0 = none */
         uint64_t stop_s;       /* what it says */
         uint64_t sent_stop_s;  /* what the one in flight says */
+        int64_t sent_member;   /* Agent.member_revision when it was sent */
         bool is_sure;          /* written since this machine became a member: it can be relied on */
         bool is_others;        /* another machine has it */
         bool was_seen;         /* by the look under way */
@@ -390,8 +391,9 @@ static void hold_written(AgentHold *hold, HoldWrite what, int64_t revision) {
 
         hold->revision = revision;
         hold->stop_s = hold->sent_stop_s;
-        /* Not when the machine was lost while this was on its way. */
-        hold->is_sure = !unit->agent->is_expired && !unit->is_barred &&
+        /* Not when the machine was lost while this was on its way, though it may be back. */
+        hold->is_sure = hold->sent_member == unit->agent->member_revision &&
+                        !unit->agent->is_expired && !unit->is_barred &&
                         agent_may_run_exclusive(unit->agent);
 }
 
@@ -449,6 +451,7 @@ static void hold_write(AgentHold *hold, HoldWrite what) {
         }
 
         hold->sent_stop_s = record.stop_s;
+        hold->sent_member = agent->member_revision;
         hold->writing = what;
         agent->n_hold_writes++;
 }

@@ -3,6 +3,7 @@
 /* Exclusive units, in whole clusters: whatever becomes of machine, daemon or leader, the unit is on
  * one machine at most, and comes back. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,40 @@ START_TEST(test_failover) {
                 ck_assert_uint_ne(where(&sim), machine);
                 sim_done(&sim);
         }
+}
+END_TEST
+
+/* That the hold was taken is told when the machine was lost meanwhile, long enough for the leader to
+ * take the hold away, and is a member again: then it says nothing. */
+START_TEST(test_late_word_of_a_hold) {
+        static const char row[] = "{\"desired\":\"launched\",\"exclusive\":1,\"file\":\"%s\","
+                                  "\"generation\":3}";
+        const StoreFaults slow = { .latency_us = 1400 * US_PER_MS }, none = { 0 };
+        char hash[UNIT_HASH_BYTES], text[256];
+        Store *store;
+        Sim sim;
+
+        sim_init(&sim, 1, 1, true);
+        rig_run_ms(&sim.rig, 1000);
+        store = sim.rig.stores[sim.machines[0].client];
+        rig_set_file(&sim.rig, exclusive, hash);
+        (void)snprintf(text, sizeof(text), row, hash);
+        store_memory_set_faults(store, &slow);
+        rig_set(&sim.rig, "schedule/00000000000000000000000000000000/only.service", text);
+        for (unsigned i = 0; i < 1000 && !rig_has(&sim.rig, "hold/only.service"); i++)
+                rig_run_ms(&sim.rig, 5);
+        ck_assert(rig_has(&sim.rig, "hold/only.service"));
+
+        store_memory_set_faults(store, &none);
+        memory_store_expire_lease(sim.rig.memory, presence_lease(sim.machines[0].presence));
+        rig_remove(&sim.rig, "hold/only.service");
+        rig_remove(&sim.rig, "held/00000000000000000000000000000000/only.service");
+        for (unsigned i = 0; i < 2000; i++) {
+                rig_run_ms(&sim.rig, 5);
+                ck_assert(sim_running(&sim, unit) == 0 || rig_has(&sim.rig, "hold/only.service"));
+        }
+        ck_assert_uint_eq(sim_copies(&sim, unit), 1);
+        sim_done(&sim);
 }
 END_TEST
 
@@ -272,6 +307,7 @@ int main(void) {
         const TTest *const tests[] = { test_hold_comes_and_goes,
                                        test_failover,
                                        test_alone,
+                                       test_late_word_of_a_hold,
                                        test_a_crash_in_time_touches_nothing,
                                        test_what_the_guard_ended_survives_a_second_crash,
                                        test_a_new_leader_counts_anew,
