@@ -58,6 +58,7 @@ struct Presence {
         void (*left)(void *userdata);
         void *left_userdata;
         int64_t revision;        /* of the record in the store, 0 = there is none */
+        int64_t seen;            /* revision of the newest news of it, its absence included */
         int64_t record_lease;    /* that it is on */
         char *why_closed;        /* owned: why the store is closed, or NULL */
         char *other;             /* owned: who holds our ID, for the log, or NULL */
@@ -181,6 +182,17 @@ static void on_retry(LoopTimer *timer) {
         presence_reconsider(container_of(timer, Presence, retry));
 }
 
+/* What has become of the record since may have been told before the answer. */
+static void presence_on_written(Presence *presence, int64_t revision) {
+        if (revision >= presence->seen) {
+                presence->revision = presence->seen = revision;
+                presence->record_lease = presence->sent_lease;
+                presence->is_same = !presence->is_outdated;
+                presence->is_ours = true;
+        }
+        presence_reconsider(presence);
+}
+
 static void on_registered(RegistryWrite *write, int status, int64_t revision) {
         Presence *presence = container_of(write, Presence, write);
 
@@ -189,11 +201,7 @@ static void on_registered(RegistryWrite *write, int status, int64_t revision) {
 
         switch (status) {
         case 0:
-                presence->revision = revision;
-                presence->record_lease = presence->sent_lease;
-                presence->is_same = !presence->is_outdated;
-                presence->is_ours = true;
-                presence_reconsider(presence);
+                presence_on_written(presence, revision);
                 return;
         case REGISTRY_E_NO_LEASE:
                 presence->moving_from = 0;
@@ -401,9 +409,10 @@ static void on_reset(RegistryFollow *follow) {
 
 static void presence_on_machine_record(Presence *presence, const Record *record) {
         /* The answer to our own write may have come before the watch's older news. */
-        if (record->mod_revision < presence->revision)
+        if (record->mod_revision < presence->seen)
                 return;
 
+        presence->seen = record->mod_revision;
         presence->was_listed = true;
         presence->revision = record->is_deleted ? 0 : record->mod_revision;
         presence->record_lease = record->lease;
@@ -436,8 +445,10 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         if (!presence->was_closed_listed)
                 presence_set_closed(presence, NULL);
         presence->is_set_back = false;
-        if (!presence->was_listed && revision >= presence->revision)
+        if (!presence->was_listed && revision >= presence->seen) {
                 presence->revision = 0;
+                presence->seen = revision;
+        }
         presence->is_synced = true;
         presence_reconsider(presence);
 }

@@ -124,6 +124,37 @@ START_TEST(test_update_again) {
 }
 END_TEST
 
+/* The answer to a change may come when the record has gone with its lease, and that was told: it is
+ * no news then. */
+START_TEST(test_late_answer) {
+        for (uint64_t seed = 0; seed < 8; seed++) {
+                bool was_down = false;
+                Store *store;
+                Sim sim;
+
+                sim_init(&sim, seed, 1, true);
+                rig_run_ms(&sim.rig, STEP_MS);
+                store = sim.rig.stores[sim.machines[0].client];
+                store_memory_set_faults(store,
+                                        &(StoreFaults){ .latency_jitter_us = 1400 * US_PER_MS });
+                update(&sim, "192.0.2.1", "disk=ssd", SIM_TTL_S);
+                while (!strstr(rig_get(&sim.rig, machine_key), "ssd"))
+                        rig_run_ms(&sim.rig, 1);
+                store_memory_set_faults(store, &(StoreFaults){ 0 });
+                memory_store_expire_lease(sim.rig.memory, lease_of(&sim));
+
+                for (unsigned i = 0; i < 1000; i++) {
+                        rig_run_ms(&sim.rig, 10);
+                        was_down |= lease_of(&sim) == 0;
+                        ck_assert(!was_down || lease_of(&sim) == 0 ||
+                                  rig_has(&sim.rig, machine_key));
+                }
+                ck_assert_int_ne(lease_of(&sim), 0);
+                sim_done(&sim);
+        }
+}
+END_TEST
+
 /* Another agent_ttl: the machine and all its states move to a lease of that time, and are never
  * gone meanwhile. */
 START_TEST(test_update_ttl) {
@@ -461,6 +492,7 @@ int main(void) {
         const TTest *const tests[] = {
                 test_update_record,
                 test_update_again,
+                test_late_answer,
                 test_update_ttl,
                 test_update_ttl_while_full,
                 test_update_out_of_memory,
