@@ -174,15 +174,22 @@ char *record_key_printable(const StoreBytes *key) {
         return text;
 }
 
-/* Tells it, unless it was told before. Makes the key printable. */
+/* Tells it, unless it was told before, or too many were lately. Makes the key printable. */
 static void registry_tell_bad(Registry *registry, char *key, int64_t revision, const char *why) {
-        uint64_t digest = digest_bad(key, revision);
+        uint64_t digest = digest_bad(key, revision), now_us = loop_now_us(registry->loop);
+        size_t slot = registry->n_told % REGISTRY_N_TOLD;
 
         for (size_t i = 0; i < REGISTRY_N_TOLD; i++)
                 if (registry->told[i] == digest)
                         return;
 
-        registry->told[registry->n_told++ % REGISTRY_N_TOLD] = digest;
+        if (registry->n_told >= REGISTRY_N_TOLD &&
+            now_us - registry->told_us[slot] < REGISTRY_TOLD_US)
+                return;
+
+        registry->told[slot] = digest;
+        registry->told_us[slot] = now_us;
+        registry->n_told++;
         make_printable(key);
         if (registry->on_bad)
                 registry->on_bad(key, why, registry->on_bad_userdata);

@@ -11,7 +11,8 @@ enum {
         REGISTRY_KEY_MAX_BYTES =
                 1024,          /* longest key: prefix, two parts of at most 256 bytes, separators */
         REGISTRY_N_TOLD = 128, /* bad records remembered as told */
-        REMOVED_SLOT_BYTES = 5, /* a slot of removed/, with its NUL */
+        REMOVED_SLOT_BYTES = 5,            /* a slot of removed/, with its NUL */
+        REGISTRY_TOLD_US = 600 * US_PER_S, /* that many are told in so long at most */
 };
 
 struct Registry {
@@ -20,16 +21,17 @@ struct Registry {
         char *prefix; /* owned, ends in a slash */
         void (*on_bad)(const char *key, const char *why, void *userdata); /* or NULL */
         void *on_bad_userdata;
-        uint64_t told[REGISTRY_N_TOLD]; /* digests of bad records that were told, a ring */
-        size_t n_told;                  /* so far */
-        List follows;                   /* RegistryFollow.node: those that are on */
-        StoreListener connection;       /* of the store */
-        LoopTimer refresh;              /* set for a while after the store came back */
-        bool was_connected;             /* ever */
-        uint64_t call_timeout_us;       /* of ordinary reads and writes */
-        uint64_t poll_us;               /* followers list again so often; 0 = they watch */
-        int64_t seen;                   /* the newest revision that the store has told */
-        int64_t base;                   /* registry_base() */
+        uint64_t told[REGISTRY_N_TOLD];    /* digests of bad records that were told, a ring */
+        uint64_t told_us[REGISTRY_N_TOLD]; /* when each was */
+        size_t n_told;                     /* so far */
+        List follows;                      /* RegistryFollow.node: those that are on */
+        StoreListener connection;          /* of the store */
+        LoopTimer refresh;                 /* set for a while after the store came back */
+        bool was_connected;                /* ever */
+        uint64_t call_timeout_us;          /* of ordinary reads and writes */
+        uint64_t poll_us;                  /* followers list again so often; 0 = they watch */
+        int64_t seen;                      /* the newest revision that the store has told */
+        int64_t base;                      /* registry_base() */
 };
 
 /* The store has told this revision. */

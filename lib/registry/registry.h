@@ -143,7 +143,7 @@ Store *registry_store(const Registry *registry);
 Loop *registry_loop(const Registry *registry);
 
 /* Be told, from the loop, of each record that does not parse, once per revision of it: for the log.
- * `key` is the full key, printable. */
+ * Of many 128 are told in ten minutes. `key` is the full key, printable. */
 void registry_set_bad_record_fn(Registry *registry,
                                 void (*fn)(const char *key, const char *why, void *userdata),
                                 void *userdata);

@@ -267,6 +267,39 @@ START_TEST(test_bad_values) {
 }
 END_TEST
 
+static void decode_bad(Registry *registry, int64_t revision) {
+        _cleanup_(freep) char *strings = NULL;
+        Record record;
+
+        ck_assert_int_eq(decode(registry, "/f/unit/a.service", "{", revision, &record, &strings),
+                         0);
+        ck_assert(record.is_bad);
+        record_done(&record);
+}
+
+/* Of more bad records than are remembered only so many are told in a while, however often they are
+ * read. */
+START_TEST(test_many_bad_values) {
+        Told told = { 0 };
+        Rig rig;
+        Registry *registry = make_registry(&rig, "/f/", &told);
+
+        for (unsigned i = 0; i < 10; i++) {
+                for (int64_t revision = 1; revision <= 2 * REGISTRY_N_TOLD; revision++)
+                        decode_bad(registry, revision);
+                rig_run_ms(&rig, 1000);
+        }
+        ck_assert_uint_eq(told.n, REGISTRY_N_TOLD);
+
+        rig_run_ms(&rig, REGISTRY_TOLD_US / US_PER_MS);
+        for (int64_t revision = 1; revision <= 2 * REGISTRY_N_TOLD; revision++)
+                decode_bad(registry, revision);
+        ck_assert_uint_eq(told.n, 2 * REGISTRY_N_TOLD);
+        (void)registry_free(registry);
+        rig_done(&rig);
+}
+END_TEST
+
 /* A deletion has a key and a revision, and no value to be wrong. */
 START_TEST(test_deletion) {
         _cleanup_(freep) char *strings = NULL;
@@ -317,9 +350,10 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_keys_of_every_kind,    test_key_end,    test_bad_keys,
-                test_keys_that_are_no_text, test_bad_values, test_deletion,
-                test_decode_out_of_memory,
+                test_keys_of_every_kind, test_key_end,
+                test_bad_keys,           test_keys_that_are_no_text,
+                test_bad_values,         test_many_bad_values,
+                test_deletion,           test_decode_out_of_memory,
         };
 
         return tests_run("registry key", tests, ELEMENTSOF(tests));
