@@ -256,17 +256,21 @@ static void on_turn(LoopHook *hook) {
 
 /* Sweeping */
 
-static bool file_is_in_use(const Engine *engine, const ClusterFile *file) {
-        if (!list_is_empty(&file->units))
-                return true;
+/* Then nobody can tell which files are in use. */
+static bool engine_has_bad_unit(const Engine *engine) {
+        for (HashNode *node = hash_map_first(&engine->cluster.units); node;
+             node = hash_map_next(&engine->cluster.units, node))
+                if (container_of(node, ClusterUnit, node)->is_bad)
+                        return true;
+        return false;
+}
 
+/* Does a row refer to the file? */
+static bool file_has_rows(const Engine *engine, const ClusterFile *file) {
         for (HashNode *node = hash_map_first(&engine->cluster.units); node;
              node = hash_map_next(&engine->cluster.units, node)) {
                 const ClusterUnit *unit = container_of(node, ClusterUnit, node);
 
-                /* Nobody can tell what a record that does not parse refers to. */
-                if (unit->is_bad)
-                        return true;
                 for (ListNode *r = list_first(&unit->rows); r; r = list_next(&unit->rows, r))
                         if (streq(container_of(r, ClusterRow, unit_node)->stored.file, file->hash))
                                 return true;
@@ -294,6 +298,8 @@ static void engine_remove_file(Engine *engine, ClusterFile *file) {
 /* Removes one file that nothing has referred to for a while; one written again meanwhile stays, by
  * the comparison of its revision. Was there one? */
 static bool sweep_files(Engine *engine, uint64_t now_us) {
+        if (engine_has_bad_unit(engine))
+                return false;
 
         for (HashNode *node = hash_map_first(&engine->cluster.files); node;
              node = hash_map_next(&engine->cluster.files, node)) {
@@ -305,7 +311,7 @@ static bool sweep_files(Engine *engine, uint64_t now_us) {
                 if (file->unused_since_us == 0)
                         file->unused_since_us = now_us;
                 else if (now_us - file->unused_since_us >= ENGINE_FILE_GRACE_US &&
-                         !file_is_in_use(engine, file)) {
+                         !file_has_rows(engine, file)) {
                         engine_remove_file(engine, file);
                         return true;
                 }
