@@ -15,10 +15,9 @@
 #include "lib/base/log.h"
 #include "lib/model/job-state.h"
 
-static const char replace_help[] = "Replace units in the cluster whose local file differs";
-
 static const Flag submit_rows[] = {
-        { "replace", NULL, NULL, replace_help, offsetof(Options, replace), FLAG_BOOL, 0, false },
+        { "replace", NULL, NULL, "Replace units whose local file differs, if they are inactive",
+          offsetof(Options, replace), FLAG_BOOL, 0, false },
         { "sign", NULL, NULL, NULL, offsetof(Options, sign), FLAG_BOOL, 0, false },
 };
 
@@ -26,7 +25,9 @@ static const Flag bring_up_rows[] = {
         NO_BLOCK_FLAG(NO_BLOCK_HELP),
         BLOCK_ATTEMPTS_FLAG(
                 "Wait at most N times 2 seconds; 0 waits for ever, also for a machine that fits"),
-        { "replace", NULL, NULL, replace_help, offsetof(Options, replace), FLAG_BOOL, 0, false },
+        { "replace", NULL, NULL,
+          "Replace units whose local file differs; what runs ends first, and stays on its machine",
+          offsetof(Options, replace), FLAG_BOOL, 0, false },
         { "sign", NULL, NULL, NULL, offsetof(Options, sign), FLAG_BOOL, 0, false },
 };
 

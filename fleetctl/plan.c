@@ -337,8 +337,8 @@ static int decide_replace(Plan *plan, PlanEntry *entry, const PlanOptions *optio
                 return add_note(
                         &plan->warnings,
                         "Warning: can not replace Unit(%s) in state '%s', use the appropriate "
-                        "command",
-                        entry->name, desired);
+                        "command: fleetctl %s --replace",
+                        entry->name, desired, state == JOB_STATE_LAUNCHED ? "start" : "load");
 
         entry->action = PLAN_REPLACE;
         return file_copy(source, &entry->content);

@@ -170,7 +170,7 @@ static const Case cases[] = {
           .replace = true,
           .action = PLAN_KEEP,
           .warning = "Warning: can not replace Unit(a.service) in state 'launched', use the "
-                     "appropriate command" },
+                     "appropriate command: fleetctl start --replace" },
         { .claim = "--replace needs a file",
           .words = { "a" },
           .rows = { { "a.service", "x", "inactive" } },

@@ -150,7 +150,7 @@ class Submit(CommandTest):
         self.cluster.add("a.service", PLAIN, "launched")
         self.file("a.service", "[Service]\nExecStart=/bin/false\n")
         self.check("submit --replace a", err="Warning: can not replace Unit(a.service) in state 'launched', "
-                                             "use the appropriate command\n")
+                                             "use the appropriate command: fleetctl start --replace\n")
         self.assertEqual(self.cluster.units["a.service"]["options"][0]["value"], "/bin/true")
 
     def test_replace_goes_on_with_the_others(self):
@@ -160,7 +160,7 @@ class Submit(CommandTest):
         for name in ("start", "b", "c"):
             self.file(name + ".service", "[Service]\nExecStart=/bin/false\n")
         self.check("submit --replace start b c", out="Unit b.service inactive\nUnit c.service inactive\n",
-                   err="Warning: can not replace Unit(start.service) in state 'launched', use the appropriate command\n")
+                   err="Warning: can not replace Unit(start.service) in state 'launched', use the appropriate command: fleetctl start --replace\n")
 
     def test_instance_in_a_directory_that_is_not_there(self):
         self.cluster.add("web@.service", PLAIN + "[X-Fleet]\nMachineMetadata=i=%i\n")
