@@ -95,6 +95,16 @@ static int load_config(Config *ret_config, const char *path, Diag *diag) {
         return 0;
 }
 
+/* Is it for want of something that the machine may have again? */
+static bool may_pass(int error) {
+        static const int wants[] = { -ENOMEM, -EMFILE, -ENFILE, -ENOSPC, -EIO };
+
+        for (size_t i = 0; i < ELEMENTSOF(wants); i++)
+                if (error == wants[i])
+                        return true;
+        return false;
+}
+
 static int run(const Arguments *arguments) {
         _cleanup_(config_done) Config config = { 0 };
         _cleanup_(identity_done) Identity identity = { 0 };
@@ -111,7 +121,7 @@ static int run(const Arguments *arguments) {
         if (r < 0) {
                 log_line(LOG_ERR, "Cannot start: %s",
                          diag.message[0] ? diag.message : strerror(-r));
-                return r == -ENOMEM ? DAEMON_EXIT_AGAIN : EXIT_FAILURE;
+                return may_pass(r) ? DAEMON_EXIT_AGAIN : EXIT_FAILURE;
         }
         return daemon_run(&config, arguments->config_path, &identity, &runtime);
 }

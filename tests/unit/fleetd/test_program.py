@@ -120,6 +120,12 @@ class CannotStart(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("Is a directory", err)
 
+    def test_configuration_that_may_be_read_the_next_time(self):
+        # To read one's own memory where nothing is mapped is an error of input and output.
+        code, _, err = run("--config", "/proc/self/mem")
+        self.assertEqual(err, "ERROR Cannot start: cannot read the configuration /proc/self/mem: Input/output error\n")
+        self.assertEqual(code, 75)
+
     @unittest.skipUnless(HAS_ID, "this host has no machine ID")
     def test_unwritable_runtime_directory(self):
         code, _, err = run("--config", "/dev/null", RUNTIME_DIRECTORY="/proc/fleet")
