@@ -116,6 +116,7 @@ typedef struct SystemdUnit {
         HostEntry base;
         ListNode refresh;      /* among those whose states are wanted, or being read */
         bool is_refresh_alone; /* a reading that it shared failed */
+        bool is_healed;        /* it was linked again on this connection, or could not be */
         /* HostSystemd.n_changes when its file was changed under what systemd has loaded; 0 = it was
          * not. */
         uint64_t changed_at;
@@ -135,6 +136,7 @@ struct HostSystemd {
 
         SystemdLink link; /* the state of the connection */
         bool is_adopted;  /* the units that were found have been told */
+        bool heals_alone; /* files that shared a call were not linked: one by one */
         sd_bus *bus;      /* owned; NULL while down */
         BusGlue glue;
         bool is_bus;            /* `bus` leads over a message bus */

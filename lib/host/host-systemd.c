@@ -12,7 +12,7 @@
  *        with back-off connects again
  *
  * RELOADING happens when an earlier daemon died between changing a file and the reload for it;
- * HEALING when files are there whose link is missing.
+ * HEALING when files are there whose link is missing: all in one call, and one by one if that fails.
  *
  * Ways to systemd, in this order: its private socket (root, or the user's own manager), then the
  * message bus. The private socket has no bus: no Hello, no names, no match rules; every signal of
@@ -91,8 +91,28 @@ static bool entry_is_unlinked(const HostEntry *entry) {
         return streq(entry->unit.load, "not-found") && entry->unit.hash[0] != '\0';
 }
 
+/* Of those that are to be linked again the next one, from `node` on; or NULL. */
+static SystemdUnit *heal_next(const HostSystemd *host, HashNode *node) {
+        for (; node; node = hash_map_next(&host->base.units, node)) {
+                SystemdUnit *unit = container_of(node, SystemdUnit, base.unit.node);
+
+                if (entry_is_unlinked(&unit->base) && !unit->is_healed)
+                        return unit;
+        }
+        return NULL;
+}
+
+static void heal_anew(HostSystemd *host, bool alone) {
+        host->heals_alone = alone;
+        for (HashNode *node = hash_map_first(&host->base.units); node;
+             node = hash_map_next(&host->base.units, node))
+                container_of(node, SystemdUnit, base.unit.node)->is_healed = false;
+}
+
 static void link_sync(HostSystemd *host, SystemdLink state) {
         host->link = state;
+        if (state == SYSTEMD_LINK_SYNCING)
+                heal_anew(host, false);
         for (HashNode *node = hash_map_first(&host->base.units); node;
              node = hash_map_next(&host->base.units, node)) {
                 HostEntry *entry = container_of(node, HostEntry, unit.node);
@@ -104,31 +124,38 @@ static void link_sync(HostSystemd *host, SystemdLink state) {
                 link_ready(host);
 }
 
+static bool link_heal(HostSystemd *host);
+
 static int on_healed(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         HostSystemd *host = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        bool is_hopeless = error && systemd_error_is_timeout(error);
 
         (void)ret_error;
         if (systemd_reply_is_void(host))
                 return 0;
 
         host->link_slot = sd_bus_slot_unref(host->link_slot);
-        if (sd_bus_message_is_method_error(reply, NULL))
-                log_line(LOG_DEBUG, "Cannot link unit files again: %s",
-                         sd_bus_message_get_error(reply)->message);
-        link_sync(host, SYSTEMD_LINK_RESYNCING);
+        if (error)
+                log_line(LOG_DEBUG, "Cannot link unit files again: %s", error->message);
+        if (error && !is_hopeless && !host->heals_alone)
+                heal_anew(host, true);
+        if (is_hopeless || !link_heal(host))
+                link_sync(host, SYSTEMD_LINK_RESYNCING);
         return 0;
 }
 
 static int heal_compose(HostSystemd *host, sd_bus_message *call) {
+        const HashMap *units = &host->base.units;
+        SystemdUnit *unit = heal_next(host, hash_map_first(units));
         int r = sd_bus_message_open_container(call, 'a', "s");
 
-        for (HashNode *node = hash_map_first(&host->base.units); node && r >= 0;
-             node = hash_map_next(&host->base.units, node)) {
-                HostEntry *entry = container_of(node, HostEntry, unit.node);
-
-                if (!entry_is_unlinked(entry))
-                        continue;
-                r = systemd_append_path(host, call, entry->unit.name);
+        while (unit && r >= 0) {
+                unit->is_healed = true;
+                r = systemd_append_path(host, call, unit->base.unit.name);
+                unit = host->heals_alone
+                               ? NULL
+                               : heal_next(host, hash_map_next(units, &unit->base.unit.node));
         }
 
         if (r >= 0)
@@ -142,13 +169,9 @@ static int heal_compose(HostSystemd *host, sd_bus_message *call) {
  * done. */
 static bool link_heal(HostSystemd *host) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
-        bool is_needed = false;
         int r;
 
-        for (HashNode *node = hash_map_first(&host->base.units); node && !is_needed;
-             node = hash_map_next(&host->base.units, node))
-                is_needed = entry_is_unlinked(container_of(node, HostEntry, unit.node));
-        if (!is_needed)
+        if (!heal_next(host, hash_map_first(&host->base.units)))
                 return false;
 
         r = systemd_manager_call(host, "LinkUnitFiles", &call);

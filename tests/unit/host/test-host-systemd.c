@@ -564,6 +564,22 @@ START_TEST(test_loss_with_calls_in_flight) {
 }
 END_TEST
 
+/* A file that cannot be linked keeps no other one from it. */
+START_TEST(test_adoption_of_a_bad_file) {
+        Harness *harness = harness_new(HARNESS_SYSTEMD_PAIR);
+
+        write_file(harness, "a.service", plain);
+        write_file(harness, "b.service", refuse_link);
+        write_file(harness, "c.service", plain);
+        harness_start(harness);
+        harness_until_ready(harness);
+        ck_assert_str_eq(host_find(harness->host, "a.service")->load, "loaded");
+        ck_assert_str_eq(host_find(harness->host, "b.service")->load, "not-found");
+        ck_assert_str_eq(host_find(harness->host, "c.service")->load, "loaded");
+        harness_close(harness);
+}
+END_TEST
+
 static bool has_hash(void *userdata) {
         void *const *arguments = userdata;
         const Harness *harness = arguments[0];
@@ -724,6 +740,7 @@ int main(void) {
                 test_long_reason,
                 test_bad_names,
                 test_loss_with_calls_in_flight,
+                test_adoption_of_a_bad_file,
                 test_file_changed_during_a_job,
                 test_binding_follows_the_file,
                 test_reading_without_an_answer,
