@@ -346,16 +346,20 @@ static void judge_versions(Judge *judge, const DoctorView *view, HashNode *const
 
 /* The leader */
 
-static void judge_leader(Judge *judge, const DoctorView *view) {
-        HashNode *node = view->leader ? hash_map_get(&view->machines, view->leader) : NULL;
+static bool is_present(const DoctorView *view, const char *machine) {
+        HashNode *node = hash_map_get(&view->machines, machine);
 
+        return node && container_of(node, DoctorMachine, node)->is_present;
+}
+
+static void judge_leader(Judge *judge, const DoctorView *view) {
         judge_begin(judge, "leader");
         if (!view->leader)
                 find(judge, NULL,
                      "look at journalctl -u fleet on the machines; at least one must not have "
                      "disable_engine set",
                      "no machine leads: nothing is scheduled");
-        else if (!node || !container_of(node, DoctorMachine, node)->is_present)
+        else if (!is_present(view, view->leader))
                 find(judge, view->leader, "wait for agent_ttl; look at journalctl -u fleet",
                      "the leader's machine is not there");
         judge_end(judge, "%s", view->leader ? view->leader : "none");
@@ -363,22 +367,52 @@ static void judge_leader(Judge *judge, const DoctorView *view) {
 
 /* Records */
 
+/* What to do about a record that nothing explains; NULL when that is nothing. */
+static const char *stray_remedy(const DoctorStray *stray) {
+        static const struct {
+                const char *prefix, *remedy;
+        } remedies[] = {
+                { "unit/", "submit the unit again (fleetctl submit --replace), or destroy it" },
+                { "hold/", "when the unit runs on no machine, remove it with etcdctl del" },
+                { "held/", "run 'systemctl restart fleet' on that machine; if it stays, remove it "
+                           "with etcdctl del" },
+        };
+
+        if (stray->is_note)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTSOF(remedies); i++)
+                if (strncmp(stray->key, remedies[i].prefix, strlen(remedies[i].prefix)) == 0)
+                        return remedies[i].remedy;
+        return "fleet leaves it alone or repairs it by itself; if it stays, remove it with etcdctl "
+               "del";
+}
+
+/* A hold without its other half is no agent's. Those of machines that are lost the leader removes. */
+static void judge_holds(Judge *judge, const DoctorView *view) {
+        for (HashNode *node = hash_map_first(&view->holds); node;
+             node = hash_map_next(&view->holds, node)) {
+                const DoctorHold *hold = container_of(node, DoctorHold, node);
+
+                if (hold->machine && !hold->is_held && is_present(view, hold->machine))
+                        find(judge, hold->unit,
+                             "if that machine does not run it, remove hold/ of the unit with "
+                             "etcdctl del",
+                             "it is held for machine %.8s, which does not know that: it may start "
+                             "nowhere else",
+                             hold->machine);
+        }
+}
+
 static void judge_records(Judge *judge, const DoctorView *view) {
         size_t n_unused = 0;
 
         judge_begin(judge, "records");
         for (size_t i = 0; i < view->n_strays; i++) {
                 const DoctorStray *stray = &view->strays[i];
-                bool is_unit = strncmp(stray->key, "unit/", 5) == 0;
 
-                find(judge, stray->key,
-                     stray->is_note ? NULL
-                     : is_unit      ? "submit the unit again (fleetctl submit --replace), or "
-                                      "destroy it"
-                                    : "fleet leaves it alone or repairs it by itself; if it stays, "
-                                      "remove it with etcdctl del",
-                     "%s", stray->why);
+                find(judge, stray->key, stray_remedy(stray), "%s", stray->why);
         }
+        judge_holds(judge, view);
         judge->n_more += view->n_more_strays;
         for (HashNode *node = hash_map_first(&view->files); node;
              node = hash_map_next(&view->files, node))
@@ -399,8 +433,6 @@ static bool file_is_there(const DoctorView *view, const char *hash) {
 
 static void judge_place(Judge *judge, const DoctorView *view, const DoctorUnit *unit) {
         const char *id = unit->placement.machine, *why = unit->placement.why;
-        HashNode *node = id ? hash_map_get(&view->machines, id) : NULL;
-        bool is_there = node && container_of(node, DoctorMachine, node)->is_present;
 
         if (!unit->has_placement) {
                 if (unit->n_rows == 0)
@@ -410,7 +442,7 @@ static void judge_place(Judge *judge, const DoctorView *view, const DoctorUnit *
         } else if (!id)
                 find(judge, unit->name, "change its requirements, or add a machine that meets them",
                      "no machine fits: %s", why ? why : "-");
-        else if (!is_there)
+        else if (!is_present(view, id))
                 find(judge, unit->name,
                      "bring that machine back, or let the unit fit on another one",
                      "it is on machine %s, which is not there%s%s", id, why ? ": " : "",

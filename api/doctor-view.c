@@ -15,6 +15,7 @@ void doctor_view_init(DoctorView *view, const char *machine, uint64_t seed) {
                               .machines = hash_map_make(seed),
                               .units = hash_map_make(seed),
                               .files = hash_map_make(seed),
+                              .holds = hash_map_make(seed),
                               .answers = hash_map_make(seed) };
 }
 
@@ -71,6 +72,24 @@ static void free_answers(HashMap *map) {
         hash_map_done(map);
 }
 
+static void hold_free(DoctorHold *hold) {
+        if (!hold)
+                return;
+        free(hold->unit);
+        free(hold->machine);
+        free(hold);
+}
+
+static void free_holds(HashMap *map) {
+        HashNode *node;
+
+        while ((node = hash_map_first(map))) {
+                hash_map_remove(map, node);
+                hold_free(container_of(node, DoctorHold, node));
+        }
+        hash_map_done(map);
+}
+
 void doctor_view_done(DoctorView *view) {
         for (size_t i = 0; i < view->n_rows; i++) {
                 schedule_record_done(&view->rows[i].row);
@@ -84,6 +103,7 @@ void doctor_view_done(DoctorView *view) {
         free_machines(&view->machines);
         free_units(&view->units);
         free_files(&view->files);
+        free_holds(&view->holds);
         free(view->rows);
         free(view->strays);
         free(view->leader);
@@ -350,6 +370,37 @@ static int apply_state(DoctorView *view, const Record *record) {
         return state_copy(&record->state, &row->state);
 }
 
+static int apply_hold(DoctorView *view, const Record *record) {
+        DoctorHold *hold = calloc(1, sizeof(*hold));
+        int r = hold ? copy_text(&hold->unit, record->key.unit) : -ENOMEM;
+
+        if (r == 0)
+                r = copy_text(&hold->machine, record->is_bad ? NULL : record->hold.machine);
+        if (r == 0)
+                r = hash_map_put(&view->holds, &hold->node, hold->unit);
+        if (r < 0) {
+                hold_free(hold);
+                return r;
+        }
+        return record->is_bad ? view_bad(view, "hold", record) : 0;
+}
+
+static int apply_held(DoctorView *view, const Record *record) {
+        HashNode *node = hash_map_get(&view->holds, record->key.unit);
+        DoctorHold *hold = node ? container_of(node, DoctorHold, node) : NULL;
+
+        if (record->is_bad)
+                return view_bad(view, "held", record);
+        if (!hold || !hold->machine || !streq(hold->machine, record->key.machine))
+                return view_stray(
+                        view, "held", record,
+                        "the machine may run this Exclusive unit, and hold/ does not keep "
+                        "the others from it",
+                        false);
+        hold->is_held = true;
+        return 0;
+}
+
 static int apply_leader(DoctorView *view, const Record *record) {
         if (record->is_bad)
                 return doctor_view_stray(view, "engine/leader", record->why_bad, false);
@@ -363,6 +414,7 @@ static int apply_metadata(DoctorView *view, const Record *record) {
 int doctor_view_apply(DoctorView *view, const Record *record) {
         static int (*const apply[_RECORD_KIND_MAX])(DoctorView * view, const Record *record) = {
                 [RECORD_BRAKE] = apply_brake,       [RECORD_FILE] = apply_file,
+                [RECORD_HELD] = apply_held,         [RECORD_HOLD] = apply_hold,
                 [RECORD_LEADER] = apply_leader,     [RECORD_MACHINE] = apply_machine,
                 [RECORD_METADATA] = apply_metadata, [RECORD_PLACEMENT] = apply_placement,
                 [RECORD_SCHEDULE] = apply_row,      [RECORD_STATE] = apply_state,

@@ -29,8 +29,8 @@ typedef struct DoctorCall {
 
 /* In the order that the view wants. */
 static const RecordKind kinds[] = {
-        RECORD_LEADER, RECORD_MACHINE,   RECORD_BRAKE,    RECORD_METADATA, RECORD_UNIT,
-        RECORD_FILE,   RECORD_PLACEMENT, RECORD_SCHEDULE, RECORD_STATE,
+        RECORD_LEADER,    RECORD_MACHINE,  RECORD_BRAKE, RECORD_METADATA, RECORD_UNIT, RECORD_FILE,
+        RECORD_PLACEMENT, RECORD_SCHEDULE, RECORD_STATE, RECORD_HOLD,     RECORD_HELD,
 };
 
 static DoctorCall *doctor_of(ApiCall *call) {

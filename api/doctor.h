@@ -72,6 +72,14 @@ typedef struct DoctorRow {
         bool has_state;
 } DoctorRow;
 
+/* A hold; it is written and removed together with held/<machine>/<unit> (docs/records.md). */
+typedef struct DoctorHold {
+        HashNode node; /* DoctorView.holds, by unit */
+        char *unit;    /* owned */
+        char *machine; /* owned; NULL when the record does not parse */
+        bool is_held;  /* the machine has it that way, too */
+} DoctorHold;
+
 /* Records that nothing explains. */
 typedef struct DoctorStray {
         char *key; /* owned: as in docs/records.md */
@@ -85,6 +93,7 @@ typedef struct DoctorView {
         HashMap machines;
         HashMap units;
         HashMap files;
+        HashMap holds;
         DoctorRow *rows; /* owned; by machine, then unit */
         size_t n_rows, n_rows_allocated;
         size_t i_row;         /* where the states have come to */
@@ -108,7 +117,7 @@ void doctor_view_init(DoctorView *view, const char *machine, uint64_t seed);
 void doctor_view_done(DoctorView *view);
 
 /* Keep what a record says; records come kind by kind: machines, who of them is held, units, files, placements, schedule,
- * states, the leader. Returns 0 or -ENOMEM. */
+ * states, holds, whose holds. Returns 0 or -ENOMEM. */
 int doctor_view_apply(DoctorView *view, const Record *record);
 
 /* Keep a key that is none of ours. Returns 0 or -ENOMEM. */

@@ -279,6 +279,28 @@ START_TEST(test_a_foreign_hold) {
 }
 END_TEST
 
+/* A hold that somebody removes while its unit runs is made again when the daemon is restarted; the
+ * unit goes on. */
+START_TEST(test_a_hold_removed_by_hand) {
+        unsigned n_starts;
+        Sim sim;
+
+        sim_init(&sim, 1, 1, false);
+        rig_run_ms(&sim.rig, 1000);
+        sim_submit(&sim, unit, exclusive, JOB_STATE_LAUNCHED);
+        run_until_active(&sim, 5000);
+        n_starts = fake_machine_unit_starts(sim.machines[0].fake, unit);
+        rig_remove(&sim.rig, "hold/only.service");
+        sim_stop(&sim, 0);
+        sim_start(&sim, 0);
+        rig_run_ms(&sim.rig, 5000);
+        ck_assert_str_ne(holder(&sim), "");
+        ck_assert_uint_eq(fake_machine_unit_starts(sim.machines[0].fake, unit), n_starts);
+        ck_assert_uint_eq(sim_running(&sim, unit), 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* A machine that came and went while nobody looked has written its hold anew: the count, too, begins
  * anew. */
 START_TEST(test_a_hold_that_changes_counts_anew) {
@@ -313,6 +335,7 @@ int main(void) {
                                        test_a_new_leader_counts_anew,
                                        test_an_exclusive_unit_moves,
                                        test_a_foreign_hold,
+                                       test_a_hold_removed_by_hand,
                                        test_a_hold_that_changes_counts_anew };
 
         return tests_run("exclusive units", tests, ELEMENTSOF(tests));

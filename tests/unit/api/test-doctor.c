@@ -14,7 +14,8 @@
 #define STATE(active, hash, generation, more)                                        \
         "{\"active\":\"" active "\",\"generation\":" #generation ",\"hash\":\"" hash \
         "\",\"load\":\"loaded\",\"state\":\"launched\",\"sub\":\"running\"" more "}"
-#define UP STATE("active", HASH, 4, "")
+#define HOLD "{\"machine\":\"m1\",\"stop\":4}"
+#define UP   STATE("active", HASH, 4, "")
 
 /* A daemon's answer to whatever checkup. */
 static void answer(Fixture *f, const char *key, int64_t ahead_ms, const char *more) {
@@ -123,6 +124,13 @@ static const struct {
           true },
         { "/fleet/state/m9/a.service", UP, "state/m9/a.service", "its machine is not there",
           false },
+        { "/fleet/hold/a.service", "{", "hold/a.service", "it does not parse: ", false },
+        { "/fleet/hold/a.service", HOLD, "a.service",
+          "it is held for machine m1, which does not know that", false },
+        { "/fleet/held/m1/a.service", HOLD, "held/m1/a.service",
+          "the machine may run this Exclusive unit, and hold/ does not keep the others from it",
+          false },
+        { "/fleet/held/m1/a.service", "{", "held/m1/a.service", "it does not parse: ", false },
         { "/fleet/unit/no/key", "x", "/fleet/unit/no/key", "it is no key of ours", false },
         { "/fleet/report/m1/1", "{\"asked\":1000000,\"hostLost\":true}", "m1",
           "systemd does not answer fleetd on a machine", false },
@@ -165,6 +173,21 @@ START_TEST(test_destroyed) {
         char *body;
 
         put(f, "/fleet/placement/x.service", "{\"generation\":3,\"left\":[\"m1\"]}");
+        body = checkup(f);
+        ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
+        free(body);
+        fixture_free(f);
+}
+END_TEST
+
+/* A hold with both halves; and one of a machine that is lost, which the leader removes. */
+START_TEST(test_holds) {
+        Fixture *f = healthy();
+        char *body;
+
+        put(f, "/fleet/hold/a.service", HOLD);
+        put(f, "/fleet/held/m1/a.service", HOLD);
+        put(f, "/fleet/hold/x.service", "{\"machine\":\"m9\",\"stop\":4}");
         body = checkup(f);
         ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
         free(body);
@@ -319,10 +342,9 @@ START_TEST(test_one_at_a_time) {
 END_TEST
 
 int main(void) {
-        const TTest *const tests[] = { test_healthy,      test_findings, test_destroyed,
-                                       test_clocks,       test_versions, test_patience,
-                                       test_full,         test_many,     test_alone,
-                                       test_one_at_a_time };
+        const TTest *const tests[] = { test_healthy, test_findings, test_destroyed,    test_holds,
+                                       test_clocks,  test_versions, test_patience,     test_full,
+                                       test_many,    test_alone,    test_one_at_a_time };
 
         return tests_run("api doctor", tests, ELEMENTSOF(tests));
 }
