@@ -16,7 +16,8 @@
 /* Zeroed memory for `n` things of `n_bytes` each, or NULL. */
 void *serve_allocate(EtcdArena *arena, size_t n, size_t n_bytes);
 
-/* Decode a message. Returns 0, -ENOMEM or -EBADMSG. */
+/* Decode a message. Returns 0, STORE_E_TOO_LARGE where the memory's limit was passed, -ENOMEM or
+ * -EBADMSG. */
 int serve_decode(const ProtobufCMessageDescriptor *type, const GrpcMessage *message,
                  EtcdArena *arena, ProtobufCMessage **ret_message);
 

@@ -23,7 +23,7 @@ int serve_decode(const ProtobufCMessageDescriptor *type, const GrpcMessage *mess
         *ret_message = protobuf_c_message_unpack(type, &allocator, message->n_bytes,
                                                  message->bytes);
         if (!*ret_message)
-                return arena->has_failed ? -ENOMEM : -EBADMSG;
+                return arena->is_full ? STORE_E_TOO_LARGE : arena->has_failed ? -ENOMEM : -EBADMSG;
         return 0;
 }
 

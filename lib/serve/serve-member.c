@@ -66,7 +66,7 @@ void serve_on_members(GrpcServerCall *call, GrpcMessage *message, void *service)
 
 /* There are none: what is wrong with the file is told by the status, and by each request. */
 void serve_on_alarm(GrpcServerCall *call, GrpcMessage *message, void *service) {
-        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        _cleanup_(etcd_arena_done) EtcdArena arena = { .max_bytes = SERVE_DECODED_MAX_BYTES };
         const Served__Done response = SERVED__DONE__INIT;
         ProtobufCMessage *request;
         int r;
@@ -74,7 +74,7 @@ void serve_on_alarm(GrpcServerCall *call, GrpcMessage *message, void *service) {
         (void)service;
         r = serve_decode(&served__alarm_request__descriptor, message, &arena, &request);
         free(message);
-        if (r < 0)
+        if (r != 0)
                 serve_end(call, r);
         else if (((Served__AlarmRequest *)request)->action ==
                  SERVED__ALARM_REQUEST__ACTION__ACTIVATE)

@@ -41,6 +41,7 @@ struct ServeRequest {
         GrpcServerCall *call; /* borrowed; NULL: nobody waits for it any more */
         ListNode node;        /* in Serve.requests */
         size_t n_bytes;       /* that the message had */
+        size_t n_held_bytes;  /* memory of it, as far as it counts in the server's */
         EtcdArena arena;      /* what was decoded, and the answer */
         ProtobufCMessage *message;
         ServeAnswerFn answer;

@@ -90,7 +90,7 @@ void serve_request_free(ServeRequest *request) {
         Serve *serve = request->serve;
 
         list_remove(&request->node);
-        serve->n_request_bytes -= request->n_bytes;
+        serve->n_request_bytes -= request->n_held_bytes;
         etcd_arena_done(&request->arena);
         free(request);
         if (serve->closed)
@@ -109,15 +109,28 @@ static bool is_transaction(const ProtobufCMessageDescriptor *type) {
         return type == &served__txn_request__descriptor;
 }
 
+/* What it takes in memory counts from now on. Returns 0, or -EBUSY: there is too much of all. */
+static int serve_request_count(ServeRequest *request) {
+        Serve *serve = request->serve;
+
+        if (serve->n_request_bytes + request->arena.n_bytes > SERVE_REQUESTS_MAX_BYTES)
+                return -EBUSY;
+        request->n_held_bytes = request->arena.n_bytes;
+        serve->n_request_bytes += request->n_held_bytes;
+        return 0;
+}
+
 static int serve_request_decode(ServeRequest *request, const GrpcMessage *message,
                                 const ProtobufCMessageDescriptor *type) {
         int r = is_transaction(type)
                         ? serve_scan_txn(message->bytes, message->n_bytes, STORE_TXN_OPS_MAX)
                         : 0;
 
+        request->arena.max_bytes = SERVE_DECODED_MAX_BYTES;
         if (r == 0)
                 r = serve_decode(type, message, &request->arena, &request->message);
-        return r;
+        request->arena.max_bytes = 0; /* the answer goes there, too */
+        return r == 0 ? serve_request_count(request) : r;
 }
 
 ServeRequest *serve_request_new(Serve *serve, GrpcServerCall *call, GrpcMessage *message,
@@ -128,10 +141,6 @@ ServeRequest *serve_request_new(Serve *serve, GrpcServerCall *call, GrpcMessage 
 
         if (!serve_is_usable(serve, call))
                 return NULL;
-        if (serve->n_request_bytes + message->n_bytes > SERVE_REQUESTS_MAX_BYTES) {
-                serve_end(call, -EBUSY);
-                return NULL;
-        }
         request = calloc(1, sizeof(*request));
         if (!request) {
                 serve_end(call, -ENOMEM);
@@ -142,7 +151,6 @@ ServeRequest *serve_request_new(Serve *serve, GrpcServerCall *call, GrpcMessage 
         request->call = call;
         request->answer = answer;
         request->n_bytes = message->n_bytes;
-        serve->n_request_bytes += message->n_bytes;
         list_append(&serve->requests, &request->node);
         r = serve_request_decode(request, owned, type);
         if (r != 0) {

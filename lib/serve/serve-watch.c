@@ -489,7 +489,7 @@ static WatchStream *watch_stream_of(Serve *serve, GrpcServerCall *call) {
 
 void serve_on_watch(GrpcServerCall *call, GrpcMessage *message, void *service) {
         _cleanup_(freep) GrpcMessage *owned = message;
-        _cleanup_(etcd_arena_done) EtcdArena arena = { 0 };
+        _cleanup_(etcd_arena_done) EtcdArena arena = { .max_bytes = SERVE_DECODED_MAX_BYTES };
         WatchStream *stream = grpc_server_call_data(call);
         ProtobufCMessage *request;
         int r;

@@ -24,7 +24,9 @@ enum {
         SERVE_STREAM_RENEWALS_MAX = 128, /* of one stream of keep-alives, at the same time: what
                                                  comes beyond waits */
         SERVE_REQUEST_MAX_BYTES = 1536 << 10, /* a request that writes (etcd --max-request-bytes) */
-        SERVE_REQUESTS_MAX_BYTES = 32 << 20,  /* requests that are being answered */
+        SERVE_DECODED_MAX_BYTES = 8 << 20,    /* memory of a request: of small fields, each takes
+                                                  many times what it takes on its way */
+        SERVE_REQUESTS_MAX_BYTES = 32 << 20,  /* the same of all that are being answered */
 };
 
 /* What is served where. Borrowed for the call. */

@@ -24,12 +24,18 @@ struct EtcdBlock {
 };
 
 static EtcdBlock *block_new(EtcdArena *arena, size_t n_bytes, EtcdBlock **list) {
-        EtcdBlock *block = malloc(sizeof *block + n_bytes);
+        EtcdBlock *block = NULL;
 
+        if (arena->max_bytes > 0 && arena->n_bytes + n_bytes > arena->max_bytes)
+                arena->is_full = true;
+        else
+                block = malloc(sizeof *block + n_bytes);
         if (!block) {
                 arena->has_failed = true;
                 return NULL;
         }
+
+        arena->n_bytes += n_bytes;
 
         block->next = *list;
         block->n_bytes = n_bytes;
@@ -74,6 +80,7 @@ void etcd_arena_release(void *allocator_data, void *bytes) {
                         EtcdBlock *block = *at;
 
                         *at = block->next;
+                        arena->n_bytes -= block->n_bytes;
                         free(block);
                         return;
                 }

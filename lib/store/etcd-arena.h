@@ -13,7 +13,10 @@ typedef struct EtcdBlock EtcdBlock;
 typedef struct EtcdArena {
         EtcdBlock *blocks; /* owned; the newest first */
         EtcdBlock *large;  /* owned; allocations that have a block of their own */
-        bool has_failed;   /* an allocation failed */
+        size_t n_bytes;    /* of all blocks */
+        size_t max_bytes;  /* that they may have; 0 = any number */
+        bool has_failed;   /* an allocation failed: there is no memory, or... */
+        bool is_full;      /* ...it would have passed the limit */
 } EtcdArena;
 
 /* Memory that is not cleared and aligned for anything, or NULL. `allocator_data` is an EtcdArena;

@@ -387,6 +387,23 @@ START_TEST(test_size_of_a_request) {
 }
 END_TEST
 
+/* Nor may its fields be so many that it takes many times its size in memory. */
+START_TEST(test_memory_of_a_request) {
+        enum { N_BYTES = 2000000 };
+        static const GrpcCallVtable vtable = { .message = on_message, .ended = on_ended };
+        Client *client = &f.calls[f.n_calls++];
+        uint8_t *bytes;
+
+        grpc_call_init(&client->call, &vtable, "/etcdserverpb.KV/Range", true);
+        ck_assert_int_eq(grpc_call_add_message(&client->call, N_BYTES, &bytes), 0);
+        for (size_t i = 0; i < N_BYTES; i += 2)
+                memcpy(bytes + i, "\x78\x01", 2); /* field 15, which is nobody's */
+        ck_assert_int_eq(grpc_call_start(f.channel, &client->call, 0), 0);
+        expect_end(client, GRPC_INVALID_ARGUMENT, "etcdserver: request is too large");
+        expect_end(ask_put("k", 10), GRPC_OK, "");
+}
+END_TEST
+
 /* While another process holds the file, requests wait; not in any number. */
 START_TEST(test_size_of_all_requests) {
         enum { EACH = 1500000, N = SERVE_REQUESTS_MAX_BYTES / EACH + 1 };
@@ -724,6 +741,7 @@ int main(void) {
         tcase_add_test(cases, test_watches_of_all);
         tcase_add_test(cases, test_renewals_of_a_stream);
         tcase_add_test(cases, test_size_of_a_request);
+        tcase_add_test(cases, test_memory_of_a_request);
         tcase_add_test(cases, test_size_of_all_requests);
         tcase_add_test(cases, test_slow_watch_goes_on);
         tcase_add_test(cases, test_slow_watch_is_cancelled);
