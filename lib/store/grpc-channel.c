@@ -296,6 +296,12 @@ static int channel_flush(GrpcChannel *channel) {
         if (r < 0)
                 return r;
 
+        /* nghttp2 has told the server that it broke the rules, and hears nothing of it any more. */
+        if (!channel->is_going_away && !nghttp2_session_want_read(channel->session) &&
+            !nghttp2_session_want_write(channel->session)) {
+                channel->failure = "the server breaks the rules of HTTP/2";
+                grpc_channel_wake(channel);
+        }
         if (channel->n_open > 0 && !timer_is_set(&channel->silence))
                 timer_set_in(channel->loop, &channel->silence, SILENCE_US);
         return 0;

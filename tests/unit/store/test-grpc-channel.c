@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/store/grpc-channel.h"
@@ -453,6 +454,29 @@ START_TEST(test_silence) {
 }
 END_TEST
 
+/* A server that breaks the rules of HTTP/2 is given up at once, however long it stays, and talks. */
+START_TEST(test_broken_rules) {
+        static const char frames[] = "\0\0\0\4\0\0\0\0\0"  /* SETTINGS, which is fine */
+                                     "\0\0\0\0\0\0\0\0\0"; /* DATA of the connection */
+        Fixture f = { 0 };
+        int fds[2];
+        Call call;
+
+        test_env_init(&f.env);
+        ck_assert_int_eq(loop_new(&f.loop, &f.env.env), 0);
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        ck_assert_int_eq(grpc_channel_from_fd(&f.channel, f.loop, fds[0], "test", on_lost, &f), 0);
+        call_start(&f, &call, false, 0);
+        ck_assert_int_eq(write(fds[1], frames, sizeof frames - 1), sizeof frames - 1);
+        turn_until(f.loop, &f.is_lost);
+        ck_assert_str_eq(f.reason, "the server breaks the rules of HTTP/2");
+        ck_assert_int_eq(call.code, GRPC_UNAVAILABLE);
+        grpc_call_done(&call.grpc);
+        (void)close(fds[1]);
+        tear_down(&f);
+}
+END_TEST
+
 /* An HTTP server that knows no gRPC is told from a gRPC status. */
 START_TEST(test_plain_http) {
         Fixture f;
@@ -513,21 +537,14 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_unary,
-                test_trailers_only,
-                test_deadline,
-                test_refused,
-                test_connection_lost,
-                test_max_concurrent_streams,
-                test_going_away,
-                test_going_away_in_silence,
-                test_bad_messages,
-                test_cut_off,
-                test_streaming,
-                test_reset_in_callback,
-                test_silence,
-                test_plain_http,
-                test_connection_refused,
+                test_unary,           test_trailers_only,
+                test_deadline,        test_refused,
+                test_connection_lost, test_max_concurrent_streams,
+                test_going_away,      test_going_away_in_silence,
+                test_bad_messages,    test_cut_off,
+                test_streaming,       test_reset_in_callback,
+                test_silence,         test_broken_rules,
+                test_plain_http,      test_connection_refused,
                 test_abort,
         };
 
