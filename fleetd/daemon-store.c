@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fleetd/daemon-private.h"
+#include "fleetd/slice.h"
 #include "fleetd/state.h"
 #include "fleetd/store-choice.h"
 #include "lib/base/log.h"
@@ -178,6 +179,7 @@ static int make_builtin(Daemon *daemon, const State *state, const StoreChoice *c
 
         daemon->store_name = "the built-in store";
         log_line(LOG_NOTICE, "Store: built-in, %s (%s)", state->store_path, choice->why);
+        slice_shorten();
         r = sqlite_store_new(&daemon->sqlite, daemon->loop, &options);
         if (r == 0)
                 r = store_sqlite_new(&daemon->store, daemon->sqlite);
