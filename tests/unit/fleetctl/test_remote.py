@@ -247,6 +247,7 @@ class Journal(RemoteTest):
         for flags, words in (
             ("", "[--no-pager] [--lines=10] [--output=short]"),
             ("--lines=3 --output json", "[--no-pager] [--lines=3] [--output=json]"),
+            ("-n 3 -o json", "[--no-pager] [--lines=3] [--output=json]"),
             ("-f", "[--no-pager] [--lines=10] [--output=short] [--follow]"),
             ("--f", "[--no-pager] [--lines=10] [--output=short] [--follow]"),
             ("--follow", "[--no-pager] [--lines=10] [--output=short] [--follow]"),
