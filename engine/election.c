@@ -56,8 +56,10 @@ static void election_wait(Election *election, uint64_t least_us, uint64_t spread
 
 static void on_created(RegistryWrite *write, int status, int64_t revision) {
         Election *election = container_of(write, Election, write);
+        /* Unless it has gone since, as was told before. */
+        bool is_there = status == 0 && revision >= election->seen;
 
-        if (status == 0) {
+        if (is_there) {
                 election->leader_created = election->seen = revision;
                 if (election->lease == election->fence_lease && !election->is_disabled &&
                     !election->is_closing)
@@ -65,7 +67,7 @@ static void on_created(RegistryWrite *write, int status, int64_t revision) {
         }
 
         /* Created while we were told to close: nobody leads by it, so it goes at once. */
-        if (status == 0 && election->is_closing) {
+        if (is_there && election->is_closing) {
                 election_remove(election);
                 return;
         }
@@ -206,6 +208,7 @@ static void on_synced(RegistryFollow *follow, int64_t revision) {
         if (!election->was_listed && revision >= election->seen) {
                 free(TAKE(election->leader));
                 election->leader_created = 0;
+                election->seen = revision;
         }
         election->listed = revision;
         election->is_synced = true;

@@ -26,7 +26,7 @@ struct Election {
         char *leader;           /* owned: machine ID of the leader as far as known, or NULL */
         char *predecessor;      /* owned: that of the last leader but this machine, or NULL */
         int64_t leader_created; /* create revision of its record; 0 = there is none */
-        int64_t seen;           /* revision of the newest change of the record that we know of */
+        int64_t seen;           /* revision of the newest news of it, its absence included */
         int64_t listed;         /* revision of the last complete list */
         int64_t lease;          /* to stand on; 0 = do not stand */
         int64_t fence;          /* create revision of our record while leading, else 0 */

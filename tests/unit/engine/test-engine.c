@@ -272,6 +272,30 @@ START_TEST(test_refused_for_long) {
 }
 END_TEST
 
+/* The answer to the creation may come when somebody has removed the record, and that was told: then
+ * nobody leads by it. */
+START_TEST(test_late_answer) {
+        for (uint64_t seed = 0; seed < 8; seed++) {
+                Store *store;
+                Fixture f;
+
+                set_up(&f, seed, 0);
+                node_start(&f, 0, false, 0);
+                store = f.rig.stores[f.nodes[0].client];
+                store_memory_set_faults(store,
+                                        &(StoreFaults){ .latency_jitter_us = 1400 * US_PER_MS });
+                while (!rig_has(&f.rig, "engine/leader"))
+                        rig_run_ms(&f.rig, 1);
+                store_memory_set_faults(store, &(StoreFaults){ 0 });
+                rig_remove(&f.rig, "engine/leader");
+                rig_run_ms(&f.rig, 10000);
+                ck_assert(somebody_leads(&f));
+                ck_assert(rig_has(&f.rig, "engine/leader"));
+                tear_down(&f);
+        }
+}
+END_TEST
+
 /* A daemon that dies and starts again with the same lease removes the record of its earlier run,
  * whose transactions may still be on their way, and stands anew. */
 START_TEST(test_restart_with_the_same_lease) {
@@ -788,6 +812,7 @@ int main(void) {
                 test_close_while_standing,
                 test_bad_leader_record,
                 test_refused_for_long,
+                test_late_answer,
                 test_restart_with_the_same_lease,
                 test_lease_is_replaced,
                 test_compaction_deposes_nobody,
