@@ -206,6 +206,7 @@ static void on_registered(RegistryWrite *write, int status, int64_t revision) {
         case REGISTRY_E_NO_LEASE:
                 presence->moving_from = 0;
                 lease_renounce(&presence->lease);
+                presence_reconsider(presence);
                 return;
         case REGISTRY_E_CONFLICT:
         case REGISTRY_E_UNKNOWN:

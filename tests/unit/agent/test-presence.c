@@ -155,6 +155,24 @@ START_TEST(test_late_answer) {
 }
 END_TEST
 
+/* The store has ended the lease before its time: known when the record cannot be written again on it,
+ * and not only when there is another lease. */
+START_TEST(test_lease_ends_early) {
+        Sim sim;
+
+        set_up(&sim);
+        store_memory_set_faults(sim.rig.stores[sim.machines[0].client],
+                                &(StoreFaults){ .latency_us = 500 * US_PER_MS });
+        memory_store_expire_lease(sim.rig.memory, lease_of(&sim));
+        rig_run_ms(&sim.rig, 1600);
+        ck_assert_int_eq(lease_of(&sim), 0);
+        rig_run_ms(&sim.rig, 5000);
+        ck_assert_int_ne(lease_of(&sim), 0);
+        ck_assert_uint_eq(sim.machines[0].n_changes, 1);
+        sim_done(&sim);
+}
+END_TEST
+
 /* Another agent_ttl: the machine and all its states move to a lease of that time, and are never
  * gone meanwhile. */
 START_TEST(test_update_ttl) {
@@ -493,6 +511,7 @@ int main(void) {
                 test_update_record,
                 test_update_again,
                 test_late_answer,
+                test_lease_ends_early,
                 test_update_ttl,
                 test_update_ttl_while_full,
                 test_update_out_of_memory,
