@@ -154,7 +154,8 @@ static void unit_bar(AgentUnit *unit) {
         unit->done_generation = 0;
         free(TAKE(unit->why));
         agent_give_up_start(unit);
-        if (!unit->is_barred && (unit->op || is_there(unit))) {
+        /* What the host has is not known before it is ready. */
+        if (!unit->is_barred && (unit->op || is_there(unit) || !host_is_ready(unit->agent->host))) {
                 unit->is_barred = unit->must_stop = true;
                 unit->agent->n_ending++;
                 timer_clear(&unit->retry);

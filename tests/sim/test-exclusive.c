@@ -208,6 +208,32 @@ START_TEST(test_what_the_guard_ended_survives_a_second_crash) {
 }
 END_TEST
 
+/* A daemon that starts while systemd is silent, and loses the store: its time runs out before it has
+ * seen the unit. Whenever it sees it, the unit comes up in the end. */
+START_TEST(test_time_runs_out_before_it_is_seen) {
+        for (unsigned ms = 8000; ms < 15000; ms += 250) {
+                Sim sim;
+
+                sim_init(&sim, 1, 1, false);
+                rig_run_ms(&sim.rig, 1000);
+                sim_submit(&sim, unit, exclusive, JOB_STATE_LAUNCHED);
+                run_until_active(&sim, 5000);
+                sim_crash(&sim, 0);
+                fake_machine_set_connected(sim.machines[0].fake, false);
+                sim_start(&sim, 0);
+                rig_run_ms(&sim.rig, 1000);
+                sim_cut(&sim, 0, true);
+                rig_run_ms(&sim.rig, ms);
+                fake_machine_set_connected(sim.machines[0].fake, true);
+                rig_run_ms(&sim.rig, 5000);
+                sim_cut(&sim, 0, false);
+                rig_run_ms(&sim.rig, 30000);
+                ck_assert_msg(sim_copies(&sim, unit) == 1, "systemd was back after %u ms", ms);
+                sim_done(&sim);
+        }
+}
+END_TEST
+
 /* A leader that is elected meanwhile begins to count anew. */
 START_TEST(test_a_new_leader_counts_anew) {
         size_t machine, leader = SIM_MACHINES_MAX;
@@ -332,6 +358,7 @@ int main(void) {
                                        test_late_word_of_a_hold,
                                        test_a_crash_in_time_touches_nothing,
                                        test_what_the_guard_ended_survives_a_second_crash,
+                                       test_time_runs_out_before_it_is_seen,
                                        test_a_new_leader_counts_anew,
                                        test_an_exclusive_unit_moves,
                                        test_a_foreign_hold,
