@@ -28,7 +28,6 @@ typedef enum WaitOutcome {
         WAIT_REACHED,
         WAIT_FAILED,
         WAIT_UNKNOWN_UNIT,
-        WAIT_TIMEOUT,
 } WaitOutcome;
 
 /* What a machine reports. Strings owned. */
