@@ -42,6 +42,7 @@ enum {
         HTTP_HEADER_MAX_BYTES = 64 * 1024,
         HTTP_CONNECTIONS_MAX = 512, /* waits hold one each */
         HTTP_OUTPUT_MAX_BYTES = 64 * 1024 * 1024,
+        HTTP_INPUT_MAX_BYTES = 64 * 1024 * 1024,
         HTTP_IDLE_TIMEOUT_S = 60, /* four times the beat of a wait's reply */
         HTTP_REQUEST_TIMEOUT_S = 60,
         HTTP_REPLY_TIMEOUT_S = 300, /* tens of megabytes over a slow tunnel */
@@ -166,6 +167,7 @@ static int make_http(Daemon *daemon) {
                 .max_body_bytes = HTTP_BODY_MAX_BYTES,
                 .max_connections = connections_max(daemon),
                 .max_output_bytes = HTTP_OUTPUT_MAX_BYTES,
+                .max_input_bytes = HTTP_INPUT_MAX_BYTES,
                 .idle_timeout_s = HTTP_IDLE_TIMEOUT_S,
                 .request_timeout_s = HTTP_REQUEST_TIMEOUT_S,
                 .reply_timeout_s = HTTP_REPLY_TIMEOUT_S,

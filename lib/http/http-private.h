@@ -23,6 +23,7 @@ struct HttpConnection {
         bufferevent_data_cb evhttp_write; /* evhttp's own callbacks while ours are in their place */
         bufferevent_event_cb evhttp_event;
         size_t n_output_bytes; /* that wait to be taken */
+        size_t n_input_bytes;  /* memory of the request that is arriving, at most */
         LoopDeferred refusal;  /* puts evhttp's own error page into our form */
         LoopTimer deadline;    /* for a request to arrive, and for a reply to be taken */
         uint64_t since_us;     /* loop_now_us() when the client's turn began */
@@ -59,11 +60,13 @@ struct HttpServer {
         List waiting;     /* HttpConnection.waiting, by the time at which the wait began */
         unsigned n_connections;
         size_t n_output_bytes; /* that wait to be taken on all of them */
+        size_t n_input_bytes;  /* of the requests that are arriving on all of them */
         bool is_accepting;
         bool is_guarding; /* the guards of the listeners are on */
         LoopDeferred adopt;
-        LoopTimer retry; /* accept again after descriptors ran out */
-        LoopTimer room;  /* the client that is awaited longest has had its time */
+        LoopDeferred relief; /* ends connections whose requests are too much */
+        LoopTimer retry;     /* accept again after descriptors ran out */
+        LoopTimer room;      /* the client that is awaited longest has had its time */
 };
 
 /* Take a request that evhttp has read, and give it to the handler. */

@@ -190,6 +190,7 @@ static void connection_free(HttpConnection *connection) {
         list_remove(&connection->waiting);
         list_remove(&connection->node);
         server->n_output_bytes -= connection->n_output_bytes;
+        server->n_input_bytes -= connection->n_input_bytes;
         free(connection);
         server->n_connections--;
         server_check_accepting(server);
@@ -222,8 +223,45 @@ static void connection_receive(HttpConnection *connection) {
         connection_await(connection, connection->server->limits.request_timeout_s);
 }
 
+/* What the connection's request takes. More than its limits it never does: what is over them is
+ * dropped as it comes. */
+static void connection_count_input(HttpConnection *connection, size_t n_bytes) {
+        HttpServer *server = connection->server;
+        size_t max_bytes = server->limits.max_header_bytes + server->limits.max_body_bytes;
+
+        n_bytes = n_bytes < max_bytes ? n_bytes : max_bytes;
+        server->n_input_bytes += n_bytes - connection->n_input_bytes;
+        connection->n_input_bytes = n_bytes;
+        if (server->n_input_bytes > server->limits.max_input_bytes)
+                loop_defer(server->loop, &server->relief);
+}
+
+static HttpConnection *server_longest_sender(const HttpServer *server) {
+        for (ListNode *n = list_first(&server->waiting); n; n = list_next(&server->waiting, n)) {
+                HttpConnection *connection = container_of(n, HttpConnection, waiting);
+
+                if (connection->is_receiving && !connection->is_replying)
+                        return connection;
+        }
+        return NULL;
+}
+
+/* More is arriving than there may be. */
+static void on_relief(LoopDeferred *deferred) {
+        HttpServer *server = container_of(deferred, HttpServer, relief);
+        HttpConnection *connection;
+
+        while (server->n_input_bytes > server->limits.max_input_bytes &&
+               (connection = server_longest_sender(server)))
+                connection_cut(connection, "503 Service Unavailable\r\nRetry-After: 1",
+                               "{\"error\":{\"code\":503,\"message\":\"clients send more than "
+                               "there is room for: try again\"}}");
+}
+
 void http_connection_await_request(HttpConnection *connection) {
         connection->is_receiving = false;
+        connection_count_input(connection,
+                               evbuffer_get_length(bufferevent_get_input(connection->bev)));
         /* The next request may have come along with the one before. */
         if (evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0)
                 connection_receive(connection);
@@ -238,6 +276,7 @@ void http_connection_await_taking(HttpConnection *connection) {
 
 void http_connection_serve(HttpConnection *connection) {
         connection->is_receiving = false;
+        connection_count_input(connection, 0);
         timer_clear(&connection->deadline);
         list_remove(&connection->waiting);
         server_check_accepting(connection->server);
@@ -247,6 +286,7 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
         HttpConnection *connection = userdata;
 
         (void)buffer;
+        connection_count_input(connection, connection->n_input_bytes + info->n_added);
         if (info->n_added > 0 && !connection->is_receiving && !connection->is_replying &&
             list_node_is_linked(&connection->waiting))
                 connection_receive(connection);
@@ -457,6 +497,7 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
         assert(handler);
         assert(limits->max_header_bytes > 0 && limits->max_body_bytes > 0);
         assert(limits->max_connections > 0 && limits->max_output_bytes > 0);
+        assert(limits->max_input_bytes > 0);
         assert(limits->idle_timeout_s > 0);
         assert(limits->request_timeout_s > 0 && limits->reply_timeout_s > 0);
 
@@ -468,6 +509,7 @@ int http_server_new(HttpServer **ret_server, Loop *loop, const char *server_name
         server->handler = handler;
         server->userdata = userdata;
         server->adopt.fn = on_adopt;
+        server->relief.fn = on_relief;
         server->retry.fn = on_retry;
         server->room.fn = on_room;
         server->is_accepting = server->is_guarding = true;
@@ -555,6 +597,7 @@ HttpServer *http_server_free(HttpServer *server) {
         assert(server->n_connections == 0);
 
         loop_defer_cancel(&server->adopt);
+        loop_defer_cancel(&server->relief);
         timer_clear(&server->retry);
         timer_clear(&server->room);
         free(server->name);

@@ -33,6 +33,9 @@ typedef struct HttpLimits {
         /* Replies of all clients that wait to be taken; while there are more, further requests are
            answered 503. One reply may be larger. */
         size_t max_output_bytes;
+        /* Requests of all clients that are arriving. While there are more, the connection goes that
+           has been sending its own for longest. */
+        size_t max_input_bytes;
         unsigned idle_timeout_s;    /* a connection on which nothing moves for so long is closed */
         unsigned request_timeout_s; /* from a request's first byte to its last; longer is 408 */
         unsigned reply_timeout_s;   /* for taking a whole reply; then the connection is closed */

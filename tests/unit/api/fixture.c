@@ -29,6 +29,7 @@ Fixture *fixture_new(uint16_t token_limit) {
                                            .max_body_bytes = 8 * 1024 * 1024,
                                            .max_connections = 128,
                                            .max_output_bytes = 1 << 30,
+                                           .max_input_bytes = 1 << 26,
                                            .idle_timeout_s = 60,
                                            .request_timeout_s = 60,
                                            .reply_timeout_s = 60 };

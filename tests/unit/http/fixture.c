@@ -138,6 +138,7 @@ void rig_init(Rig *rig, int family, const HttpLimits *limits) {
                                            .max_body_bytes = 65536,
                                            .max_connections = 16,
                                            .max_output_bytes = 1 << 26,
+                                           .max_input_bytes = 1 << 26,
                                            .idle_timeout_s = 30,
                                            .request_timeout_s = 30,
                                            .reply_timeout_s = 30 };

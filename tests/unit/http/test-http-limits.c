@@ -48,6 +48,7 @@ START_TEST(test_max_connections) {
                                         .max_body_bytes = 4096,
                                         .max_connections = 2,
                                         .max_output_bytes = 1 << 26,
+                                        .max_input_bytes = 1 << 26,
                                         .idle_timeout_s = 30,
                                         .request_timeout_s = 30,
                                         .reply_timeout_s = 30 };
@@ -93,6 +94,7 @@ START_TEST(test_room) {
                                          .max_body_bytes = 4096,
                                          .max_connections = 4,
                                          .max_output_bytes = 1 << 26,
+                                         .max_input_bytes = 1 << 26,
                                          .idle_timeout_s = 30,
                                          .request_timeout_s = 30,
                                          .reply_timeout_s = 30 };
@@ -151,6 +153,7 @@ START_TEST(test_deadlines) {
                                           .max_body_bytes = 4096,
                                           .max_connections = 8,
                                           .max_output_bytes = 1 << 26,
+                                          .max_input_bytes = 1 << 26,
                                           .idle_timeout_s = 30,
                                           .request_timeout_s = 1,
                                           .reply_timeout_s = 1 };
@@ -197,6 +200,7 @@ START_TEST(test_slow_reader) {
                                           .max_body_bytes = 4096,
                                           .max_connections = 8,
                                           .max_output_bytes = 1 << 26,
+                                          .max_input_bytes = 1 << 26,
                                           .idle_timeout_s = 30,
                                           .request_timeout_s = 30,
                                           .reply_timeout_s = 1 };
@@ -266,6 +270,7 @@ START_TEST(test_idle) {
                                                .max_body_bytes = 4096,
                                                .max_connections = 4,
                                                .max_output_bytes = 1 << 26,
+                                               .max_input_bytes = 1 << 26,
                                                .idle_timeout_s = 1,
                                                .request_timeout_s = 30,
                                                .reply_timeout_s = 30 };
@@ -327,6 +332,7 @@ START_TEST(test_output_bound) {
                                            .max_body_bytes = 4096,
                                            .max_connections = 8,
                                            .max_output_bytes = 10000000,
+                                           .max_input_bytes = 1 << 26,
                                            .idle_timeout_s = 30,
                                            .request_timeout_s = 30,
                                            .reply_timeout_s = 30 };
@@ -370,12 +376,68 @@ START_TEST(test_output_bound) {
 }
 END_TEST
 
+/* Requests that do not come to their end: beyond a limit for all of them together the oldest goes, and
+ * is told why; who comes after it is served, and what was answered does not count any more. */
+START_TEST(test_input_bound) {
+        enum { BODY = 1000000, N = 4 };
+        static const HttpLimits limits = { .max_header_bytes = 4096,
+                                           .max_body_bytes = BODY,
+                                           .max_connections = 16,
+                                           .max_output_bytes = 1 << 26,
+                                           .max_input_bytes = N * BODY + 1000,
+                                           .idle_timeout_s = 30,
+                                           .request_timeout_s = 30,
+                                           .reply_timeout_s = 30 };
+        static const char head[] = "PUT / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n";
+        static const char chunks[] = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                     "f423e\r\n";
+        _cleanup_(freep) char *body = malloc(BODY);
+        Peer slow[N], other;
+        Rig rig;
+
+        memset(body, 'x', BODY);
+        rig_init(&rig, families[_i], &limits);
+        for (size_t i = 0; i < N; i++) {
+                const char *text = i % 2 == 0 ? head : chunks;
+
+                slow[i] = peer_open(&rig);
+                peer_send(&rig, &slow[i], text, strlen(text));
+                peer_send(&rig, &slow[i], body, BODY - 2);
+        }
+        turn(&rig, 3);
+        for (size_t i = 0; i < N; i++) {
+                peer_receive(&slow[i]);
+                ck_assert_str_eq(slow[i].in.data, "");
+        }
+
+        for (size_t i = 0; i < 2; i++) {
+                other = peer_open(&rig);
+                peer_send(&rig, &other, head, sizeof(head) - 1);
+                peer_send(&rig, &other, body, BODY);
+                turn_until(&rig, &other, "x]");
+                ck_assert_int_eq(strncmp(other.in.data, "HTTP/1.1 200 ", 13), 0);
+                peer_close(&other);
+                turn(&rig, 3);
+        }
+        turn_until(&rig, &slow[0], "try again\"}}");
+        ck_assert_int_eq(strncmp(slow[0].in.data, "HTTP/1.1 503 ", 13), 0);
+        for (size_t i = 1; i < N; i++) {
+                peer_receive(&slow[i]);
+                ck_assert(!slow[i].is_closed);
+        }
+        for (size_t i = 0; i < N; i++)
+                peer_close(&slow[i]);
+        rig_close(&rig);
+}
+END_TEST
+
 int main(void) {
         const TTest *const once[] = {
                 test_pieces_bound, test_no_descriptors, test_idle,
                 test_deadlines,    test_slow_reader,    test_memory,
         };
-        const TTest *const by_family[] = { test_max_connections, test_room, test_output_bound };
+        const TTest *const by_family[] = { test_max_connections, test_room, test_output_bound,
+                                           test_input_bound };
 
         return http_tests_run("http-limits", once, ELEMENTSOF(once), by_family,
                               ELEMENTSOF(by_family));
