@@ -50,7 +50,14 @@ static bool sqlite_call_touches_file(const SqliteCall *call) {
         return call->kind == CALL_COMMAND || call->wants_keys || call->writes;
 }
 
-static void batch_take_calls(SqliteBatch *batch) {
+/* Are reads to be carried out again that failed for the writes beside them? Then nothing else is. */
+static bool sqlite_reads_again(const SqliteStore *sqlite) {
+        const ListNode *node = list_first(&sqlite->queue);
+
+        return node && container_of(node, SqliteCall, node)->was_tried;
+}
+
+static void batch_take_calls(SqliteBatch *batch, bool reads_again) {
         SqliteStore *sqlite = batch->sqlite;
         size_t n_calls = 0, n_bytes = 0;
         ListNode *node;
@@ -59,6 +66,8 @@ static void batch_take_calls(SqliteBatch *batch) {
                n_bytes < BATCH_BYTES_MAX) {
                 SqliteCall *call = container_of(node, SqliteCall, node);
 
+                if (reads_again && !call->was_tried)
+                        break;
                 list_remove(node);
                 list_append(&batch->calls, node);
                 call->state = CALL_TAKEN;
@@ -73,13 +82,18 @@ static void batch_take(SqliteBatch *batch) {
         SqliteStore *sqlite = batch->sqlite;
 
         batch->revision = sqlite->engine->revision(sqlite->file);
+        if (sqlite_reads_again(sqlite)) {
+                batch_take_calls(batch, true);
+                return;
+        }
+
         batch->compact_to = sqlite->compact_to < batch->revision ? sqlite->compact_to
                                                                  : batch->revision;
         batch->has_due = sqlite->has_due;
         sqlite->compact_to = 0;
         sqlite->has_due = false;
         batch->writes = batch->has_due || batch->compact_to > 0;
-        batch_take_calls(batch);
+        batch_take_calls(batch, false);
 }
 
 /* ---- leases */
@@ -431,7 +445,7 @@ static void batch_succeed(SqliteBatch *batch) {
                 sqlite_store_compact(sqlite, batch->compact_to);
         sqlite_watch_over_history(sqlite);
         batch_put_back_waiting(batch);
-        if (!list_is_empty(&sqlite->queue))
+        if (!list_is_empty(&sqlite->queue) || sqlite->has_due || sqlite->compact_to > 0)
                 sqlite_store_wake(sqlite);
         sqlite_finish_calls(&batch->calls);
 }

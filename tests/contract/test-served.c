@@ -604,6 +604,55 @@ END_TEST
 
 /* ---- a file that cannot be used */
 
+/* A write that begins anew as soon as it has ended. */
+typedef struct Writer {
+        StoreRequest request;
+        unsigned n_ends;
+        bool may_end;
+} Writer;
+
+static void writer_begin(Writer *writer);
+
+static void writer_done(StoreRequest *request, int status, const StoreReply *reply) {
+        Writer *writer = container_of(request, Writer, request);
+
+        (void)reply;
+        ck_assert_int_eq(status, STORE_E_NO_SPACE);
+        writer->n_ends++;
+        if (!writer->may_end)
+                writer_begin(writer);
+}
+
+static void writer_begin(Writer *writer) {
+        const StoreOp put = { .kind = STORE_OP_PUT, .key = store_bytes("w") };
+
+        ck_assert_int_eq(store_txn(f.own, &writer->request, &(StoreTxn){ .ops = &put, .n_ops = 1 },
+                                   US_PER_S, writer_done),
+                         0);
+}
+
+/* A full disk refuses writes and nothing else, however many there are beside the reads. */
+START_TEST(test_reads_on_a_full_disk) {
+        const StoreRange one = { .key = store_bytes("k") };
+        static Writer writer;
+        static Own own;
+
+        writer = (Writer){ 0 };
+        sqlite_test_file_set_fault((SqliteFault){ .begin_writing = -ENOSPC });
+        writer_begin(&writer);
+        for (size_t i = 0; i < 10; i++) {
+                own = (Own){ 0 };
+                ck_assert_int_eq(store_range(f.own, &own.request, &one, US_PER_S, own_done), 0);
+                turn_until(is_true, &own.is_done);
+                ck_assert_int_eq(own.status, 0);
+        }
+        ck_assert_uint_gt(writer.n_ends, 1);
+        writer.may_end = true;
+        while (store_request_is_pending(&writer.request))
+                turn();
+}
+END_TEST
+
 START_TEST(test_unusable_file) {
         Served__RangeRequest range = SERVED__RANGE_REQUEST__INIT;
         Served__Done nothing = SERVED__DONE__INIT;
@@ -750,6 +799,7 @@ int main(void) {
         tcase_add_test(cases, test_watch_filters);
         tcase_add_test(cases, test_watch_of_the_future);
         tcase_add_test(cases, test_progress);
+        tcase_add_test(cases, test_reads_on_a_full_disk);
         tcase_add_test(cases, test_unusable_file);
         tcase_add_test(cases, test_out_of_memory);
         tcase_add_test(cases, test_what_there_is_not);
