@@ -155,8 +155,18 @@ static void judge_space(Judge *judge, const StoreStatus *status, const char *end
                      (long long)(quota >> 20));
 }
 
+/* In MiB, or below one in KiB; returns `text`. */
+static const char *format_size(int64_t n_bytes, char *text, size_t n_text) {
+        bool is_large = n_bytes >= 1 << 20;
+
+        (void)snprintf(text, n_text, "%lld %s", (long long)(n_bytes >> (is_large ? 20 : 10)),
+                       is_large ? "MiB" : "KiB");
+        return text;
+}
+
 static void judge_store(Judge *judge, const DoctorView *view) {
         const StoreStatus *status = &view->status;
+        char size[32], used[32];
 
         judge_begin(judge, "store");
         if (view->store_outcome != 0)
@@ -181,9 +191,10 @@ static void judge_store(Judge *judge, const DoctorView *view) {
                         find(judge, view->endpoint, "look at etcd: etcdctl endpoint status",
                              "the store's member says: %s", status->troubles);
         }
-        judge_end(judge, "%s%s, %lld MiB, %lld MiB of them in use",
-                  *status->version ? "etcd " : "the store", status->version,
-                  (long long)(status->size_bytes >> 20), (long long)(status->used_bytes >> 20));
+        judge_end(judge, "%s%s, %s, of which %s are in use",
+                  *status->version ? "etcd " : "the built-in store", status->version,
+                  format_size(status->size_bytes, size, sizeof(size)),
+                  format_size(status->used_bytes, used, sizeof(used)));
 }
 
 /* Machines and their daemons */
@@ -340,7 +351,7 @@ static void judge_versions(Judge *judge, const DoctorView *view, HashNode *const
         judge_begin(judge, "versions");
         judge_program(judge, view, answers, "fleetd", offsetof(ReportRecord, version));
         judge_program(judge, view, answers, "etcd", offsetof(ReportRecord, store_version));
-        judge_end(judge, "fleetd of %zu machines, and the members of etcd that they use",
+        judge_end(judge, "fleetd of %zu machines, and what serves them the store",
                   view->answers.n_nodes);
 }
 

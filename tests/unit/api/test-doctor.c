@@ -61,6 +61,7 @@ START_TEST(test_healthy) {
         ck_assert_ptr_nonnull(strstr(body, "\"name\":\"store\",\"problems\":0"));
         ck_assert_ptr_nonnull(strstr(body, "\"name\":\"clocks\",\"problems\":0"));
         ck_assert_ptr_nonnull(strstr(body, "1 machines, 1 answers"));
+        ck_assert_msg(strstr(body, " KiB, of which "), "%s", body);
         free(body);
         fixture_free(f);
 }
