@@ -78,7 +78,8 @@ static uint64_t now_us(const Agent *agent) {
         return env_now_us(loop_env(agent->loop));
 }
 
-bool agent_may_run_exclusive(const Agent *agent) {
+/* Is this machine a member for sure, so that they may run here? By the clock as it is now. */
+static bool agent_may_run_exclusive(const Agent *agent) {
         return agent->lease != 0 && now_us(agent) < agent->deadline_us;
 }
 

@@ -5,9 +5,6 @@
 
 #include "agent/agent-private.h"
 
-/* Is this machine a member for sure, so that they may run here? By the clock as it is now. */
-bool agent_may_run_exclusive(const Agent *agent);
-
 /* Must the unit wait because it is Exclusive and its hold, or the machine's membership, is not
  * sure, or its state says that it need not be started? */
 bool agent_hold_is_wanted(const AgentUnit *unit);

@@ -607,10 +607,6 @@ const char *presence_why_closed(const Presence *presence) {
         return presence->why_closed;
 }
 
-uint64_t presence_valid_until_us(const Presence *presence) {
-        return presence->is_up ? presence->valid_until_us : 0;
-}
-
 void presence_stop(Presence *presence) {
         presence->is_stopped = true;
         timer_clear(&presence->retry);

@@ -71,9 +71,6 @@ const char *presence_rival(const Presence *presence);
 /* Why the store is closed, for people; NULL while it is open. Borrowed until the loop goes on. */
 const char *presence_why_closed(const Presence *presence);
 
-/* Until when (env_now_us()) the lease cannot have ended for the others; 0 while not registered. */
-uint64_t presence_valid_until_us(const Presence *presence);
-
 /* Leave the cluster: end the lease, with which the machine's record and all that it reports go at
  * once. `left` runs from the loop, once, when that has an answer, whatever it is: without one the
  * lease runs out. Nothing else is told from now on, as after presence_stop(). */

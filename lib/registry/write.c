@@ -298,20 +298,6 @@ void registry_write_put_evict(RegistryWrite *write, const char *machine,
         write_put_json(write, (RecordKey){ .kind = RECORD_EVICT, .machine = machine }, r, json, 0);
 }
 
-void registry_write_put_closed(RegistryWrite *write, const ClosedRecord *record) {
-        char *json = NULL;
-        int r = closed_record_encode(record, &json);
-
-        write_put_json(write, (RecordKey){ .kind = RECORD_CLOSED }, r, json, 0);
-}
-
-void registry_write_put_origin(RegistryWrite *write, const OriginRecord *record) {
-        char *json = NULL;
-        int r = origin_record_encode(record, &json);
-
-        write_put_json(write, (RecordKey){ .kind = RECORD_ORIGIN }, r, json, 0);
-}
-
 void registry_write_delete(RegistryWrite *write, RecordKey key) {
         WriteItem *item = write_add(write);
 

@@ -82,8 +82,6 @@ void registry_write_put_hold(RegistryWrite *write, const char *unit, const HoldR
 void registry_write_delete_hold(RegistryWrite *write, const char *unit, const char *machine);
 void registry_write_put_brake(RegistryWrite *write, const BrakeRecord *record);
 void registry_write_put_evict(RegistryWrite *write, const char *machine, const EvictRecord *record);
-void registry_write_put_closed(RegistryWrite *write, const ClosedRecord *record);
-void registry_write_put_origin(RegistryWrite *write, const OriginRecord *record);
 /* Remove one record. */
 void registry_write_delete(RegistryWrite *write, RecordKey key);
 /* Remove a unit, and note that one was removed (removed/<slot>). */
