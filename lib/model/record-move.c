@@ -49,6 +49,8 @@ int origin_record_encode(const OriginRecord *record, char **ret_json) {
 }
 
 int origin_record_decode(const char *json, size_t n_bytes, OriginRecord *ret_record, Diag *diag) {
+        /* Revisions are added to it. */
+        static const uint64_t most = INT64_MAX / 2;
         json_auto_t *root = NULL;
         OriginRecord record = { 0 };
         int r;
@@ -56,6 +58,8 @@ int origin_record_decode(const char *json, size_t n_bytes, OriginRecord *ret_rec
         r = json_in_parse(json, n_bytes, JSON_OBJECT, &root, diag);
         if (r == 0)
                 r = json_in_get_number(root, "revision", &record.revision, diag);
+        if (r == 0 && record.revision > most)
+                r = diag_set(diag, -EBADMSG, "\"revision\" is larger than any store's");
         if (r == 0)
                 *ret_record = record;
         return r;

@@ -172,6 +172,8 @@ static const Row rows[] = {
         { recode_closed, "{\"why\":\"moved\"}", NULL, NULL },
         { recode_closed, "{}", NULL, "\"why\" is missing or empty" },
         { recode_origin, "{\"revision\":4711}", NULL, NULL },
+        { recode_origin, "{\"revision\":9223372036854775807}", NULL,
+          "\"revision\" is larger than any store's" },
         { recode_origin, "{\"revision\":-1}", NULL,
           "\"revision\" must be an integer that is not negative" },
         { recode_machine, "{\"address\":null,\"metadata\":{}}", "{}", NULL },
