@@ -139,10 +139,6 @@ int serve_add_fd(Serve *serve, int fd) {
         return grpc_server_add_fd(serve->grpc, fd);
 }
 
-uint16_t serve_port(const Serve *serve) {
-        return grpc_server_port(serve->grpc);
-}
-
 ServeStats serve_stats(const Serve *serve) {
         return (ServeStats){
                 .n_connections = grpc_server_connections(serve->grpc),

@@ -57,10 +57,7 @@ int serve_new(Serve **ret_serve, Loop *loop, SqliteStore *sqlite, const ServeOpt
  * errno. */
 int serve_add_fd(Serve *serve, int fd);
 
-/* The port of the first address. */
-uint16_t serve_port(const Serve *serve);
-
-/* Numbers, for people and /metrics. */
+/* How much there is of what clients can make grow. */
 typedef struct ServeStats {
         unsigned n_connections;
         unsigned n_calls; /* open now */

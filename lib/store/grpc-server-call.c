@@ -10,8 +10,8 @@
  *
  * The end of a call is decided once: `code` is set then, by the service or by the server. What the
  * peer sends afterwards is dropped. The object lives until HTTP/2 has closed the stream and the
- * service has let go of it, whichever is later; it is freed only where neither nghttp2 nor a
- * callback of it is on the stack below.
+ * service has let go of it, whichever is later. nghttp2 may be on the stack below when it is freed,
+ * where it closes the stream: it does not look at the call after that.
  *
  * Credit: a connection's is given back as bytes arrive, so that one call cannot stop the others; a
  * call's only while it is not paused. What bounds memory is the limit on what is here and not told.
