@@ -34,8 +34,7 @@ void serve_on_status(GrpcServerCall *call, GrpcMessage *message, void *service) 
 
         response.header = &header;
         response.version = (char *)SERVED_VERSION;
-        response.db_size = state.size_bytes;
-        response.db_size_in_use = state.used_bytes;
+        sqlite_store_size(serve->sqlite, &response.db_size, &response.db_size_in_use);
         response.leader = header.member_id;
         response.raft_term = header.raft_term;
         response.raft_index = response.raft_applied_index = (uint64_t)state.revision;

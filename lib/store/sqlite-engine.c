@@ -114,6 +114,7 @@ __attribute__((visibility("default"))) const SqliteEngine fleet_sqlite_engine = 
         .lease_keep = engine_lease_keep,
         .leases = engine_leases,
         .changes = sqlite_file_changes,
+        .previous = sqlite_file_previous,
         .compact = sqlite_file_compact,
         .check = sqlite_file_check,
         .copy = sqlite_file_copy,

@@ -128,6 +128,10 @@ typedef struct SqliteEngine {
         int (*changes)(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
                        int64_t *ret_next, Diag *diag);
 
+        /* Read what a key was before the change that `kv` tells of; no row where it was not, or where
+         * that is compacted away. The rows are the caller's to free. */
+        int (*previous)(SqliteFile *file, const StoreKv *kv, SqliteRows *ret_rows, Diag *diag);
+
         /* Forget history below `revision`, which is at most the current one, or a part of it: so
          * much as takes a few milliseconds. `compacted` tells how far it came. */
         int (*compact)(SqliteFile *file, int64_t revision, Diag *diag);

@@ -72,6 +72,19 @@ int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows
         return 0;
 }
 
+int sqlite_file_previous(SqliteFile *file, const StoreKv *kv, SqliteRows *ret_rows, Diag *diag) {
+        int r = 0;
+        sqlite3_stmt *s = sqlite_statement(file, STATEMENT_PREVIOUS, &r, diag);
+
+        if (!s)
+                return r;
+
+        sqlite_bind_bytes(s, 1, kv->key);
+        (void)sqlite3_bind_int64(s, 2, kv->mod_revision << CHANGE_BITS);
+        (void)sqlite3_bind_int64(s, 3, (kv->mod_revision + 1) << CHANGE_BITS);
+        return sqlite_collect(file, s, ret_rows, false, diag);
+}
+
 int sqlite_file_compact(SqliteFile *file, int64_t revision, Diag *diag) {
         int64_t from = file->compacted << CHANGE_BITS, nth;
         int r;

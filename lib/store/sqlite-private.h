@@ -56,6 +56,7 @@ typedef enum Statement {
         STATEMENT_COUNT_PAST_OPEN,
         STATEMENT_CHANGES,
         STATEMENT_CHANGES_OPEN,
+        STATEMENT_PREVIOUS,
         STATEMENT_ADD_CHANGE,
         STATEMENT_SET_LIVE,
         STATEMENT_DROP_LIVE,
@@ -133,6 +134,7 @@ int sqlite_file_lease_keys(SqliteFile *file, int64_t id, SqliteRows *ret_rows, D
 int sqlite_file_lease_end(SqliteFile *file, int64_t id, Diag *diag);
 int sqlite_file_changes(SqliteFile *file, const SqliteWindow *window, SqliteRows *ret_rows,
                         int64_t *ret_next, Diag *diag);
+int sqlite_file_previous(SqliteFile *file, const StoreKv *kv, SqliteRows *ret_rows, Diag *diag);
 int sqlite_file_compact(SqliteFile *file, int64_t revision, Diag *diag);
 
 /* sqlite-check.c, sqlite-restore.c: of a file that somebody else may have open. */

@@ -64,6 +64,10 @@ static const char *const texts[_STATEMENT_MAX] = {
                               "WHERE id >= ?3 AND key >= ?1 AND key < ?2 ORDER BY id",
         [STATEMENT_CHANGES_OPEN] = "SELECT key, value, created, id, lease, version FROM change "
                                    "WHERE id >= ?3 AND key >= ?1 AND ?2 IS NULL ORDER BY id",
+        [STATEMENT_PREVIOUS] =
+                "SELECT old.key, old.value, old.created, old.id, old.lease, old.version "
+                "FROM change AS new CROSS JOIN change AS old ON old.id = new.previous "
+                "WHERE new.id >= ?2 AND new.id < ?3 AND new.key = ?1 AND new.previous < ?2",
         [STATEMENT_ADD_CHANGE] =
                 "INSERT INTO change (id, key, value, created, lease, version, previous) "
                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT change FROM live WHERE key = ?2))",

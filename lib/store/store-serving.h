@@ -91,18 +91,20 @@ bool sqlite_request_is_pending(const SqliteRequest *request);
 
 /* How the store is. */
 typedef struct SqliteState {
-        bool is_open;       /* the file can be used; the numbers are 0 while it cannot */
-        const char *why;    /* why not, or what is wrong with it, in words for a person; "" =
+        bool is_open;      /* the file can be used; the numbers are 0 while it cannot */
+        const char *why;   /* why not, or what is wrong with it, in words for a person; "" =
                                nothing; borrowed until the loop's next turn */
-        uint64_t identity;  /* of the file: drawn when it was made, the same for ever after */
-        int64_t revision;   /* of the last commit; at least 1 */
-        int64_t compacted;  /* history below it is gone; 0 = none is */
-        int64_t size_bytes; /* of the file */
-        int64_t used_bytes; /* of them, those in use */
+        uint64_t identity; /* of the file: drawn when it was made, the same for ever after */
+        int64_t revision;  /* of the last commit; at least 1 */
+        int64_t compacted; /* history below it is gone; 0 = none is */
 } SqliteState;
 
 /* Look how the store is. */
 SqliteState sqlite_store_state(SqliteStore *sqlite);
+
+/* How many bytes the file has, and how many of them are in use; 0 while it cannot be used. This
+ * asks the file, which the state does not. */
+void sqlite_store_size(SqliteStore *sqlite, int64_t *ret_bytes, int64_t *ret_used_bytes);
 
 /* Read what a key had before the change that `kv` is (of a watch, say): one row, or none where the
  * key was not there, or where that was compacted away. The rows are the caller's to free. Returns 0,

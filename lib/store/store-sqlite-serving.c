@@ -114,29 +114,16 @@ SqliteState sqlite_store_state(SqliteStore *sqlite) {
         state.is_open = true;
         state.revision = sqlite->engine->revision(sqlite->file);
         state.compacted = sqlite->engine->compacted(sqlite->file);
-        sqlite->engine->size(sqlite->file, &state.size_bytes, &state.used_bytes);
         return state;
 }
 
+void sqlite_store_size(SqliteStore *sqlite, int64_t *ret_bytes, int64_t *ret_used_bytes) {
+        *ret_bytes = *ret_used_bytes = 0;
+        if (sqlite->file)
+                sqlite->engine->size(sqlite->file, ret_bytes, ret_used_bytes);
+}
+
 int sqlite_store_previous(SqliteStore *sqlite, const StoreKv *kv, SqliteRows *ret_rows) {
-        const StoreCommand before = {
-                .kind = STORE_COMMAND_RANGE,
-                .key = kv->key,
-                .revision = kv->mod_revision - 1,
-        };
-        StoreAnswer answer = { 0 };
-        int r;
-
-        if (!sqlite->file)
-                return STORE_E_UNREACHABLE;
-        if (before.revision <= 0)
-                return 0;
-
-        r = sqlite->engine->command(sqlite->file, &before, &answer, NULL);
-        if (r == 0) {
-                *ret_rows = answer.rows;
-                answer.rows = (SqliteRows){ 0 };
-        }
-        store_answer_done(&answer);
-        return r == STORE_E_COMPACTED ? 0 : r;
+        return sqlite->file ? sqlite->engine->previous(sqlite->file, kv, ret_rows, NULL)
+                            : STORE_E_UNREACHABLE;
 }
