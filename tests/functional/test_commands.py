@@ -109,7 +109,7 @@ class Replace(ClusterTest):
         self.cluster.put_unit("swap.service", service("/bin/sleep 1002"))
         done = self.cluster.fleetctl("submit", "--replace", "swap.service")
         self.assertEqual((done.rc, done.out, done.err), (0, "", "Warning: can not replace Unit(swap.service) in state 'launched', use the "
-                                                                "appropriate command\n"))
+                                                                "appropriate command: fleetctl start --replace\n"))
         self.assertEqual(home.main_pid("swap.service"), pid)
         self.assertIn("1001", self.cluster.fleetctl("cat", "swap").ok())
 
