@@ -62,7 +62,8 @@ static bool is_here(const Handover *handover) {
 static void handover_let_go(Handover *handover) {
         AgentUnit *unit = handover->base.unit;
 
-        if (handover->is_decided)
+        /* One that this run has had a row of was stopped by its user, as a rule. */
+        if (handover->is_decided || unit->row_revision > 0)
                 log_unit(LOG_DEBUG, unit->name, "%s is not needed here any more", unit->name);
         else
                 log_unit(LOG_NOTICE, unit->name,

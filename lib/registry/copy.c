@@ -99,9 +99,14 @@ static Class classify(const CopySide *side, const StoreKv *kv) {
 
 /* Takes a part of a list; from where it ended the next goes on. */
 static int note_next(Buf *next, const StoreReply *reply) {
-        const StoreBytes *last = &reply->kvs[reply->n_kvs - 1].key;
+        const StoreBytes *last;
         int r;
 
+        /* More behind nothing: no store says that. */
+        if (reply->n_kvs == 0)
+                return -EBADMSG;
+
+        last = &reply->kvs[reply->n_kvs - 1].key;
         buf_clear(next);
         r = buf_append(next, last->data, last->n_bytes);
         return r < 0 ? r : buf_append(next, "", 1);
