@@ -26,6 +26,8 @@
 
 #include "lib/base/macro.h"
 
+#define LONG_HISTORY "100000000" /* revisions */
+
 enum {
         ETCD_START_MS = 30000, /* how long it may take until it takes connections */
         ETCD_LOOK_MS = 20,     /* how often to look */
@@ -154,7 +156,8 @@ static void run_store_server(const EtcdProcess *etcd) {
         char path[128];
 
         (void)snprintf(path, sizeof(path), "%s/store.db", etcd->folder);
-        (void)execl(STORE_SERVER, STORE_SERVER, path, address, NULL);
+        (void)execl(STORE_SERVER, STORE_SERVER, path, address,
+                    etcd->guard == ETCD_SERVED_LONG ? LONG_HISTORY : NULL, NULL);
         _exit(126);
 }
 
@@ -216,7 +219,7 @@ static int launch_etcd(EtcdProcess *etcd) {
         if (etcd->pid == 0) {
                 log_to_file(etcd);
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-                if (etcd->guard == ETCD_SERVED)
+                if (etcd->guard == ETCD_SERVED || etcd->guard == ETCD_SERVED_LONG)
                         run_store_server(etcd);
                 run_etcd(etcd);
         }

@@ -13,6 +13,7 @@
 typedef enum EtcdGuard {
         ETCD_OPEN,
         ETCD_SERVED,       /* nothing; and it is the built-in store */
+        ETCD_SERVED_LONG,  /* the same, with a long history */
         ETCD_CERTIFICATES, /* TLS, and a client certificate */
         ETCD_USERS, /* that, and a user; a token lasts for ETCD_TOKEN_S, whether it is used or not */
 } EtcdGuard;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The built-in store, served, and nothing else: `store-server FILE ADDRESS`. It stands where a test
- * starts an etcd. SIGTERM ends it in good order.
+/* The built-in store, served, and nothing else: `store-server FILE ADDRESS [REVISIONS]`. It
+ * stands where a test starts an etcd, and keeps so many revisions of history. SIGTERM ends it in
+ * good order.
  */
 
 #include <signal.h>
@@ -23,8 +24,10 @@ static void on_term(void *userdata) {
         serve_close(userdata, on_closed, NULL);
 }
 
-static int run(const char *path, char *address) {
-        const SqliteStoreOptions store_options = { .path = path, .module = SQLITE_MODULE };
+static int run(const char *path, char *address, int64_t revisions) {
+        const SqliteStoreOptions store_options = { .path = path,
+                                                   .module = SQLITE_MODULE,
+                                                   .history_revisions = revisions };
         const StrList addresses = { .items = &address, .n_items = 1 };
         const ServeOptions options = { .addresses = &addresses };
         SqliteStore *sqlite = NULL;
@@ -54,9 +57,9 @@ static int run(const char *path, char *address) {
 }
 
 int main(int argc, char **argv) {
-        if (argc != 3) {
-                (void)fprintf(stderr, "Usage: store-server FILE ADDRESS:PORT\n");
+        if (argc < 3 || argc > 4) {
+                (void)fprintf(stderr, "Usage: store-server FILE ADDRESS:PORT [REVISIONS]\n");
                 return EXIT_FAILURE;
         }
-        return run(argv[1], argv[2]);
+        return run(argv[1], argv[2], argc > 3 ? strtoll(argv[3], NULL, 10) : 0);
 }
