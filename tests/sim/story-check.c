@@ -418,11 +418,12 @@ static const char *copy_differs(const Story *story, const StoryUnit *unit, const
         if (row->exists && row->desired == JOB_STATE_LAUNCHED && story_stays_up(unit) &&
             !is_active && !unit->has_exited[machine])
                 return "does not run where it should";
+        /* A daemon that hears of its rows for the first time takes a unit of which nothing was reported
+         * for restarted: so only what was asked for later counts. */
         if (is_active && row->desired == JOB_STATE_LAUNCHED &&
             unit->started_us[machine] < unit->restart_us &&
-            story->machines[machine].fine_us < unit->restart_us &&
-            story->mirror.machines[machine].absent_us < unit->restart_us &&
-            story->mirror.machines[machine].present_us < unit->restart_us)
+            story->mirror.machines[machine].present_us < unit->restart_us &&
+            was_in_touch(story, machine, unit->restart_us))
                 return "was to be restarted, and was not";
         return NULL;
 }
