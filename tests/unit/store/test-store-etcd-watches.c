@@ -74,20 +74,25 @@ START_TEST(test_empty_fragments) {
         _cleanup_(freep) char *message = calloc(1, sizeof part + PADDING);
         size_t n = sizeof part - 1, before;
         Fixture f;
-        Watch w;
+        Watch w, other;
         int32_t stream;
 
         memcpy(message, part, n);
         set_up(&f, NULL);
         start_watch(&f, &w, "k", 1);
-        stream = wait_seen(&f, 1)->stream;
+        start_watch(&f, &other, "l", 1);
+        stream = wait_seen(&f, 2)->stream;
         send_created(&f, stream, 1);
+        send_created(&f, stream, 2);
         turn_until_idle(f.loop);
         before = allocated();
         for (size_t i = 0; i < N; i++) {
                 fake_server_send(f.server, stream, message, n + PADDING);
                 turn_until_idle(f.loop);
         }
+        /* What comes behind them has arrived: so have they. */
+        send_events(&f, stream, 2, false, (int64_t[]){ 3, 0 }, 1);
+        turn_until(f.loop, &other.was_told);
         ck_assert_uint_lt(allocated(), before + 4 * PADDING);
         send_events(&f, stream, 1, false, (int64_t[]){ 4, 0 }, 10);
         turn_until(f.loop, &w.was_told);
