@@ -168,9 +168,9 @@ int holds_apply(Holds *holds, const Record *record) {
 }
 
 static bool machine_is_there(const Holds *holds, const char *machine) {
-        HashNode *node = hash_map_get(&holds->cluster->machines, machine);
+        const ClusterMachine *found = cluster_find_machine(holds->cluster, machine);
 
-        return node && container_of(node, ClusterMachine, node)->has_record;
+        return found && found->has_record;
 }
 
 static uint64_t hold_due_us(const Hold *hold) {

@@ -168,15 +168,19 @@ START_TEST(test_findings) {
 }
 END_TEST
 
+/* A checkup finds nothing. */
+static void expect_nothing(Fixture *f) {
+        _cleanup_(freep) char *body = checkup(f);
+
+        ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
+}
+
 /* A unit that was destroyed a moment ago: its placement says where it may still be ending. */
 START_TEST(test_destroyed) {
         Fixture *f = healthy();
-        char *body;
 
         put(f, "/fleet/placement/x.service", "{\"generation\":3,\"left\":[\"m1\"]}");
-        body = checkup(f);
-        ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
-        free(body);
+        expect_nothing(f);
         fixture_free(f);
 }
 END_TEST
@@ -184,14 +188,11 @@ END_TEST
 /* A hold with both halves; and one of a machine that is lost, which the leader removes. */
 START_TEST(test_holds) {
         Fixture *f = healthy();
-        char *body;
 
         put(f, "/fleet/hold/a.service", HOLD);
         put(f, "/fleet/held/m1/a.service", HOLD);
         put(f, "/fleet/hold/x.service", "{\"machine\":\"m9\",\"stop\":4}");
-        body = checkup(f);
-        ck_assert_msg(!!strstr(body, "\"findings\":[]"), "%s", body);
-        free(body);
+        expect_nothing(f);
         fixture_free(f);
 }
 END_TEST

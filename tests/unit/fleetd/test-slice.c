@@ -7,10 +7,12 @@
 #include <check.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "lib/base/macro.h"
+#include "tests/unit/fault.h"
 
 enum { SLICE_NS = 100 * 1000 };
 
@@ -49,17 +51,7 @@ START_TEST(test_other_policy) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("slice");
-        TCase *cases = tcase_create("slice");
-        SRunner *runner;
-        int n_failed;
+        const TTest *const tests[] = { test_shorten, test_other_policy };
 
-        tcase_add_test(cases, test_shorten);
-        tcase_add_test(cases, test_other_policy);
-        suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return tests_run("slice", tests, ELEMENTSOF(tests));
 }
